@@ -1,0 +1,5 @@
+"""`python -m mmtransfer`: the command line."""
+
+from mmtransfer.cli import main
+
+main()

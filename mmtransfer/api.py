@@ -1,0 +1,459 @@
+"""`fit(...)` makes a run, `load(folder)` opens one; a Run predicts and evaluates."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
+from torch import nn
+
+from mmtransfer import backbones, strategies
+from mmtransfer.backbones import weights
+from mmtransfer.backbones.staged import Backbone
+from mmtransfer.config import FIELDS, RunConfig, flag, make, read
+from mmtransfer.data import sources
+from mmtransfer.data.sources import Table
+from mmtransfer.data.splits import holdout
+from mmtransfer.defaults import BUILTIN, DEFAULTS
+from mmtransfer.engine import checkpoint, memory, phases, precision
+from mmtransfer.engine.evaluation import Records, evaluate
+from mmtransfer.engine.loading import Examples
+from mmtransfer.engine.loop import Job
+from mmtransfer.engine.state import TrainState
+from mmtransfer.engine.trained import Trained
+from mmtransfer.errors import MMTransferError
+from mmtransfer.metrics import Score
+from mmtransfer.run import SCHEMA, RunFolder, default_name, environment
+from mmtransfer.seeding import number
+from mmtransfer.tasks import TASKS, Prediction, Task
+
+logger = logging.getLogger("mmtransfer")
+RESUMABLE = {"resume", "overwrite", "out", "threads", "workers", "max_minutes", "log_every", "keep_checkpoints"}
+"""Settings that a resumed run may change: none of them changes what it computes, threads aside, which it says."""
+
+
+def fit(config: RunConfig | None = None, **fields: Any) -> Run:
+    """Trains a model and writes its run folder.
+
+    `config`: all settings, or None; `fields`: settings by name, before those of `config`. `strategy` may be a name or
+    a strategy object such as `strategies.Partial(n=2)`; data may be paths, `builtin:NAME` or lists of rows.
+    Raises MMTransferError for what a user can mend, before the first step where it can be known then.
+    """
+    config = resolve(config, **fields)
+    accelerator = Accelerator(cpu=not torch.cuda.is_available())
+    out = broadcast_object_list([config.out or default_name(config.task)])[0]
+    config = dataclasses.replace(config, out=str(out))
+    folder = RunFolder(Path(out))
+    if config.resume and folder.result.exists() and folder.read_result()["status"] == "finished":
+        logger.info("%s has finished; nothing to resume", folder.path)
+        return load(folder.path)
+    if accelerator.is_main_process and not config.resume:
+        folder.create(config.overwrite)
+    return _Fit(config, accelerator, folder).run()
+
+
+def load(folder: str | Path) -> Run:
+    """Opens a run; raises MMTransferError if the folder is no run or the run has not ended."""
+    place = RunFolder(Path(folder))
+    return Run(place, place.read_result(), make(read(place.config), str(place.config)))
+
+
+def resolve(config: RunConfig | None = None, **fields: Any) -> RunConfig:
+    """The configuration with every None filled in that the task or the strategy has a default for.
+
+    Order: `fields`, `config`, the run's own when resuming, the built-in data's choices when there is no training data,
+    the task's defaults.
+    """
+    given = {f.name: getattr(config, f.name) for f in dataclasses.fields(config)} if config else {}
+    given = {name: value for name, value in given.items() if name == "task" or value != _default(name)} | fields
+    strategy = given.get("strategy")
+    if strategy is not None and not isinstance(strategy, str):
+        given["strategy"] = strategies.name_of(strategy)
+        given["strategy_options"] = dataclasses.asdict(strategy)
+    make(given, "the settings")
+    if given.get("resume"):
+        given = _resumed(given)
+    task = given.setdefault("task", RunConfig.task)
+    TASKS[task]
+    builtin = BUILTIN.get(task, {}) if given.get("train") is None else {}
+    if given.get("train") is None and not builtin:
+        raise MMTransferError(f"{task} needs training data", "--train", "give --train DATA")
+    filled = {name: value for name, value in {**DEFAULTS[task], **builtin}.items() if given.get(name) is None}
+    given.update(filled)
+    if given["strategy"] == "scratch":
+        if given.get("weights") not in (None, "none"):
+            raise MMTransferError("scratch trains from random weights", f"--weights {given['weights']}", "leave it out")
+        given["weights"] = "none"
+    made = strategies.make(given["strategy"], given.get("strategy_options") or {})
+    given["strategy_options"] = dataclasses.asdict(made)
+    if given.get("workers") is None:
+        given["workers"] = min(8, os.cpu_count() or 1) if torch.cuda.is_available() else 0
+    return make(given, "the settings")
+
+
+def _default(name: str) -> Any:
+    default = FIELDS[name]
+    return {} if default.default is dataclasses.MISSING else default.default
+
+
+def _resumed(given: dict[str, Any]) -> dict[str, Any]:
+    """The settings of the run in `out`, with those replaced that a resumed run may change."""
+    path = RunFolder(Path(given["out"])).config
+    if not path.exists():
+        raise MMTransferError("There is no run to resume: config.json is missing", f"--out {given['out']}", "check --out")
+    saved = read(path)
+    for name, value in given.items():
+        rows = isinstance(saved.get(name), str) and saved[name].startswith("python:")
+        if name in RESUMABLE or rows:
+            saved[name] = value
+        elif value is not None and name in saved and _plain(value) != _plain(saved[name]) and value != _default(name):
+            raise MMTransferError(
+                f"The run was started with {flag(name)} {saved[name]}, not {value}",
+                f"{flag(name)} with --resume",
+                "leave the option out, or start another run",
+            )
+    return saved
+
+
+def _plain(value: Any) -> Any:
+    return json.loads(json.dumps(value, default=str))
+
+
+@contextmanager
+def _signals() -> Iterator[list[int]]:
+    """Collects SIGINT and SIGTERM instead of dying; a second one ends the process as usual."""
+    received: list[int] = []
+
+    def note(signum: int, _: Any) -> None:
+        received.append(signum)
+        for one, handler in before.items():
+            signal.signal(one, handler)
+        logger.warning("%s: stopping after this micro-batch, with a checkpoint", signal.Signals(signum).name)
+
+    before: dict[int, Any] = {}
+    try:
+        for one in (signal.SIGINT, signal.SIGTERM):
+            before[one] = signal.signal(one, note)
+    except ValueError:  # not the main thread: signals are somebody else's
+        before = {}
+    try:
+        yield received
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+
+
+class _Warnings(logging.Handler):
+    """Collects what was said as a warning, for result.json."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(record.getMessage())
+
+
+@dataclass
+class _Fit:
+    """One call of `fit`, step by step in the order of `run`."""
+
+    config: RunConfig
+    accelerator: Accelerator
+    folder: RunFolder
+    seconds: dict[str, float] = field(default_factory=dict)
+    started: float = field(default_factory=time.time)
+
+    def run(self) -> Run:
+        self.warnings = _Warnings()
+        logger.addHandler(self.warnings)
+        try:
+            with _signals() as received:
+                return self._run(received)
+        except Exception as error:
+            self._write("failed", {"warnings": [*self.warnings.lines, f"{type(error).__name__}: {error}"]})
+            raise
+        finally:
+            logger.removeHandler(self.warnings)
+
+    def _run(self, received: list[int]) -> Run:
+        config, accelerator = self.config, self.accelerator
+        local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+        self.threads = precision.set_threads(config.threads, local)
+        self.allocator = precision.tune_allocator()
+        torch.manual_seed(number(config.seed, "backbone"))
+        with self._timed("startup"):
+            task_class = TASKS[config.task]
+            backbone = backbones.load(str(config.backbone), config.weights, task_class.modality)
+            self.backbone_sha256 = weights.sha256(backbone)
+            plan = strategies.make(str(config.strategy), config.strategy_options).plan(
+                len(backbone.stages), float(config.lr or 0), int(config.epochs or 1)
+            )
+            if config.augment == "auto":
+                whole = all(phase.stages and min(phase.stages) == 0 for phase in plan)
+                self.config = config = dataclasses.replace(config, augment="light" if whole else "none")
+            task = task_class(config, backbone)
+        with self._timed("data"):
+            tables = self._tables()
+            task.prepare(tables["train"])
+            tables = {split: task.check(table, split) for split, table in tables.items()}
+            examples = {split: _examples(task, table) for split, table in tables.items()}
+        torch.manual_seed(number(config.seed, "head"))
+        head = task.head(backbone.width)
+        backbone.to(accelerator.device)
+        head.to(accelerator.device)
+        saved = self.config.as_dict() | {"threads": self.threads, "resume": False, "overwrite": False}
+        if accelerator.is_main_process:
+            self.folder.write(self.folder.config, saved)
+            self.folder.write(self.folder.path / "environment.json", environment(self.threads))
+        state, moments = TrainState(), None
+        point = checkpoint.newest(self.folder.checkpoints) if config.resume else None
+        if point is not None:
+            tensors, values = checkpoint.read(point)
+            state.load_state_dict(values)
+            Trained(backbone, head, task, (), config.precision).load_tensors(tensors["weights.safetensors"])
+            moments = tensors.get("optimizer.safetensors")
+            logger.info("going on after step %d (%s)", state.steps_done, point)
+        if accelerator.is_main_process:
+            self.folder.cut_log(state.steps_done)
+        job = Job(
+            config=config,
+            task=task,
+            backbone=backbone,
+            head=head,
+            train=examples["train"],
+            validation=examples["validation"],
+            accelerator=accelerator,
+            folder=self.folder.path,
+            workers=int(config.workers or 0),
+            state=state,
+            interrupted=lambda: bool(received),
+            expired=self._deadline(state, examples),
+        )
+        accelerator.wait_for_everyone()
+        with self._timed("train"):
+            status = phases.train(job, plan, moments)
+        self.about = self._about(job, plan, tables)
+        if status == "stopped":
+            self._write("stopped", self.about)
+            command = f"mmtransfer fit {config.task} --resume --out {self.folder.path}"
+            raise Interrupted(received[0], command, self.folder.path)
+        return self._finish(job, examples)
+
+    @contextmanager
+    def _timed(self, name: str) -> Iterator[None]:
+        begun = time.monotonic()
+        yield
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - begun
+
+    def _tables(self) -> dict[str, Table]:
+        """The tables of train, validation and (where given) test."""
+        config, task = self.config, self.task
+        columns = task.columns(config)
+        given: dict[str, Any] = {"train": config.train, "validation": config.validation, "test": config.test}
+        if isinstance(config.train, str) and config.train.startswith("builtin:") and config.test is None:
+            given["test"] = config.train
+        tables = {
+            split: sources.load(source, task.modality, columns, config.skip_bad, flag(split), split=split)
+            for split, source in given.items()
+            if source is not None
+        }
+        if "validation" not in tables:
+            whole = tables["train"]
+            labels = whole.column("label") if "label" in whole.rows.column_names else None
+            rest, held = holdout(labels, len(whole), config.validation_fraction, config.seed)
+            tables["train"], tables["validation"] = whole.select(rest), whole.select(held)
+            logger.info("%d of %d training examples held out for validation", len(held), len(whole))
+        if self.accelerator.is_main_process:
+            counts = ", ".join(f"{split} {len(table)}" for split, table in tables.items())
+            logger.info("data: %s", counts)
+        return tables
+
+    def _deadline(self, state: TrainState, examples: Mapping[str, Examples]) -> Any:
+        """Whether the budget leaves no more time than validation and test need, at the speed of training."""
+        if self.config.max_minutes is None:
+            return lambda: False
+        budget = 60.0 * self.config.max_minutes
+        coming = len(examples["validation"]) * 2 + len(examples.get("test", ()))
+
+        def expired() -> bool:
+            a_pass = coming * state.seconds / max(1, state.examples)
+            return time.time() - self.started + a_pass > budget
+
+        return expired
+
+    def _about(self, job: Job, plan: Sequence[strategies.Phase], tables: Mapping[str, Table]) -> dict[str, Any]:
+        config, state = self.config, job.state
+        trained = {id(p): p for p in job.head.parameters()}
+        for stage in phases.stages_of(plan):
+            trained |= {id(p): p for p in job.backbone.stages[stage].parameters()}
+        own, head = (sum(p.numel() for p in module.parameters()) for module in (job.backbone, job.head))
+        units = None if job.task.modality == "image" else state.units * job.task.unit / max(1e-9, state.seconds)
+        return {
+            "data": {
+                split: {
+                    "source": table.source,
+                    "n": len(table),
+                    "fingerprint": table.fingerprint,
+                    "skipped": list(table.skipped),
+                }
+                for split, table in tables.items()
+            },
+            "backbone": {
+                "name": job.backbone.name,
+                "source": job.backbone.source,
+                "sha256": self.backbone_sha256,
+                "parameters": own,
+            },
+            "parameters": {"total": own + head, "trainable": sum(p.numel() for p in trained.values())},
+            "phases": state.phases,
+            "throughput": {
+                "examples_per_second": state.examples / max(1e-9, state.seconds),
+                "tokens_or_seconds_of_audio_per_second": units,
+                "stall_share": state.stalled / max(1e-9, state.seconds),
+            },
+            "precision": {"dtype": config.precision, "layout": "contiguous", "allocator": self.allocator, "tried": {}},
+        }
+
+    def _finish(self, job: Job, examples: Mapping[str, Examples]) -> Run:
+        """Scores the best model on validation and test, and writes all that the run folder keeps."""
+        task, folder = job.task, self.folder
+        model = Trained(job.backbone, job.head, task, (), self.config.precision)
+        metrics: dict[str, dict[str, Any]] = {}
+        with self._timed("evaluate"):
+            for split in ("validation", "test"):
+                if split in examples:
+                    records = evaluate(model, examples[split], self.accelerator, job.workers, split)
+                    metrics[split] = {name: score.as_dict() for name, score in task.measure(records).items()}
+                    if self.accelerator.is_main_process:
+                        folder.write_predictions(split, task.annotate(records))
+        split = "test" if "test" in metrics else "validation"
+        primary = {"name": task.primary, "split": split, "value": metrics[split][task.primary]["value"]}
+        if self.accelerator.is_main_process:
+            save_model(folder, self.config, task, job.backbone, job.head)
+        self._write("finished", {**self.about, "metrics": metrics, "primary": primary})
+        if self.accelerator.is_main_process and not self.config.keep_checkpoints:
+            checkpoint.remove(folder.checkpoints)
+        self.accelerator.wait_for_everyone()
+        return load(folder.path)
+
+    def _write(self, status: str, known: Mapping[str, Any]) -> None:
+        """result.json: all keys always there."""
+        if not self.accelerator.is_main_process or not self.folder.path.is_dir():
+            return
+        total = time.time() - self.started
+        seconds = {name: self.seconds.get(name, 0.0) for name in ("startup", "data", "cache", "train", "evaluate")}
+        content: dict[str, Any] = {
+            "schema": SCHEMA,
+            "status": status,
+            "task": self.config.task,
+            "seed": self.config.seed,
+            "command": sys.argv,
+            "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.started)),
+            "seconds": {"total": total, **seconds},
+            "data": None,
+            "backbone": None,
+            "strategy": {"name": self.config.strategy, "options": dict(self.config.strategy_options)},
+            "parameters": None,
+            "phases": [],
+            "metrics": {},
+            "primary": None,
+            "throughput": None,
+            "memory": {"peak_bytes": memory.peak_bytes(), "device_peak_bytes": memory.device_peak_bytes()},
+            "precision": None,
+            "cache": None,
+            "warnings": self.warnings.lines,
+        }
+        self.folder.write(self.folder.result, content | dict(known))
+
+
+class Interrupted(KeyboardInterrupt):
+    """A run was stopped by a signal; `command` goes on with it."""
+
+    def __init__(self, signum: int, command: str, folder: Path) -> None:
+        super().__init__(f"stopped; go on with: {command}")
+        self.signum, self.command, self.folder = signum, command, folder
+
+
+def _examples(task: Task, table: Table) -> Examples:
+    rows, lengths = task.rows(table)
+    known = task.answer_column in rows.column_names
+    return Examples(rows, lengths, [task.answer(value) for value in table.column(task.answer_column)] if known else None)
+
+
+def save_model(folder: RunFolder, config: RunConfig, task: Task, backbone: Backbone, head: nn.Module) -> None:
+    """Writes model/: backbone, head and task."""
+    from safetensors.torch import save_file
+
+    folder.model.mkdir(exist_ok=True)
+    frozen = not any(parameter.requires_grad for parameter in backbone.parameters())
+    weights.save(backbone, folder.model, folder.store if frozen else None)
+    tensors = {name: value.detach().cpu().contiguous() for name, value in head.state_dict().items()}
+    save_file(tensors, folder.model / "head.safetensors")
+    folder.write(folder.model / "task.json", {"task": config.task, "state": task.state()})
+
+
+@dataclass
+class Run:
+    """A run that has ended: its numbers, and its model, which is read at first use."""
+
+    folder: RunFolder
+    result: dict[str, Any]
+    config: RunConfig
+
+    @property
+    def metrics(self) -> dict[str, dict[str, dict[str, Any]]]:
+        """By split and name: value, low, high, n, method."""
+        return dict(self.result["metrics"])
+
+    @cached_property
+    def model(self) -> Trained:
+        """Backbone and head, in eval mode."""
+        from safetensors.torch import load_file
+
+        if not (self.folder.model / "task.json").exists():
+            raise MMTransferError("The run has no model", str(self.folder.path), "resume it: --resume --out RUN")
+        backbone = weights.read(self.folder.model)
+        task = TASKS[self.config.task](self.config, backbone)
+        task.restore(json.loads((self.folder.model / "task.json").read_text(encoding="utf-8"))["state"])
+        head = task.head(backbone.width)
+        head.load_state_dict(load_file(self.folder.model / "head.safetensors"))
+        backbone.freeze(range(len(backbone.stages)))
+        return Trained(backbone, head, task, (), self.config.precision).eval()
+
+    def predict(self, inputs: Any) -> list[Prediction]:
+        """Predictions for a list of inputs (texts; image or audio files, PIL images, arrays), a file or a folder."""
+        records = self._records(self._table(inputs, labelled=False, option="the inputs"), "predicting")
+        task = self.model.task
+        return [
+            task.present({name: values[i] for name, values in records.items()}) for i in range(len(records["id"]))
+        ]
+
+    def evaluate(self, test: Any) -> dict[str, Score]:
+        """All metrics of the task on labelled data."""
+        table = self.model.task.check(self._table(test, labelled=True, option="--test"), "test")
+        return self.model.task.measure(self._records(table, "evaluating"))
+
+    def _table(self, source: Any, labelled: bool, option: str) -> Table:
+        task = self.model.task
+        columns = task.columns(self.config)
+        return sources.load(source, task.modality, columns, False, option, labelled=labelled, split="test")
+
+    def _records(self, table: Table, label: str) -> Records:
+        accelerator = Accelerator(cpu=not torch.cuda.is_available())
+        self.model.to(accelerator.device)
+        return evaluate(self.model, _examples(self.model.task, table), accelerator, int(self.config.workers or 0), label)

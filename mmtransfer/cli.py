@@ -1,0 +1,299 @@
+"""The command line: `mmtransfer fit TASK`, `predict`, `evaluate`, and the recipes, which are `fit` with their choices.
+
+Nothing here loads torch before the words of the command line are known to be right.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import logging
+import os
+import sys
+import types
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from mmtransfer import config as configuration
+from mmtransfer import strategies
+from mmtransfer.config import FIELDS, RunConfig, flag, reads
+from mmtransfer.defaults import DEFAULTS
+from mmtransfer.errors import MMTransferError, nearest, unknown
+
+logger = logging.getLogger("mmtransfer")
+OWN = {"strategy_options", "task"}
+"""Fields that are not flags: the task is a word, the strategy's options are flags of their own."""
+
+USAGE = """usage: mmtransfer VERB ...
+
+  fit TASK [--train DATA ...]       train a model: image-classification, text-classification, speech-recognition
+  predict RUN INPUT [--out X.csv]   predict a file, a folder or a CSV with a finished run
+  evaluate RUN --test DATA          score a finished run on labelled data
+
+`mmtransfer VERB --help` says more; `mmtransfer fit TASK --help` lists the task's flags. `--debug` shows stack traces."""
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """The console script; exits with 0, with 2 for what the user can mend, with 130 or 143 after a signal."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    _guarded(words, lambda: _dispatch(words))
+
+
+def recipe(task: str, **choices: Any) -> None:
+    """What a recipe's `__main__` calls: `mmtransfer fit TASK` with the recipe's choices where the user has none."""
+    words = sys.argv[1:]
+    _guarded(words, lambda: _fit([task, *words], choices, program=sys.argv[0]))
+
+
+def _guarded(words: list[str], action: Callable[[], None]) -> None:
+    """Runs an action; errors that a user can mend are three lines and status 2, without a stack trace."""
+    debug = "--debug" in words
+    while "--debug" in words:
+        words.remove("--debug")
+    rank = int(os.environ.get("RANK", "0"))
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger.handlers = [handler]
+    logger.propagate = False
+    logger.setLevel(logging.INFO if rank == 0 else logging.ERROR)
+    try:
+        action()
+    except MMTransferError as error:
+        if debug:
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt as error:
+        command = getattr(error, "command", None)
+        print(f"stopped; go on with: {command}" if command else "stopped", file=sys.stderr)
+        sys.exit(128 + getattr(error, "signum", 2))
+    except BrokenPipeError:
+        sys.exit(0)
+
+
+def _dispatch(words: list[str]) -> None:
+    verbs: Mapping[str, Callable[[list[str]], None]] = {"fit": _fit, "predict": _predict, "evaluate": _evaluate}
+    if not words or words[0] in ("-h", "--help"):
+        print(USAGE)
+        return
+    if words[0] not in verbs:
+        raise unknown("verb", words[0], verbs, "mmtransfer VERB")
+    verbs[words[0]](words[1:])
+
+
+def _fit(words: list[str], choices: Mapping[str, Any] = types.MappingProxyType({}), program: str = "") -> None:
+    if not words or words[0] in ("-h", "--help"):
+        print(f"usage: mmtransfer fit TASK [flags]\n\nTASK: {', '.join(DEFAULTS)}; `--help` after it lists its flags")
+        return
+    task, words = words[0], words[1:]
+    if task not in DEFAULTS:
+        raise unknown("task", task, DEFAULTS, "mmtransfer fit TASK")
+    given = parse(task, words, choices, program or f"mmtransfer fit {task}")
+    _check_trio()
+    from mmtransfer.api import fit
+
+    _show(fit(**given))
+
+
+def parse(task: str, words: Sequence[str], choices: Mapping[str, Any], program: str) -> dict[str, Any]:
+    """The settings that a command line gives, over those of `--config`, over a recipe's choices.
+
+    Raises MMTransferError for an option that does not exist or that the task or strategy does not read.
+    """
+    file = _peek(words, "--config")
+    base = {**choices, **(configuration.read(file) if file else {})}
+    if base.setdefault("task", task) != task:
+        raise MMTransferError(f"The configuration is for {base['task']}", f"--config {file}", f"use fit {base['task']}")
+    name = _peek(words, "--strategy") or base.get("strategy") or _default_of(task, "strategy")
+    if name != base.get("strategy"):
+        base.pop("strategy_options", None)
+    options = dataclasses.fields(strategies.STRATEGIES[name])
+    known: dict[str, tuple[str, Any, Any, str]] = {}
+    known["config"] = ("--config", str | None, None, "A JSON file of settings, such as a run's config.json.")
+    documents = _documents(RunConfig)
+    hints = typing.get_type_hints(RunConfig)
+    for field in FIELDS.values():
+        if field.name not in OWN and reads(field.name, task):
+            kind = str | None if field.name in ("train", "validation", "test") else hints[field.name]
+            default = base.get(field.name, _default_of(task, field.name))
+            if field.name == "strategy":
+                kind, default = Literal[tuple(strategies.STRATEGIES)], name  # type: ignore[assignment,valid-type]
+            elif default is not None and types.NoneType in typing.get_args(kind):
+                kind = typing.Union[tuple(arg for arg in typing.get_args(kind) if arg is not types.NoneType)]  # noqa: UP007
+            known[field.name] = (flag(field.name), kind, default, documents[field.name])
+    strategy_documents = _documents(strategies.STRATEGIES[name])
+    strategy_hints = typing.get_type_hints(strategies.STRATEGIES[name])
+    for option in options:
+        spelled = f"--strategy.{option.name.replace('_', '-')}"
+        default = (base.get("strategy_options") or {}).get(option.name, option.default)
+        known[f"strategy__{option.name}"] = (spelled, strategy_hints[option.name], default, strategy_documents[option.name])
+
+    _refuse_unknown(words, task, name, {spelled: kind for spelled, kind, _, _ in known.values()})
+    flags = dataclasses.make_dataclass(
+        "Flags",
+        [
+            (key, Annotated[kind, tyro.conf.arg(name=spelled[2:], help=text)], dataclasses.field(default=default))  # type: ignore[valid-type]
+            for key, (spelled, kind, default, text) in known.items()
+        ],
+        kw_only=True,
+        frozen=True,
+    )
+    description = f"Trains a model for {task} with the strategy {name}: {_summary(strategies.STRATEGIES[name])}"
+    parsed = tyro.cli(flags, args=list(words), prog=program, description=description)
+    spoken = {_plain(word) for word in words if word.startswith("--")}
+    result = {key: value for key, value in base.items() if key in FIELDS}
+    chosen = dict(base.get("strategy_options") or {})
+    for key, (spelled, *_rest) in known.items():
+        if spelled not in spoken or key == "config":
+            continue
+        if key.startswith("strategy__"):
+            chosen[key.removeprefix("strategy__")] = getattr(parsed, key)
+        else:
+            result[key] = getattr(parsed, key)
+    if chosen:
+        result |= {"strategy": name, "strategy_options": chosen}
+    return result
+
+
+def _plain(word: str) -> str:
+    """A flag as it is listed: without value, with dashes, without the no- of a boolean."""
+    word = word.split("=", 1)[0].replace("_", "-")
+    return "--" + word[5:] if word.startswith("--no-") else word
+
+
+def _peek(words: Sequence[str], wanted: str) -> str | None:
+    for place, word in enumerate(words):
+        if word == wanted and place + 1 < len(words):
+            return words[place + 1]
+        if word.startswith(wanted + "="):
+            return word.split("=", 1)[1]
+    return None
+
+
+def _default_of(task: str, name: str) -> Any:
+    default = FIELDS[name].default
+    return DEFAULTS[task].get(name, default) if default is None else default
+
+
+def _refuse_unknown(words: Sequence[str], task: str, strategy: str, known: Mapping[str, Any]) -> None:
+    for word in words:
+        spelled = _plain(word)
+        if not word.startswith("--") or spelled in known or spelled == "--help":
+            continue
+        name = spelled[2:].replace("-", "_")
+        if name in FIELDS:
+            owners = ", ".join(FIELDS[name].metadata.get("tasks", ())) or "fit, as a word"
+            raise MMTransferError(f"{task} does not read {spelled}", "the command line", f"leave it out ({owners})")
+        if spelled.startswith("--strategy."):
+            options = [option for option in known if option.startswith("--strategy.")]
+            listing = ", ".join(options) or "none"
+            raise MMTransferError(f"{strategy} has no option {spelled}", "the command line", f"its options: {listing}")
+        raise MMTransferError(
+            f"Unknown option {spelled}", "the command line", f"did you mean {', '.join(nearest(spelled, known))}?"
+        )
+
+
+def _documents(kind: type[Any]) -> dict[str, str]:
+    """The docstrings under a dataclass's fields."""
+    from tyro._docstrings import get_field_docstring  # the parser that tyro's own help uses
+
+    return {field.name: get_field_docstring(kind, field.name, ()) or "" for field in dataclasses.fields(kind)}
+
+
+def _summary(kind: type[Any]) -> str:
+    return (kind.__doc__ or "").split("\n\n")[0].strip()
+
+
+def _check_trio() -> None:
+    """One clear line where torch, torchvision and torchaudio are not built for each other."""
+    try:
+        import torch
+        import torchaudio
+        import torchvision  # noqa: F401
+    except (ImportError, RuntimeError, OSError) as error:
+        from importlib import metadata
+
+        found = ", ".join(f"{name} {metadata.version(name)}" for name in ("torch", "torchvision", "torchaudio"))
+        raise MMTransferError(
+            f"The torch packages do not fit each other ({str(error).splitlines()[0]})",
+            found,
+            "pip install torch==2.14.1 torchvision==0.29.1 torchaudio==2.11.0, or another trio built together",
+        ) from error
+
+
+@dataclasses.dataclass(frozen=True)
+class _PredictWords:
+    run: tyro.conf.Positional[str]
+    """Folder of a finished run."""
+    input: tyro.conf.Positional[str]
+    """A file, a folder, a CSV or a text file with a sentence a line."""
+    out: str | None = None
+    """CSV to write (id, label, score); the terminal if not given."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _EvaluateWords:
+    run: tyro.conf.Positional[str]
+    """Folder of a finished run."""
+    test: str
+    """Labelled data."""
+
+
+def _predict(words: list[str]) -> None:
+    _refuse_other(words, {"--out"})
+    given = tyro.cli(_PredictWords, args=words, prog="mmtransfer predict", description="Predicts with a finished run.")
+    from mmtransfer.api import load
+
+    predictions = load(given.run).predict(given.input)
+    if given.out is None:
+        for prediction in predictions:
+            print(f"{prediction.id}\t{prediction.label}\t{prediction.score:.4f}")
+        return
+    with open(given.out, "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["id", "label", "score"])
+        writer.writerows([prediction.id, prediction.label, f"{prediction.score:.6f}"] for prediction in predictions)
+    logger.info("%d predictions in %s", len(predictions), given.out)
+
+
+def _evaluate(words: list[str]) -> None:
+    _refuse_other(words, {"--test"})
+    given = tyro.cli(_EvaluateWords, args=words, prog="mmtransfer evaluate", description="Scores a finished run.")
+    from mmtransfer.api import load
+
+    scores = load(given.run).evaluate(given.test)
+    _table("test", {name: score.as_dict() for name, score in scores.items()})
+
+
+def _refuse_other(words: Sequence[str], known: set[str]) -> None:
+    for word in words:
+        if word.startswith("--") and _plain(word) not in known | {"--help"}:
+            close = ", ".join(nearest(_plain(word), known))
+            raise MMTransferError(f"Unknown option {_plain(word)}", "the command line", f"did you mean {close}?")
+
+
+def _show(run: Any) -> None:
+    """The end of a run: scores with intervals, time, where it is and what to do with it."""
+    if int(os.environ.get("RANK", "0")):
+        return
+    for split, metrics in run.metrics.items():
+        _table(split, {name: score for name, score in metrics.items() if "[" not in name})
+    print(f"{run.result['seconds']['total']:.0f} s; the run is in {run.folder.path}")
+    print(f"next: mmtransfer predict {run.folder.path} INPUT")
+
+
+def _table(split: str, metrics: Mapping[str, Mapping[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=split, title_justify="left")
+    for name, justify in (("metric", "left"), ("value", "right"), ("95 % interval", "right"), ("n", "right")):
+        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+    for name, score in metrics.items():
+        interval = "unknown" if score["low"] is None else f"{score['low']:.4f} to {score['high']:.4f}"
+        value = "-" if score["value"] is None else f"{score['value']:.4f}"
+        table.add_row(name, value, interval, str(score["n"]))
+    Console().print(table)

@@ -1,0 +1,216 @@
+"""Every setting of a run, one frozen dataclass. The command line, `config.json` and `fit(...)` are made from it.
+
+A field that is None takes its task's default (or the strategy's); `config.json` holds the values in force.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from mmtransfer.errors import MMTransferError, nearest
+
+IMAGE, TEXT, SPEECH = "image-classification", "text-classification", "speech-recognition"
+
+
+def _for(*tasks: str, default: Any = None) -> Any:
+    """A field that only some tasks read; the command line of the others does not have it."""
+    return field(default=default, metadata={"tasks": tasks})
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """What a run is made of: (task, data, backbone, strategy, budget, seed)."""
+
+    task: str = IMAGE
+    """image-classification, text-classification or speech-recognition."""
+
+    # data
+    train: Any = None
+    """Training data: a class folder, a CSV, a folder with metadata.csv, `builtin:NAME`, or (Python) a list of rows."""
+    validation: Any = None
+    """Validation data, which chooses the best epoch; cut from the training data when not given."""
+    test: Any = None
+    """Test data, looked at once, at the end."""
+    validation_fraction: float = 0.1
+    """Share of the training data held out when no validation data is given; stratified by label."""
+    text_column: str | None = _for(TEXT)
+    """Column with the text; guessed where only one guess is possible."""
+    label_column: str | None = _for(IMAGE, TEXT)
+    """Column with the label; guessed where only one guess is possible."""
+    file_column: str | None = _for(IMAGE, SPEECH)
+    """Column with the file name, relative to the CSV; guessed where only one guess is possible."""
+    transcript_column: str | None = _for(SPEECH)
+    """Column with the transcript; guessed where only one guess is possible."""
+    group_column: str | None = _for(SPEECH)
+    """Column with the speaker; the intervals of WER and CER are by speaker where it is known."""
+    skip_bad: bool = False
+    """Leave out examples that cannot be read, and record them in result.json, instead of stopping."""
+
+    # model
+    backbone: str | None = None
+    """A torchvision name, a Hugging Face hub name, a local folder, a run folder, or a named shape without weights."""
+    weights: str | None = None
+    """`none` for random weights, a torchvision weights name, or a .pth/.safetensors file; the backbone's own if None."""
+    strategy: str | None = None
+    """What is trained: linear-probe, partial, full or scratch."""
+    strategy_options: Mapping[str, Any] = field(default_factory=dict)
+    """The strategy's own options, by name."""
+    image_size: int | None = _for(IMAGE)
+    """Pixels of a side of the square that the network sees."""
+    crop_pct: float | None = _for(IMAGE)
+    """In evaluation the shorter side becomes image_size / crop_pct before the centre crop."""
+    mean: tuple[float, float, float] | None = _for(IMAGE)
+    """Channel means of the normalisation, of pixels in 0..1; the backbone's own if None."""
+    std: tuple[float, float, float] | None = _for(IMAGE)
+    """Channel standard deviations of the normalisation, of pixels in 0..1; the backbone's own if None."""
+    augment: Literal["auto", "none", "light"] | None = _for(IMAGE)
+    """light: random crop and flip. auto: none where the first stages are frozen, else light."""
+    max_length: int | None = _for(TEXT)
+    """Tokens of the longest text that is kept whole; longer ones are cut."""
+    label_smoothing: float | None = _for(IMAGE, TEXT)
+    """Share of the target's mass spread over all classes in training, 0 to 1 (Szegedy et al. 2016)."""
+    mask_prob: float | None = _for(SPEECH)
+    """Share of the frames masked in training (SpecAugment in time, Baevski et al. 2020); 0 for none."""
+
+    # training
+    epochs: int | None = None
+    """Passes over the training data."""
+    batch_size: int | None = None
+    """Examples per optimiser step, over all processes."""
+    micro_batch_size: int | None = _for(IMAGE)
+    """Images of one forward pass; a step's whole batch if memory allows (BatchNorm sees the micro-batch)."""
+    micro_batch_tokens: int | None = _for(TEXT)
+    """Tokens of one forward pass, padding included."""
+    micro_batch_seconds: float | None = _for(SPEECH)
+    """Seconds of audio of one forward pass, padding included."""
+    lr: float | None = None
+    """Peak learning rate of the backbone; the strategy may give the head a multiple."""
+    optimizer: Literal["adamw", "sgd"] | None = None
+    """AdamW (Loshchilov & Hutter 2019) or SGD with momentum."""
+    momentum: float = 0.9
+    """Momentum of SGD; with AdamW it is its first beta."""
+    nesterov: bool = False
+    """Nesterov's form of SGD's momentum."""
+    weight_decay: float | None = None
+    """Decoupled decay (SGD: L2); never on biases, normalisation and embeddings."""
+    schedule: Literal["cosine", "linear", "tri-stage", "constant"] | None = None
+    """Learning rate over a phase, in optimiser steps."""
+    warmup: float | None = None
+    """Share of a phase's steps in which the rate rises from 0."""
+    clip: float = 1.0
+    """Largest norm of a step's gradient."""
+    patience: int | None = None
+    """Epochs without a better validation score after which a phase ends; None: never."""
+    max_minutes: float | None = None
+    """Budget: training ends in time, with the best validated model; None: no limit."""
+    seed: int = 0
+    """Root of the independent streams for split, head, order, augmentation, dropout."""
+
+    # machine
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """Arithmetic of the forward pass; bf16 is autocast, weights stay float32."""
+    threads: int | None = None
+    """CPU threads of this process; its share of the cores if None."""
+    workers: int | None = None
+    """Processes that decode ahead of the training loop; 0 decodes in the loop itself."""
+
+    # output
+    out: str | None = None
+    """The run folder; runs/TASK-DATE-TIME if None."""
+    resume: bool = False
+    """Go on with the run in `out`, from its last checkpoint."""
+    overwrite: bool = False
+    """Replace the run in `out`."""
+    log_every: int = 10
+    """Optimiser steps between two lines of log.jsonl."""
+    checkpoint_every: int = 500
+    """Optimiser steps between two checkpoints inside an epoch; one is written at the end of every epoch as well."""
+    keep_checkpoints: bool = False
+    """Keep the folder checkpoints/ after success."""
+
+    def __post_init__(self) -> None:
+        positive: tuple[str, ...] = ("epochs", "batch_size", "micro_batch_size", "micro_batch_tokens", "micro_batch_seconds", "lr")
+        positive += ("image_size", "max_length", "threads", "log_every", "checkpoint_every", "clip", "max_minutes", "patience")
+        for name in positive:
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise _bad(name, value, "more than 0")
+        for name in ("label_smoothing", "mask_prob", "warmup"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < 1:
+                raise _bad(name, value, "at least 0 and below 1")
+        if not 0 < self.validation_fraction < 1:
+            raise _bad("validation_fraction", self.validation_fraction, "between 0 and 1")
+        if self.crop_pct is not None and not 0 < self.crop_pct <= 1:
+            raise _bad("crop_pct", self.crop_pct, "above 0 and at most 1")
+        if self.workers is not None and self.workers < 0:
+            raise _bad("workers", self.workers, "0 or more")
+        if self.resume and self.overwrite:
+            raise MMTransferError("--resume and --overwrite exclude each other", "the command line", "give one of them")
+        if self.resume and self.out is None:
+            raise MMTransferError("--resume needs the run to go on with", "--out", "give --out RUN_FOLDER")
+
+    def as_dict(self) -> dict[str, Any]:
+        """All fields as JSON holds them; data given as Python lists is named, not copied."""
+        values = dataclasses.asdict(self)
+        for split in ("train", "validation", "test"):
+            if isinstance(values[split], Path):
+                values[split] = str(values[split])
+            elif values[split] is not None and not isinstance(values[split], str):
+                values[split] = f"python:{len(values[split])} rows"
+        return values
+
+
+def _bad(name: str, value: Any, must: str) -> MMTransferError:
+    return MMTransferError(f"{flag(name)} must be {must}, not {value!r}", flag(name), "change the value")
+
+
+def flag(name: str) -> str:
+    """A field's spelling on the command line."""
+    return "--" + name.replace("_", "-")
+
+
+FIELDS: dict[str, dataclasses.Field[Any]] = {f.name: f for f in dataclasses.fields(RunConfig)}
+
+
+def reads(name: str, task: str) -> bool:
+    """Whether `task` reads the field."""
+    tasks = FIELDS[name].metadata.get("tasks")
+    return tasks is None or task in tasks
+
+
+def make(fields: Mapping[str, Any], where: str) -> RunConfig:
+    """A RunConfig from a mapping; raises MMTransferError for a field that does not exist or that the task does not read."""
+    for name in fields:
+        if name not in FIELDS:
+            close = ", ".join(nearest(name, FIELDS))
+            raise MMTransferError(f"Unknown setting {name!r}", where, f"did you mean {close}?")
+    task = fields.get("task", IMAGE)
+    if task in (IMAGE, TEXT, SPEECH):
+        for name, value in fields.items():
+            if not reads(name, task) and value != FIELDS[name].default:
+                owners = ", ".join(FIELDS[name].metadata["tasks"])
+                raise MMTransferError(f"{task} does not read {flag(name)}", where, f"leave it out ({owners} reads it)")
+    values = dict(fields)
+    for name in ("mean", "std"):
+        if values.get(name) is not None:
+            values[name] = tuple(values[name])
+    return RunConfig(**values)
+
+
+def read(path: str | Path) -> dict[str, Any]:
+    """The fields in a JSON file such as a run's config.json."""
+    try:
+        values = json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise MMTransferError("No such configuration file", f"--config {path}", "check the path") from None
+    except (OSError, ValueError) as error:
+        raise MMTransferError(f"Not a JSON file: {error}", f"--config {path}", "give a config.json") from None
+    if not isinstance(values, dict):
+        raise MMTransferError("A configuration is one JSON object", f"--config {path}", "give a config.json")
+    return values

@@ -1,0 +1,131 @@
+"""Which examples make up which step, as a pure function of (lengths, seed, epoch).
+
+A step is what one optimiser update sees: `batch_size` examples over all processes, cut into micro-batches that keep a
+budget of padded length. The plan is global, the same for every number of processes; a process takes its share of each
+step. Nothing here is stored in a checkpoint: the plan is computed again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from mmtransfer.seeding import generator
+
+POOL_STEPS = 50
+"""Steps' worth of examples that are sorted by length together: near-equal lengths, yet a new mix every epoch."""
+
+Indices = np.ndarray
+"""Example numbers, int32, shape (count,)."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Steps of an epoch, made of micro-batches.
+
+    Args:
+        lengths: padded-length units of each example (tokens, samples), int32 (n,); all ones for fixed sizes.
+        batch_size: examples per step, over all processes.
+        budget: the most `longest * count` of a micro-batch; an example over it is a micro-batch of its own.
+        seed: root seed of the run.
+    """
+
+    lengths: np.ndarray
+    batch_size: int
+    budget: int
+    seed: int
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return -(-len(self.lengths) // self.batch_size)
+
+    @property
+    def fixed(self) -> bool:
+        """Whether all examples have one size; then nothing is sorted."""
+        return len(self.lengths) == 0 or int(self.lengths.min()) == int(self.lengths.max())
+
+    def halved(self) -> Plan:
+        """The plan after a micro-batch ran out of memory; the loss does not depend on the cut."""
+        return replace(self, budget=max(1, self.budget // 2))
+
+    def epoch(self, epoch: int) -> Epoch:
+        """The steps of `epoch`; memory is 4 bytes an example."""
+        size, random = self.batch_size, generator(self.seed, "order", epoch)
+        order = random.permutation(len(self.lengths)).astype(np.int32)
+        steps = np.arange(self.steps_per_epoch, dtype=np.int32)
+        if not self.fixed:
+            for start in range(0, len(order), POOL_STEPS * size):
+                pool = order[start : start + POOL_STEPS * size]
+                pool[:] = pool[np.argsort(self.lengths[pool], kind="stable")]
+            for start in range(0, len(steps), POOL_STEPS):
+                random.shuffle(steps[start : start + POOL_STEPS])
+        return Epoch(self, order, steps)
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One epoch's order; a step's micro-batches are made when the step is asked for."""
+
+    plan: Plan
+    order: np.ndarray
+    steps: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def examples(self, step: int) -> Indices:
+        """All examples of a step, sorted by length where lengths differ."""
+        start = int(self.steps[step]) * self.plan.batch_size
+        return self.order[start : start + self.plan.batch_size]
+
+    def micro_batches(self, step: int) -> list[Indices]:
+        """The step, cut so that `longest * count` keeps the budget."""
+        return cut(self.examples(step), self.plan.lengths, self.plan.budget)
+
+    def share(self, step: int, rank: int, processes: int) -> list[tuple[Indices, bool]]:
+        """What one process runs in a step: (examples, whether they count).
+
+        Each process gets exactly ceil(micro-batches / processes). One that is short runs the step's shortest example
+        with weight 0: a process that skips a forward pass would leave the others waiting in the reduction.
+        """
+        micro = self.micro_batches(step)
+        rounds = -(-len(micro) // processes)
+        examples = self.examples(step)
+        filler = examples[np.argmin(self.plan.lengths[examples])][None]
+        own = micro[rank::processes]
+        return [(batch, True) for batch in own] + [(filler, False)] * (rounds - len(own))
+
+    def batches(self, first_step: int, rank: int, processes: int) -> Iterator[list[int]]:
+        """The example numbers a process loads from `first_step` on: the `batch_sampler` of its DataLoader."""
+        for step in range(first_step, len(self)):
+            for batch, _ in self.share(step, rank, processes):
+                yield batch.tolist()
+
+
+def cut(examples: Indices, lengths: np.ndarray, budget: int) -> list[Indices]:
+    """Consecutive runs of `examples` whose longest length times count is at most `budget` (or that hold one)."""
+    batches, start, longest = [], 0, 0
+    for stop, length in enumerate(lengths[examples].tolist()):
+        longest = max(longest, length)
+        if stop > start and longest * (stop + 1 - start) > budget:
+            batches.append(examples[start:stop])
+            start, longest = stop, length
+    batches.append(examples[start:])
+    return batches
+
+
+def evaluation_batches(lengths: np.ndarray, budget: int, batch_size: int) -> list[Indices]:
+    """All examples once, longest first so that out-of-memory shows at once, at most `batch_size` a batch."""
+    order = np.argsort(-lengths.astype(np.int64), kind="stable").astype(np.int32)
+    batches = []
+    for batch in cut(order, lengths, budget) if len(order) else []:
+        batches += [batch[start : start + batch_size] for start in range(0, len(batch), batch_size)]
+    return batches
+
+
+def padding_share(lengths: np.ndarray, batches: list[Indices]) -> float:
+    """The share of the padded positions that is padding, 0 to 1."""
+    padded = sum(int(lengths[batch].max()) * len(batch) for batch in batches)
+    return 1.0 - sum(int(lengths[batch].sum()) for batch in batches) / max(1, padded)

@@ -1,0 +1,74 @@
+"""What each task takes where the user says nothing. Here, and not beside the tasks, so that `--help` shows the values
+without loading torch.
+
+Rates, batches and schedules: AdamW 1e-4 with cosine for images; 5e-5 at base size, here 1e-4 for the small BERT kin that
+two cores can train (Devlin et al. 2019 search 2e-5 to 5e-5); 1e-4 and a tri-stage schedule for CTC (Baevski et al. 2020).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mmtransfer.config import IMAGE, SPEECH, TEXT
+
+DEFAULTS: Mapping[str, Mapping[str, Any]] = {
+    IMAGE: {
+        "backbone": "resnet50",
+        "strategy": "full",
+        "image_size": 224,
+        "crop_pct": 0.875,
+        "augment": "auto",
+        "label_smoothing": 0.0,
+        "epochs": 10,
+        "batch_size": 32,
+        "lr": 1e-4,
+        "optimizer": "adamw",
+        "weight_decay": 0.05,
+        "schedule": "cosine",
+        "warmup": 0.05,
+    },
+    TEXT: {
+        "backbone": "google-bert/bert-base-uncased",
+        "strategy": "full",
+        "max_length": 128,
+        "micro_batch_tokens": 4096,
+        "label_smoothing": 0.0,
+        "epochs": 4,
+        "batch_size": 32,
+        "lr": 5e-5,
+        "optimizer": "adamw",
+        "weight_decay": 0.01,
+        "schedule": "linear",
+        "warmup": 0.06,
+    },
+    SPEECH: {
+        "backbone": "facebook/wav2vec2-base",
+        "strategy": "full",
+        "mask_prob": 0.05,
+        "micro_batch_seconds": 32.0,
+        "epochs": 20,
+        "batch_size": 32,
+        "lr": 1e-4,
+        "optimizer": "adamw",
+        "weight_decay": 0.005,
+        "schedule": "tri-stage",
+        "warmup": 0.1,
+    },
+}
+"""By task, the values of fields that are None."""
+
+BUILTIN: Mapping[str, Mapping[str, Any]] = {
+    IMAGE: {
+        "train": "builtin:digits",
+        "backbone": "resnet18",
+        "weights": "none",
+        "strategy": "scratch",
+        "image_size": 32,
+        "crop_pct": 1.0,
+        "augment": "none",
+        "epochs": 4,
+        "lr": 1e-3,
+    },
+}
+"""By task, what comes before DEFAULTS when no training data is given."""

@@ -1,0 +1,64 @@
+"""One pass over a split: answers, losses and what the task stores of them, back in the order of the rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import gather_object
+
+from mmtransfer.data.plan import evaluation_batches
+from mmtransfer.engine.loading import EncodedRows, Examples, loader
+from mmtransfer.engine.precision import autocast
+from mmtransfer.engine.progress import bar
+from mmtransfer.engine.trained import Trained
+
+Records = dict[str, list[Any]]
+"""Columns over the examples: id, prediction, and target and loss where targets are known, and the task's own."""
+
+
+def evaluate(
+    model: Trained, examples: Examples, accelerator: Accelerator, workers: int = 0, label: str = "evaluating"
+) -> Records:
+    """Records of every example exactly once, the same on every process.
+
+    `model` is the module itself, not what `Accelerator.prepare` made of it: no reduction waits for the others.
+    Each process takes every W-th batch; what comes back is gathered as objects, because gathering tensors of unequal
+    shapes aborts the process.
+    """
+    task = model.task
+    batches = evaluation_batches(examples.lengths, 2 * task.budget(), 256)
+    own = batches[accelerator.process_index :: accelerator.num_processes]
+    load = loader(
+        EncodedRows(examples.rows, task), [b.tolist() for b in own], workers, accelerator.device.type == "cuda"
+    )
+    training = model.training
+    model.eval()
+    found: list[tuple[int, dict[str, Any]]] = []
+    with torch.inference_mode(), bar(label, sum(map(len, own)), accelerator.is_main_process) as progress:
+        for indices, batch in zip(own, load, strict=True):
+            batch = batch.to(accelerator.device)
+            with autocast(accelerator.device, model.precision):
+                state = model.backbone.run(batch.state, 0, model.start)
+            outputs = model(state)
+            predictions = task.predict(outputs)
+            columns = {"prediction": predictions.answers, **predictions.columns}
+            if batch.targets is not None:
+                columns["loss"] = task.loss(outputs, batch.targets).tolist()
+            for position, index in enumerate(indices.tolist()):
+                found.append((index, {name: values[position] for name, values in columns.items()}))
+            progress.advance(len(indices))
+    model.train(training)
+    if accelerator.num_processes > 1:
+        found = gather_object(found)
+    ordered = [record for _, record in sorted(found, key=lambda item: item[0])]
+    records: Records = {"id": examples.ids}
+    if examples.answers is not None:
+        records["target"] = examples.answers
+    for extra in ("speaker",):
+        if extra in examples.rows.column_names:
+            records[extra] = list(examples.rows[extra])
+    for name in ordered[0] if ordered else ():
+        records[name] = [record[name] for record in ordered]
+    return records

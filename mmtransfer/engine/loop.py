@@ -1,0 +1,174 @@
+"""The training loop: one for all modalities and strategies."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from accelerate.optimizer import AcceleratedOptimizer
+from torch import Tensor, nn
+
+from mmtransfer.backbones.staged import Backbone
+from mmtransfer.config import RunConfig
+from mmtransfer.data.plan import Epoch
+from mmtransfer.engine import memory
+from mmtransfer.engine.loading import EncodedRows, Examples, loader
+from mmtransfer.engine.optim import set_rate
+from mmtransfer.engine.precision import autocast
+from mmtransfer.engine.progress import Bar
+from mmtransfer.engine.state import TrainState
+from mmtransfer.engine.trained import Trained
+from mmtransfer.errors import MMTransferError
+from mmtransfer.seeding import number
+from mmtransfer.tasks.base import Batch, Task
+
+
+@dataclass
+class Job:
+    """What training needs and does not change; all that changes is in `state` and in the modules' tensors."""
+
+    config: RunConfig
+    task: Task
+    backbone: Backbone
+    head: nn.Module
+    train: Examples
+    validation: Examples
+    accelerator: Accelerator
+    folder: Path
+    workers: int
+    state: TrainState
+    interrupted: Callable[[], bool]
+    """Whether a signal has asked to stop."""
+    expired: Callable[[], bool]
+    """Whether the time budget is spent."""
+
+
+class Stopped(Exception):
+    """A signal or the time budget ended training; the state stands at a whole step."""
+
+
+def train_epoch(
+    job: Job,
+    model: nn.Module,
+    optimizer: AcceleratedOptimizer,
+    epoch: Epoch,
+    total: int,
+    bar: Bar,
+    save: Callable[[], None],
+) -> None:
+    """Trains from `job.state.step` to the end of the epoch; `total` is the number of steps of the phase.
+
+    `model` is the prepared `Trained`; `save` writes a checkpoint. Raises Stopped at the next micro-batch after a signal, the begun step undone.
+    """
+    state, accelerator, config = job.state, job.accelerator, job.config
+    encoded = EncodedRows(job.train.rows, job.task, config.seed, state.epochs_done)
+    left = epoch.batches(state.step, accelerator.process_index, accelerator.num_processes)
+    batches = iter(loader(encoded, left, job.workers, accelerator.device.type == "cuda"))
+    losses = torch.zeros((), dtype=torch.float64, device=accelerator.device)  # stays on the device between log steps
+    try:
+        while state.step < len(epoch):
+            begun = time.monotonic()
+            multiplier = set_rate(
+                optimizer, state.epoch * len(epoch) + state.step, total, str(config.schedule), float(config.warmup or 0)
+            )
+            losses += _gradients(job, model, epoch, batches)
+            accelerator.clip_grad_norm_(model.parameters(), config.clip)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            examples = epoch.examples(state.step)
+            state.advance(len(examples), int(job.train.lengths[examples].sum()), time.monotonic() - begun)
+            bar.advance(len(examples))
+            logged = state.steps_done % config.log_every == 0 or state.step == len(epoch)
+            saved = state.steps_done % config.checkpoint_every == 0 and state.step < len(epoch)
+            if logged or saved:
+                state.loss_sum += float(accelerator.reduce(losses, "sum"))
+                losses.zero_()
+            if logged:
+                _log(job, multiplier, len(epoch))
+            if saved:
+                save()
+            if state.step < len(epoch) and _ends(job, logged):
+                raise Stopped
+    finally:
+        if accelerator.num_processes == 1:
+            state.loss_sum += float(losses)
+
+
+def _gradients(job: Job, model: nn.Module, epoch: Epoch, batches: Iterator[Batch]) -> Tensor:
+    """Leaves in the parameters the gradient of (sum of losses / examples of the step); returns this process's sum.
+
+    The divisor is known from the plan, so the gradient does not depend on how the step was cut; a mean per micro-batch
+    would weigh examples by the company they keep. DDP averages over W processes, hence the factor W.
+    """
+    state, accelerator = job.state, job.accelerator
+    trained: Trained = accelerator.unwrap_model(model)
+    processes, rank = accelerator.num_processes, accelerator.process_index
+    share = epoch.share(state.step, rank, processes)
+    scale = processes / len(epoch.examples(state.step))
+    losses = torch.zeros((), dtype=torch.float64, device=accelerator.device)
+    buffers = [buffer.clone() for buffer in model.buffers()]
+    try:
+        for position, (_, counts) in enumerate(share):
+            if processes == 1 and job.interrupted():
+                raise Stopped
+            waiting = time.monotonic()
+            batch = next(batches).to(accelerator.device)
+            state.stalled += time.monotonic() - waiting
+            place = position * processes + rank
+            torch.manual_seed(number(job.config.seed, "dropout", state.epochs_done, state.step, place))
+            with torch.no_grad(), autocast(accelerator.device, trained.precision):
+                reached = trained.backbone.run(batch.state, 0, trained.start)
+            last = position == len(share) - 1
+            with nullcontext() if last else accelerator.no_sync(model):
+                assert batch.targets is not None  # training data is labelled: checked when it was loaded
+                loss = job.task.loss(model(reached), batch.targets).sum()
+                accelerator.backward(loss * (scale if counts else 0.0))
+            if counts:
+                losses += loss.detach()
+    except BaseException:  # the step is undone: running statistics moved with its first micro-batches
+        for buffer, before in zip(model.buffers(), buffers, strict=True):
+            buffer.copy_(before)
+        model.zero_grad(set_to_none=True)
+        raise
+    return losses
+
+
+def _ends(job: Job, logged: bool) -> bool:
+    """Whether training ends here. Several processes agree on it at log steps, where they wait for each other anyway."""
+    ends = job.interrupted() or job.expired()
+    if job.accelerator.num_processes == 1 or not logged:
+        return ends and job.accelerator.num_processes == 1
+    flag = torch.tensor(float(ends), device=job.accelerator.device)
+    return bool(job.accelerator.reduce(flag, "sum") > 0)
+
+
+def _log(job: Job, multiplier: float, steps: int) -> None:
+    """Appends a line to log.jsonl and starts a new sum; raises MMTransferError for a loss that is no number."""
+    state = job.state
+    loss, since = state.loss_sum / max(1, state.loss_count), state.steps_done
+    if not loss == loss or loss in (float("inf"), float("-inf")):
+        raise MMTransferError(
+            f"The training loss is {loss} between steps {since - job.config.log_every} and {since}",
+            f"phase {state.phases[state.phase]['name']}, learning rate {job.config.lr}",
+            "lower --lr, use --precision fp32, or look for broken targets",
+        )
+    line = {
+        "step": state.steps_done,
+        "phase": state.phases[state.phase]["name"],
+        "epoch": state.epoch + state.step / steps,
+        "loss": loss,
+        "lr": (job.config.lr or 0.0) * multiplier,
+        "examples_per_second": state.examples / max(1e-9, state.seconds),
+        "stall_share": state.stalled / max(1e-9, state.seconds),
+        "memory_bytes": memory.peak_bytes(),
+    }
+    state.loss_sum, state.loss_count = 0.0, 0
+    if job.accelerator.is_main_process:
+        with (job.folder / "log.jsonl").open("a") as file:
+            file.write(json.dumps(line) + "\n")

@@ -1,0 +1,68 @@
+"""All that changes while training, in one place."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass
+class TrainState:
+    """Position, best so far, and what a phase has done. Weights and the optimiser's moments are tensors beside it.
+
+    Random numbers and the order of examples are pure functions of the position: nothing of them is stored.
+    """
+
+    phase: int = 0
+    """Number of the phase."""
+    epoch: int = 0
+    """Epochs of this phase that are done."""
+    step: int = 0
+    """Steps of this epoch that are done."""
+    epochs_done: int = 0
+    """Epochs of all phases; the plan's epoch number."""
+    steps_done: int = 0
+    """Optimiser steps of all phases."""
+    budget: int = 0
+    """Micro-batch budget in force, smaller than the configured one after running out of memory."""
+    best_value: float | None = None
+    """Best validation value of the task's primary metric."""
+    best: str | None = None
+    """Folder in checkpoints/ that holds the best weights."""
+    since_best: int = 0
+    """Epochs of this phase since the best value improved."""
+    loss_sum: float = 0.0
+    """Sum of the losses since the last line of log.jsonl."""
+    loss_count: int = 0
+    """Examples in that sum."""
+    seconds: float = 0.0
+    """Seconds spent in training so far, over all starts of the run."""
+    examples: int = 0
+    """Examples trained on so far."""
+    units: int = 0
+    """Tokens or samples trained on so far, without padding."""
+    stalled: float = 0.0
+    """Seconds the loop waited for data."""
+    phases: list[dict[str, Any]] = field(default_factory=list)
+    """What result.json says of each phase begun."""
+
+    def state_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            setattr(self, name, value)
+
+    def advance(self, examples: int, units: int, seconds: float) -> None:
+        """Counts one optimiser step."""
+        self.step += 1
+        self.steps_done += 1
+        self.examples += examples
+        self.loss_count += examples
+        self.units += units
+        self.seconds += seconds
+
+    def improves(self, value: float, higher_is_better: bool) -> bool:
+        """Whether a validation value beats the best so far; a tie does not, so the earlier epoch wins."""
+        return self.best_value is None or (value > self.best_value if higher_is_better else value < self.best_value)

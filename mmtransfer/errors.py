@@ -1,0 +1,42 @@
+"""The one error type of the project, and the search for the name that a user probably meant."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class MMTransferError(Exception):
+    """An error that a user can act on.
+
+    Args:
+        what: what is wrong, one sentence.
+        where: the file, row, column or option it is about.
+        do: what to do about it.
+
+    The command line prints the three on a line each and exits with status 2.
+    """
+
+    def __init__(self, what: str, where: str, do: str) -> None:
+        super().__init__(f"{what}\n  where: {where}\n  do: {do}")
+        self.what, self.where, self.do = what, where, do
+
+    def __reduce__(self) -> tuple[type, tuple[str, str, str]]:
+        # Exception pickles with args, which hold the joined text; DataLoader workers send errors by pickle.
+        return type(self), (self.what, self.where, self.do)
+
+
+def nearest(name: str, options: Iterable[str], count: int = 3) -> list[str]:
+    """The `count` entries of `options` closest to `name`, best first; the first ones in order if none is close."""
+    known = list(options)
+    lowered = {option.lower(): option for option in reversed(known)}
+    close = difflib.get_close_matches(name.lower(), lowered, n=count, cutoff=0.5)
+    return [lowered[option] for option in close] or known[:count]
+
+
+def unknown(kind: str, name: str, options: Iterable[str], where: str) -> MMTransferError:
+    """The error for a name that is not one of `options`; it names the nearest ones."""
+    known = list(options)
+    suggestions = ", ".join(nearest(name, known))
+    listing = f" ({len(known)} known)" if len(known) > 12 else f"; known: {', '.join(known)}"
+    return MMTransferError(f"Unknown {kind} {name!r}", where, f"did you mean {suggestions}?{listing}")

@@ -1,0 +1,83 @@
+"""Heads: from features to outputs. They know nothing of mmtransfer's backbones and fit anybody's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+
+class LinearHead(nn.Module):
+    """One linear layer.
+
+    Args:
+        width: size of the last axis of the features.
+        outputs: number of classes (or of real values).
+        dropout: probability of dropping a feature in training mode; 0 by default.
+
+    Shapes: (batch, width) -> (batch, outputs); any leading axes are kept. Weights start uniform in
+    +-1/sqrt(width), biases at 0.
+    """
+
+    def __init__(self, width: int, outputs: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(dropout)
+        self.linear = nn.Linear(width, outputs)
+        nn.init.zeros_(self.linear.bias)
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.linear(self.dropout(features))
+
+
+class MLPHead(nn.Module):
+    """Linear layers with GELU between them.
+
+    Args:
+        width: size of the last axis of the features.
+        outputs: number of classes (or of real values).
+        hidden: sizes of the layers between; one layer as wide as the features by default.
+        dropout: probability of dropping an input of a layer in training mode; 0.1 by default.
+
+    Shapes: (batch, width) -> (batch, outputs); any leading axes are kept.
+    """
+
+    def __init__(self, width: int, outputs: int, hidden: Sequence[int] | None = None, dropout: float = 0.1) -> None:
+        super().__init__()
+        sizes = [width, *(hidden if hidden is not None else [width])]
+        layers: list[nn.Module] = []
+        for size_in, size_out in zip(sizes, sizes[1:], strict=False):
+            layers += [nn.Dropout(dropout), nn.Linear(size_in, size_out), nn.GELU()]
+        self.layers = nn.Sequential(*layers, nn.Dropout(dropout), nn.Linear(sizes[-1], outputs))
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.layers(features)
+
+
+class CTCHead(nn.Module):
+    """One linear layer and log-softmax over a vocabulary whose entry 0 is the blank (Graves et al. 2006).
+
+    Args:
+        width: size of the last axis of the features.
+        vocabulary: number of symbols, blank included.
+        dropout: probability of dropping a feature in training mode; 0 by default.
+
+    Shapes: features (batch, frames, width), lengths (batch,) valid frames of each example or None for all ->
+    log-probabilities (batch, frames, vocabulary), always float32: `torch.nn.functional.ctc_loss` has no bfloat16
+    kernel. Frames past an example's length say blank, so that a decoder that ignores lengths is right as well.
+    """
+
+    def __init__(self, width: int, vocabulary: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(dropout)
+        self.linear = nn.Linear(width, vocabulary)
+        nn.init.zeros_(self.linear.bias)
+
+    def forward(self, features: Tensor, lengths: Tensor | None = None) -> Tensor:
+        log_probs = self.linear(self.dropout(features)).float().log_softmax(-1)
+        if lengths is None:
+            return log_probs
+        padding = torch.arange(features.shape[1], device=features.device) >= lengths[:, None]
+        blank = torch.full_like(log_probs[0, 0], -1e4)
+        blank[0] = 0.0
+        return torch.where(padding[..., None], blank, log_probs)

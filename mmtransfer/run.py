@@ -1,0 +1,144 @@
+"""The layout of a run folder, and nothing else."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from mmtransfer.errors import MMTransferError
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths of a run, and how its files are written: whole or not at all."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        return self.path / "config.json"
+
+    @property
+    def result(self) -> Path:
+        return self.path / "result.json"
+
+    @property
+    def model(self) -> Path:
+        return self.path / "model"
+
+    @property
+    def log(self) -> Path:
+        return self.path / "log.jsonl"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def store(self) -> Path:
+        """Frozen backbones of all runs beside this one, each once."""
+        return self.path.parent / ".weights"
+
+    def predictions(self, split: str) -> Path:
+        return self.path / "predictions" / f"{split}.parquet"
+
+    def create(self, overwrite: bool) -> None:
+        """Makes the folder; an existing one is refused unless `overwrite`, which removes it if it is a run."""
+        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+            if not overwrite:
+                raise MMTransferError(
+                    "The run folder exists",
+                    f"--out {self.path}",
+                    "give another --out, or --resume to go on with it, or --overwrite to replace it",
+                )
+            if not self.config.exists():
+                raise MMTransferError(
+                    "Not a run folder, so it is not overwritten", f"--out {self.path}", "give another --out"
+                )
+            shutil.rmtree(self.path)
+        self.path.mkdir(parents=True, exist_ok=True)
+
+    def write(self, path: Path, content: Mapping[str, Any]) -> None:
+        """Writes JSON by rename."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_suffix(".tmp")
+        temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        temporary.replace(path)
+
+    def write_predictions(self, split: str, records: Mapping[str, list[Any]]) -> None:
+        """Writes predictions/SPLIT.parquet."""
+        import pyarrow
+        import pyarrow.parquet
+
+        path = self.predictions(split)
+        path.parent.mkdir(exist_ok=True)
+        columns = {
+            name: pyarrow.array(values, pyarrow.list_(pyarrow.float32()) if name == "logits" else None)
+            for name, values in records.items()
+        }
+        pyarrow.parquet.write_table(pyarrow.table(columns), path)
+
+    def cut_log(self, steps: int) -> None:
+        """Drops the log's lines after a step: those of work that a resumed run does again."""
+        if self.log.exists():
+            lines = [line for line in self.log.read_text().splitlines() if json.loads(line)["step"] <= steps]
+            self.log.write_text("".join(line + "\n" for line in lines))
+
+    def read_result(self) -> dict[str, Any]:
+        """result.json; raises MMTransferError for a folder that is no run or a run that has not ended."""
+        if not self.config.exists():
+            raise MMTransferError("Not a run folder: there is no config.json", str(self.path), "give the folder of a run")
+        if not self.result.exists():
+            raise MMTransferError("The run has not ended: there is no result.json", str(self.path), "resume it: --resume")
+        return dict(json.loads(self.result.read_text(encoding="utf-8")))
+
+
+def default_name(task: str) -> str:
+    """runs/TASK-DATE-TIME."""
+    return str(Path("runs") / f"{task}-{datetime.now():%Y%m%d-%H%M%S}")
+
+
+def environment(threads: int) -> dict[str, Any]:
+    """Versions, machine and command, for environment.json."""
+    names = ("mmtransfer", "torch", "torchvision", "torchaudio", "transformers", "datasets", "evaluate", "accelerate")
+    versions = {}
+    for name in names:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            versions[name] = "not installed as a package"
+    try:
+        git = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=False)
+        commit = git.stdout.strip() or None
+    except (OSError, subprocess.TimeoutExpired):
+        commit = None
+    return {
+        "python": platform.python_version(),
+        "versions": versions,
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "threads": threads,
+        "command": sys.argv,
+        "git_commit": commit,
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor()

@@ -1,0 +1,192 @@
+"""What a task is: from an example to tensors, from outputs to a loss, to predictions, to metrics.
+
+A task knows nothing of strategies or of the engine. A new one is one file with a subclass of `Task` and a line in
+`mmtransfer/tasks/__init__.py`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import datasets
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mmtransfer.backbones.staged import Backbone, State
+from mmtransfer.config import RunConfig
+from mmtransfer.data.sources import Columns, Modality, Table
+from mmtransfer.metrics import Score
+
+Outputs = dict[str, Tensor]
+"""What a head gives: `logits` (batch, classes), or `log_probs` (batch, frames, symbols) and `lengths` (batch,)."""
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """One example as tensors.
+
+    `x`: pixels (3, height, width), token ids (tokens,) or samples (samples,); `length`: its tokens or samples, None for
+    fixed sizes; `target`: class number, or symbol numbers (labels,), None where unknown; `seed`: number behind the
+    example's random masking, None in evaluation.
+    """
+
+    x: Tensor
+    length: int | None = None
+    target: Tensor | None = None
+    seed: int | None = None
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Encoded examples side by side; `targets` (batch,) or (batch, labels) padded with -100, None where unknown."""
+
+    state: State
+    targets: Tensor | None
+
+    def to(self, device: torch.device) -> Batch:
+        targets = None if self.targets is None else self.targets.to(device, non_blocking=True)
+        return Batch({name: value.to(device, non_blocking=True) for name, value in self.state.items()}, targets)
+
+
+def collate(examples: Sequence[Encoded]) -> Batch:
+    """Stacks examples; ragged ones are padded with zeros, and their lengths go into the state."""
+    state: State = {}
+    if examples[0].length is None:
+        state["x"] = torch.stack([example.x for example in examples])
+    else:
+        state["x"] = nn.utils.rnn.pad_sequence([example.x for example in examples], batch_first=True)
+        state["lengths"] = torch.tensor([example.length for example in examples])
+    if examples[0].seed is not None:
+        state["seeds"] = torch.tensor([example.seed for example in examples])
+    if examples[0].target is None:
+        return Batch(state, None)
+    targets = [example.target for example in examples if example.target is not None]
+    if targets[0].dim() == 0:
+        return Batch(state, torch.stack(targets))
+    return Batch(state, nn.utils.rnn.pad_sequence(targets, batch_first=True, padding_value=-100))
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a batch of outputs says. `answers`: a label or a text for each example; `columns`: all that is stored of
+    them beside ids, one value an example (`logits`, scores, lengths)."""
+
+    answers: list[str]
+    columns: dict[str, list[Any]]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """An answer for one input.
+
+    `id`: name or number of the input; `label`: the class, or the text that was heard; `score`: its probability, 0 to 1
+    (speech: the mean over frames of the best symbol's); `scores`: probability of every class, empty for speech.
+    """
+
+    id: str
+    label: str
+    score: float
+    scores: Mapping[str, float]
+
+
+Records = Mapping[str, list[Any]]
+"""Columns over examples: id, prediction, target and loss where targets are known, and the task's own."""
+
+
+class Task(ABC):
+    """The protocol of a task.
+
+    `primary`: the metric that picks the best epoch, `higher_is_better` its direction; `answer_column`: the column of
+    the data with what is to be predicted; `unit`: what one unit of length is worth in result.json's throughput
+    (tokens: 1, samples: seconds).
+    """
+
+    name: ClassVar[str]
+    modality: ClassVar[Modality]
+    primary: ClassVar[str]
+    higher_is_better: ClassVar[bool]
+    answer_column: ClassVar[str]
+    unit: float = 1.0
+
+    def __init__(self, config: RunConfig, backbone: Backbone) -> None:
+        self.config = config
+
+    @staticmethod
+    @abstractmethod
+    def columns(config: RunConfig) -> Columns:
+        """The columns of the data that the configuration names."""
+
+    @abstractmethod
+    def prepare(self, table: Table) -> None:
+        """Fixes labels or vocabulary, from the training table only."""
+
+    @abstractmethod
+    def check(self, table: Table, split: str) -> Table:
+        """The table without examples that cannot be used; raises MMTransferError for those, unless --skip-bad."""
+
+    @abstractmethod
+    def rows(self, table: Table) -> tuple[datasets.Dataset, np.ndarray]:
+        """Rows ready for `encode`, and each one's length in tokens or samples (int32; ones for fixed sizes)."""
+
+    @abstractmethod
+    def encode(self, row: Mapping[str, Any], seed: int | None) -> Encoded:
+        """An example as tensors. `seed` draws its augmentation, as a pure function; None in evaluation."""
+
+    @abstractmethod
+    def budget(self) -> int:
+        """The micro-batch budget of the configuration, in the unit of the lengths."""
+
+    @abstractmethod
+    def head(self, width: int) -> nn.Module:
+        """A new head on features of this width."""
+
+    @abstractmethod
+    def readout(self, backbone: Backbone, head: nn.Module, state: State) -> Outputs:
+        """The head on the features of the last stage."""
+
+    @abstractmethod
+    def loss(self, outputs: Outputs, targets: Tensor) -> Tensor:
+        """Each example's loss, float32 (batch,); the engine sums a step's and divides once by its examples."""
+
+    @abstractmethod
+    def predict(self, outputs: Outputs) -> Predictions:
+        """Answers and what is stored with them."""
+
+    @abstractmethod
+    def answer(self, value: str) -> str:
+        """A true label or text of the data, as `predict` would spell it."""
+
+    @abstractmethod
+    def metrics(self, records: Records) -> Mapping[str, Any]:
+        """By name, the task's `evaluate.Metric` objects after they have seen the records."""
+
+    def measure(self, records: Records) -> dict[str, Score]:
+        """All scores, with intervals."""
+        scores: dict[str, Score] = {}
+        for metric in self.metrics(records).values():
+            scores |= metric.scores()
+        return scores
+
+    def alarm(self, records: Records) -> str | None:
+        """What is wrong with a model that gives these validation records, and what to do; None if nothing."""
+        return None
+
+    def annotate(self, records: Records) -> Records:
+        """The records with the columns that are stored but not needed for the scores."""
+        return records
+
+    @abstractmethod
+    def present(self, record: Mapping[str, Any]) -> Prediction:
+        """One record as the user sees it."""
+
+    @abstractmethod
+    def state(self) -> dict[str, Any]:
+        """What `restore` needs beside the configuration, as JSON: labels or vocabulary."""
+
+    @abstractmethod
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Takes back what `state` gave."""

@@ -1,0 +1,51 @@
+"""Image classification: pixels through torchvision transforms, pooled features, a linear head."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import datasets
+import numpy as np
+
+from mmtransfer.backbones.staged import Backbone
+from mmtransfer.config import IMAGE, RunConfig
+from mmtransfer.data import images
+from mmtransfer.data.sources import Columns, Table
+from mmtransfer.tasks.base import Encoded
+from mmtransfer.tasks.classification import Classification
+
+logger = logging.getLogger("mmtransfer")
+
+
+class ImageClassification(Classification):
+    """Images of any size and mode -> one label each."""
+
+    name = IMAGE
+    modality = "image"
+
+    def __init__(self, config: RunConfig, backbone: Backbone) -> None:
+        super().__init__(config, backbone)
+        self.transform = images.ImageTransform(
+            size=int(config.image_size or 224),
+            mean=tuple(config.mean or backbone.preprocess["mean"]),
+            std=tuple(config.std or backbone.preprocess["std"]),
+            crop_pct=float(config.crop_pct or 1.0),
+            augment=config.augment == "light",
+        )
+        if self.budget() < int(config.batch_size or 1):
+            logger.warning("BatchNorm sees micro-batches of %d images, not the step's %d", self.budget(), config.batch_size)
+
+    @staticmethod
+    def columns(config: RunConfig) -> Columns:
+        return Columns(label=config.label_column, file=config.file_column)
+
+    def rows(self, table: Table) -> tuple[datasets.Dataset, np.ndarray]:
+        return table.rows, np.ones(len(table), np.int32)
+
+    def encode(self, row: Mapping[str, Any], seed: int | None) -> Encoded:
+        return Encoded(self.transform(images.decode(row["image"]), seed), target=self.target(row))
+
+    def budget(self) -> int:
+        return int(self.config.micro_batch_size or self.config.batch_size or 1)

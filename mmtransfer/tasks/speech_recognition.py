@@ -1,0 +1,171 @@
+"""Speech recognition with CTC (Graves et al. 2006): samples, frames, a character vocabulary, greedy decoding.
+
+Case rule: transcripts are put into NFC and lower case, and runs of white space become one space; speech does not tell
+case. The vocabulary is the characters of the training transcripts, entry 0 the blank and `|` the space.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping
+from typing import Any
+
+import datasets
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mmtransfer.backbones.staged import Backbone, State
+from mmtransfer.config import SPEECH, RunConfig
+from mmtransfer.data import audio
+from mmtransfer.data.sources import Columns, Table
+from mmtransfer.errors import MMTransferError
+from mmtransfer.heads import CTCHead
+from mmtransfer.metrics import CER, WER, align
+from mmtransfer.tasks.base import Encoded, Outputs, Prediction, Predictions, Records, Task
+
+BLANK, DELIMITER = "<blank>", "|"
+
+
+class SpeechRecognition(Task):
+    """Recordings -> text."""
+
+    name = SPEECH
+    modality = "speech"
+    primary = "wer"
+    higher_is_better = False
+    answer_column = "text"
+    symbols: list[str]
+
+    def __init__(self, config: RunConfig, backbone: Backbone) -> None:
+        super().__init__(config, backbone)
+        self.rate = int(backbone.preprocess["sample_rate"])
+        self.normalise = bool(backbone.preprocess["normalise"])
+        self.frames = backbone.lengths
+        self.unit = 1.0 / self.rate
+        backbone.mask_prob = float(config.mask_prob or 0.0)
+
+    @staticmethod
+    def columns(config: RunConfig) -> Columns:
+        return Columns(file=config.file_column, transcript=config.transcript_column, group=config.group_column)
+
+    def prepare(self, table: Table) -> None:
+        characters = sorted({character for text in table.column("text") for character in self.answer(text)} - {" "})
+        if DELIMITER in characters:
+            raise MMTransferError(
+                f"{DELIMITER!r} stands for the space between words and cannot occur in a transcript",
+                table.source,
+                "replace it in the transcripts",
+            )
+        self._set_symbols([BLANK, DELIMITER, *characters])
+
+    def _set_symbols(self, symbols: list[str]) -> None:
+        self.symbols = symbols
+        self.numbers = {symbol: number for number, symbol in enumerate(symbols)} | {" ": 1}
+
+    def _labels(self, text: str) -> list[int]:
+        """Symbol numbers of a transcript; characters that training did not have are left out (test data only)."""
+        return [self.numbers[character] for character in self.answer(text) if character in self.numbers]
+
+    def check(self, table: Table, split: str) -> Table:
+        samples = self._samples(table)
+        frames = self.frames(torch.from_numpy(samples.astype(np.int64))).numpy()
+        bad: dict[int, str] = {}
+        for place, text in enumerate(table.column("text")):
+            labels = self._labels(text)
+            needed = len(labels) + sum(a == b for a, b in zip(labels, labels[1:], strict=False))
+            if frames[place] < max(1, needed if split != "test" else 1):
+                bad[place] = f"{len(labels)} labels need {needed} frames, the recording has {max(0, frames[place])}"
+        if not bad:
+            return table
+        names = table.column("id")
+        if not self.config.skip_bad or len(bad) == len(names):
+            listing = "; ".join(f"{names[place]}: {reason}" for place, reason in list(bad.items())[:10])
+            raise MMTransferError(
+                f"{len(bad)} recording(s) too short for CTC: {listing}",
+                f"{table.source} (--{split})",
+                "correct the transcripts or recordings, or leave them out with --skip-bad",
+            )
+        return table.without(list(bad), list(bad.values()))
+
+    def _samples(self, table: Table) -> np.ndarray:
+        return np.fromiter((audio.samples(value, self.rate) for value in table.column("audio")), np.int64, len(table))
+
+    def rows(self, table: Table) -> tuple[datasets.Dataset, np.ndarray]:
+        return table.rows, self._samples(table).astype(np.int32)
+
+    def encode(self, row: Mapping[str, Any], seed: int | None) -> Encoded:
+        waveform = audio.load(row["audio"], self.rate)
+        if self.normalise:
+            waveform = audio.normalise(waveform)
+        target = torch.tensor(self._labels(row["text"])) if "text" in row else None
+        return Encoded(waveform, length=len(waveform), target=target, seed=seed)
+
+    def budget(self) -> int:
+        return int(float(self.config.micro_batch_seconds or 32.0) * self.rate)
+
+    def head(self, width: int) -> nn.Module:
+        return CTCHead(width, len(self.symbols))
+
+    def readout(self, backbone: Backbone, head: nn.Module, state: State) -> Outputs:
+        return {"log_probs": head(state["x"], state["lengths"]), "lengths": state["lengths"]}
+
+    def loss(self, outputs: Outputs, targets: Tensor) -> Tensor:
+        """CTC loss of each example over its number of labels."""
+        counts = (targets >= 0).sum(-1)
+        log_probs = outputs["log_probs"].transpose(0, 1)
+        losses = F.ctc_loss(log_probs, targets.clamp(min=0), outputs["lengths"], counts, reduction="none")
+        return losses / counts.clamp(min=1)
+
+    def predict(self, outputs: Outputs) -> Predictions:
+        best, symbols = (values.cpu() for values in outputs["log_probs"].max(-1))
+        answers: list[str] = []
+        columns: dict[str, list[Any]] = {"frames": outputs["lengths"].tolist(), "blanks": [], "confidence": []}
+        for row, scores, frames in zip(symbols, best, columns["frames"], strict=True):
+            answers.append(self._decode(row[:frames]))
+            columns["blanks"].append(int((row[:frames] == 0).sum()))
+            columns["confidence"].append(float(scores[:frames].mean().exp()))
+        return Predictions(answers, columns)
+
+    def _decode(self, symbols: Tensor) -> str:
+        """Merges repeats and drops blanks."""
+        kept = [number for number in symbols.unique_consecutive().tolist() if number]
+        return " ".join("".join(" " if number == 1 else self.symbols[number] for number in kept).split())
+
+    def answer(self, value: str) -> str:
+        return " ".join(unicodedata.normalize("NFC", value).lower().split())
+
+    def metrics(self, records: Records) -> Mapping[str, Any]:
+        metrics = {"wer": WER(), "cer": CER()}
+        groups = records.get("speaker")
+        for metric in metrics.values():
+            metric.add_batch(predictions=records["prediction"], references=records["target"], groups=groups)
+        return metrics
+
+    def alarm(self, records: Records) -> str | None:
+        share = sum(records["blanks"]) / max(1, sum(records["frames"]))
+        if share <= 0.99:
+            return None
+        return (
+            f"{share:.1%} of the frames say blank: CTC has not left (or has fallen back to) the empty answer; train for "
+            "more epochs, try twice or half the --lr, or a longer --warmup"
+        )
+
+    def annotate(self, records: Records) -> Records:
+        if "target" not in records:
+            return records
+        pairs = zip(records["target"], records["prediction"], strict=True)
+        edits = [align(target.split(), prediction.split()) for target, prediction in pairs]
+        kinds = ("substitutions", "deletions", "insertions")
+        words = [len(target.split()) for target in records["target"]]
+        return {**records, **{kind: [getattr(edit, kind) for edit in edits] for kind in kinds}, "words": words}
+
+    def present(self, record: Mapping[str, Any]) -> Prediction:
+        return Prediction(record["id"], record["prediction"], record["confidence"], {})
+
+    def state(self) -> dict[str, Any]:
+        return {"symbols": self.symbols}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self._set_symbols(list(state["symbols"]))

@@ -1,0 +1,10 @@
+"""Text classification: a BERT-like backbone on a CSV of sentences.
+
+    accelerate launch recipes/text_cls.py --train train.csv --test test.csv --backbone path/to/bert
+"""
+
+from mmtransfer.cli import recipe
+from mmtransfer.config import TEXT
+
+if __name__ == "__main__":
+    recipe(TEXT)

