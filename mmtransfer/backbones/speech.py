@@ -1,0 +1,192 @@
+"""Speech encoders of transformers as stages: CNN, projection, one per transformer layer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mmtransfer.backbones.staged import Backbone, Context, State
+from mmtransfer.backbones.text import valid
+from mmtransfer.registry import Registry
+
+SPAN = 10
+"""Frames of a masked span, at most half of the recording."""
+
+
+class Convolutions(nn.Module):
+    """Samples (batch, samples) -> frames (batch, frames, channels), each example independent of its padding.
+
+    GroupNorm encoders take statistics over time, padding included (pytorch/audio#2242, huggingface/transformers#21534);
+    here they are taken over each example's valid frames only.
+    """
+
+    def __init__(self, extractor: Any, backbone_lengths: Any) -> None:
+        super().__init__()
+        self.layers = extractor.conv_layers
+        self._lengths = backbone_lengths
+
+    def forward(self, state: State, context: Context) -> State:
+        x = state["x"][:, None]
+        for layer in self.layers:
+            if isinstance(getattr(layer, "layer_norm", None), nn.GroupNorm):
+                x = layer.conv(x)
+                frames = conv_length(state["lengths"], layer.conv)
+                x = layer.activation(masked_group_norm(x, frames, layer.layer_norm))
+            else:
+                x = layer(x)
+        return {**state, "x": x.transpose(1, 2), "lengths": self._lengths(state["lengths"])}
+
+
+def masked_group_norm(x: Tensor, frames: Tensor, norm: nn.GroupNorm) -> Tensor:
+    """One group a channel, x (batch, channels, time): mean and variance over each example's first `frames` only."""
+    mask = valid(frames, x.shape[2])[:, None]
+    wide, count = x.float(), frames.clamp(min=1)[:, None, None]
+    mean = (wide * mask).sum(2, keepdim=True) / count
+    variance = ((wide - mean).square() * mask).sum(2, keepdim=True) / count
+    normal = (wide - mean) * torch.rsqrt(variance + norm.eps)
+    return (normal * norm.weight[:, None] + norm.bias[:, None]).to(x.dtype)
+
+
+class Projection(nn.Module):
+    """Channels -> width, masking in training, convolutional positions."""
+
+    def __init__(self, model: Any, norm_first: bool) -> None:
+        super().__init__()
+        self.projection = model.feature_projection
+        self.positions = model.encoder.pos_conv_embed
+        self.norm = nn.Identity() if norm_first else model.encoder.layer_norm
+        self.dropout = model.encoder.dropout
+        self.masked = model.masked_spec_embed
+        self.mask_prob = 0.0
+
+    def forward(self, state: State, context: Context) -> State:
+        x = self.projection(state["x"])[0]
+        if self.training and self.mask_prob and "seeds" in state:
+            mask = span_mask(state["seeds"], state["lengths"], x.shape[1], self.mask_prob).to(x.device)
+            x = torch.where(mask[..., None], self.masked.to(x.dtype), x)
+        x = x * valid(state["lengths"], x.shape[1])[..., None]
+        x = x + self.positions(x)
+        return {**state, "x": self.dropout(self.norm(x))}
+
+
+def span_mask(seeds: Tensor, lengths: Tensor, frames: int, probability: float) -> Tensor:
+    """(batch, frames): masked frames, a pure function of each example's seed and length (Baevski et al. 2020, 4.2).
+
+    Spans of min(10, frames // 2), none below 4 frames; `probability` is about the share of frames masked.
+    """
+    mask = np.zeros((len(seeds), frames), bool)
+    for row, seed, length in zip(mask, seeds.tolist(), lengths.tolist(), strict=True):
+        if length < 4:
+            continue
+        random = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed])))
+        span = min(SPAN, length // 2)
+        count = int(probability * length / span + random.random())
+        for start in random.integers(0, length - span + 1, count):
+            row[start : start + span] = True
+    return torch.from_numpy(mask)
+
+
+class Layer(nn.Module):
+    """One transformer layer under the mask of valid frames; the last of a pre-norm encoder ends with its norm."""
+
+    def __init__(self, layer: nn.Module, norm: nn.Module | None = None) -> None:
+        super().__init__()
+        self.layer, self.norm = layer, norm if norm is not None else nn.Identity()
+
+    def forward(self, state: State, context: Context) -> State:
+        return {**state, "x": self.norm(self.layer(state["x"], attention_mask=context["mask"]))}
+
+
+class Wav2Vec2Backbone(Backbone):
+    """Wav2Vec2 (Baevski et al. 2020), group or layer norm, post- or pre-norm. Layer drop is 0, masking our own."""
+
+    modality = "speech"
+
+    def __init__(self, model: Any) -> None:
+        config = model.config
+        norm_first = bool(config.do_stable_layer_norm)
+        layers = [Layer(layer) for layer in model.encoder.layers]
+        if norm_first:
+            layers[-1] = Layer(model.encoder.layers[-1], model.encoder.layer_norm)
+        convolutions = list(zip(config.conv_kernel, config.conv_stride, strict=True))
+        self._convolutions = convolutions
+        cnn = Convolutions(model.feature_extractor, self.lengths)
+        super().__init__([cnn, Projection(model, norm_first), *layers], model)
+        self._convolutions = convolutions
+        self.family, self.config, self.width = config.model_type, config.to_dict(), int(config.hidden_size)
+        self.preprocess = {"sample_rate": 16000, "normalise": True}
+        self.mask_prob = float(config.mask_time_prob) if config.apply_spec_augment else 0.0
+
+    @staticmethod
+    def build(config: Any) -> nn.Module:
+        from transformers import Wav2Vec2Model
+
+        config.add_adapter = False
+        if not hasattr(config, "mask_time_prob") or config.mask_time_prob == 0:
+            config.mask_time_prob = 1e-9  # the library makes masked_spec_embed only where masking is on
+        return Wav2Vec2Model(config)
+
+    @property
+    def mask_prob(self) -> float:
+        """Share of the frames masked in training; 0 leaves the mask's embedding without gradient."""
+        return float(self.stages[1].mask_prob)
+
+    @mask_prob.setter
+    def mask_prob(self, probability: float) -> None:
+        self.stages[1].mask_prob = probability
+        self._settle()
+
+    def _settle(self) -> None:
+        projection = self.stages[1]
+        if not projection.mask_prob:
+            projection.masked.requires_grad_(False)  # DDP stops at parameters that get no gradient
+        elif 1 not in self._frozen:
+            projection.masked.requires_grad_(True)
+
+    def context(self, state: State, start: int) -> Context:
+        lengths, x = state["lengths"], state["x"]
+        frames = x.shape[1]
+        if start == 0:
+            lengths = self.lengths(lengths)
+            frames = int(self.lengths(torch.tensor([frames]))[0])
+        return {"mask": valid(lengths, frames)[:, None, None, :]}
+
+    def lengths(self, input_lengths: Tensor) -> Tensor:
+        """Frames from samples, by the encoder's own formula."""
+        for kernel, stride in self._convolutions:
+            input_lengths = torch.div(input_lengths - kernel, stride, rounding_mode="floor") + 1
+        return input_lengths.clamp(min=0)
+
+
+def conv_length(lengths: Tensor, conv: nn.Conv1d) -> Tensor:
+    """Outputs of an unpadded convolution."""
+    return torch.div(lengths - conv.kernel_size[0], conv.stride[0], rounding_mode="floor") + 1
+
+
+FAMILIES: Registry[Any] = Registry("speech family", "--backbone")
+"""By `model_type` of a transformers configuration: a class with `build(config) -> model`, made from that model."""
+FAMILIES.add("wav2vec2", Wav2Vec2Backbone)
+
+SHAPES: Mapping[str, Mapping[str, Any]] = {
+    "wav2vec2-small": {
+        "hidden_size": 192,
+        "num_hidden_layers": 5,
+        "num_attention_heads": 4,
+        "intermediate_size": 768,
+        "conv_dim": (128, 128, 128, 128, 128, 128, 128),
+        "feat_extract_norm": "layer",
+        "do_stable_layer_norm": True,
+        "num_conv_pos_embeddings": 64,
+        "num_conv_pos_embedding_groups": 16,
+        "conv_bias": True,
+        "layerdrop": 0.0,
+        "vocab_size": 32,
+    },
+}
+"""Named shapes without weights: keyword arguments of Wav2Vec2Config."""
+
+__all__ = ["FAMILIES", "SHAPES", "Wav2Vec2Backbone", "conv_length", "masked_group_norm", "span_mask"]

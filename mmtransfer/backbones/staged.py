@@ -1,0 +1,138 @@
+"""A backbone as an ordered list of stages over a state, so that it can be cut, frozen and cached between any two."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mmtransfer.errors import MMTransferError
+
+logger = logging.getLogger("mmtransfer")
+
+State = dict[str, Tensor]
+"""`x`, batch first: pixels (batch, 3, height, width), token ids (batch, tokens) or samples (batch, samples), then
+features; `lengths` (batch,) valid positions of `x` where they vary; `seeds` (batch,) numbers behind random masking."""
+
+Context = dict[str, Any]
+"""What every layer needs but can be rebuilt from the state: masks, position biases."""
+
+
+class Backbone(nn.Module):
+    """Base of all backbones: stages, each `(state, context) -> state`.
+
+    `width`: size of the last axis of the features; `preprocess`: what encoding needs (mean and std; sample rate).
+    """
+
+    name = ""
+    modality = ""
+    family = ""
+    source = ""
+    width: int
+    config: Mapping[str, Any]
+    preprocess: Mapping[str, Any]
+
+    def __init__(self, stages: Iterable[nn.Module], library: nn.Module) -> None:
+        """`library`: the model whose modules the stages are made of; its names are those of `library_state`."""
+        super().__init__()
+        self.stages = nn.ModuleList(stages)
+        self._frozen: frozenset[int] = frozenset()
+        theirs = {id(value): name for name, value in _tensors(library)}
+        self._library_names = {name: theirs[id(value)] for name, value in _tensors(self)}
+
+    def run(self, state: State, start: int = 0, stop: int | None = None) -> State:
+        """Stages `start` up to `stop` (all that follow if None) on a state; the state given is left as it is."""
+        context = self.context(state, start)
+        for stage in self.stages[start:stop]:
+            state = stage(state, context)
+        return state
+
+    def context(self, state: State, start: int) -> Context:
+        """What the layers from `start` on need beside the state; nothing by default."""
+        return {}
+
+    def pool(self, state: State) -> Tensor:
+        """Features of the last stage -> (batch, width)."""
+        raise TypeError(f"{type(self).__name__} has no pooled features")
+
+    def lengths(self, input_lengths: Tensor) -> Tensor:
+        """Valid positions after the last stage, from those of the input."""
+        return input_lengths
+
+    def freeze(self, stages: Collection[int]) -> None:
+        """Freezes these stages, and no others: no gradient, and eval mode that `train()` does not undo.
+
+        BatchNorm without gradient still moves its running statistics in training mode (pytorch/pytorch#66073).
+        """
+        self._frozen = frozenset(stages)
+        for number, stage in enumerate(self.stages):
+            stage.requires_grad_(number not in self._frozen)
+        self._settle()
+        self.train(self.training)
+
+    def _settle(self) -> None:
+        """Called after requires_grad was set: a family takes back what must not train."""
+
+    def train(self, mode: bool = True) -> Backbone:
+        super().train(mode)
+        for number in self._frozen:
+            self.stages[number].eval()
+        return self
+
+    def library_state(self) -> dict[str, Tensor]:
+        """Parameters and buffers under the library's own names, contiguous."""
+        return {self._library_names[name]: value.detach().contiguous() for name, value in self.state_dict().items()}
+
+    def load_library_state(self, state: Mapping[str, Tensor], where: str) -> None:
+        """Takes tensors under the library's names; raises MMTransferError for missing, unexpected or misshapen ones."""
+        own = {self._library_names[name]: value for name, value in self.state_dict().items()}
+        refuse_mismatch(own, state, where)
+        with torch.no_grad():
+            for name, value in own.items():
+                value.copy_(state[name])
+
+    def describe(self) -> dict[str, Any]:
+        """All that `rebuild` needs to make the same architecture without weights, as JSON."""
+        return {
+            "name": self.name,
+            "modality": self.modality,
+            "family": self.family,
+            "source": self.source,
+            "config": dict(self.config),
+            "preprocess": dict(self.preprocess),
+        }
+
+
+def _tensors(module: nn.Module) -> list[tuple[str, Tensor]]:
+    return [(name, value) for name, value in module.state_dict(keep_vars=True).items()]
+
+
+def refuse_mismatch(own: Mapping[str, Tensor], given: Mapping[str, Tensor], where: str) -> None:
+    """Raises MMTransferError that lists missing, unexpected and misshapen tensors."""
+    missing = [name for name in own if name not in given]
+    unexpected = [name for name in given if name not in own]
+    shapes = [
+        f"{name} {tuple(given[name].shape)} instead of {tuple(own[name].shape)}"
+        for name in own
+        if name in given and given[name].shape != own[name].shape
+    ]
+    found = [
+        f"{len(names)} {kind}: {', '.join(names[:10])}"
+        for kind, names in (("missing", missing), ("unexpected", unexpected), ("misshapen", shapes))
+        if names
+    ]
+    if found:
+        raise MMTransferError(
+            f"The weights are not this backbone's: {'; '.join(found)}", where, "check that --backbone and --weights agree"
+        )
+
+
+def said_dropped(what: str, tensors: Mapping[str, Tensor]) -> None:
+    """Says which tensors of a file are not used."""
+    if tensors:
+        first = ", ".join(f"{name} {tuple(value.shape)}" for name, value in list(tensors.items())[:4])
+        more = f" and {len(tensors) - 4} more" if len(tensors) > 4 else ""
+        logger.info("dropped %s: %s%s", what, first, more)

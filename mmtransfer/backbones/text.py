@@ -1,0 +1,76 @@
+"""Text encoders of transformers as stages: embeddings, then one per layer. A family is a class of about 20 lines."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mmtransfer.backbones.staged import Backbone, Context, State
+from mmtransfer.registry import Registry
+
+
+class Embeddings(nn.Module):
+    """Token ids (batch, tokens) -> (batch, tokens, width)."""
+
+    def __init__(self, embeddings: nn.Module) -> None:
+        super().__init__()
+        self.embeddings = embeddings
+
+    def forward(self, state: State, context: Context) -> State:
+        return {**state, "x": self.embeddings(state["x"])}
+
+
+class Layer(nn.Module):
+    """One transformer layer under the mask of valid positions."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, state: State, context: Context) -> State:
+        return {**state, "x": self.layer(state["x"], context["mask"])}
+
+
+class TextBackbone(Backbone):
+    """Base of the text families; `tokenizer` belongs to the weights. Pooled features are the mean over valid tokens."""
+
+    modality = "text"
+    tokenizer: Any = None
+
+    def __init__(self, model: Any, stages: list[nn.Module]) -> None:
+        super().__init__(stages, model)
+        self.family, self.config, self.preprocess = model.config.model_type, model.config.to_dict(), {}
+        self.width = int(model.config.hidden_size)
+
+    def context(self, state: State, start: int) -> Context:
+        return {"mask": valid(state["lengths"], state["x"].shape[1])[:, None, None, :]}
+
+    def pool(self, state: State) -> Tensor:
+        mask = valid(state["lengths"], state["x"].shape[1])[..., None]
+        return (state["x"].float() * mask).sum(1) / state["lengths"].clamp(min=1)[:, None]
+
+
+def valid(lengths: Tensor, positions: int) -> Tensor:
+    """(batch, positions): whether a position holds anything."""
+    return torch.arange(positions, device=lengths.device) < lengths[:, None]
+
+
+class BertBackbone(TextBackbone):
+    """BERT (Devlin et al. 2019) and what is built like it, MiniLM for one. The pooler is not built."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__(model, [Embeddings(model.embeddings), *map(Layer, model.encoder.layer)])
+
+    @staticmethod
+    def build(config: Any) -> nn.Module:
+        from transformers import BertModel
+
+        return BertModel(config, add_pooling_layer=False)
+
+
+FAMILIES: Registry[Any] = Registry("text family", "--backbone")
+"""By `model_type` of a transformers configuration: a class with `build(config) -> model`, made from that model."""
+FAMILIES.add("bert", BertBackbone)
+

@@ -1,0 +1,91 @@
+"""Weights on disk: files of others, and a run's own `model/` folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from mmtransfer.backbones.staged import Backbone
+from mmtransfer.errors import MMTransferError
+
+DESCRIPTION, TENSORS, TOKENIZER = "backbone.json", "backbone.safetensors", "tokenizer"
+
+
+def state_from_file(path: str | Path) -> dict[str, Tensor]:
+    """Tensors of a .safetensors, .pth or .pt file; of the latter only tensors are ever unpickled."""
+    path = Path(path)
+    where = f"--weights {path}"
+    if not path.is_file():
+        raise MMTransferError("No such weights file", where, "check the path, or give --weights none")
+    try:
+        state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
+    except Exception as error:  # whatever a damaged file makes the two readers raise
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise MMTransferError(f"Not a readable weights file: {first}", where, "give a state dict") from None
+    for key in ("state_dict", "model"):
+        if isinstance(state, dict) and isinstance(state.get(key), dict):
+            state = state[key]
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise MMTransferError("The file holds no state dict", where, "save model.state_dict() and give that file")
+    return {name.removeprefix("module."): value for name, value in state.items()}
+
+
+def sha256(backbone: Backbone) -> str:
+    """Digest of the library's names, dtypes, shapes and bytes of all parameters and buffers."""
+    digest = hashlib.sha256()
+    for name, value in sorted(backbone.library_state().items()):
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        digest.update(value.cpu().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def save(backbone: Backbone, folder: Path, store: Path | None = None) -> None:
+    """Writes a backbone into a run's model/ folder.
+
+    `store`: folder that keeps weights under their digest; the run's file is a hard link to it (a copy where the file
+    system has none), so that runs on the same frozen backbone cost one copy.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / DESCRIPTION).write_text(json.dumps(backbone.describe(), indent=2, default=list) + "\n", encoding="utf-8")
+    tokenizer = getattr(backbone, "tokenizer", None)
+    if tokenizer is not None:
+        tokenizer.save_pretrained(folder / TOKENIZER)
+    target = folder / TENSORS
+    state = {name: value.cpu() for name, value in backbone.library_state().items()}
+    if store is None:
+        save_file(state, target)
+        return
+    store.mkdir(parents=True, exist_ok=True)
+    kept = store / f"{sha256(backbone)}.safetensors"
+    if not kept.exists():
+        temporary = kept.with_suffix(f".{os.getpid()}.tmp")
+        save_file(state, temporary)
+        temporary.replace(kept)
+    target.unlink(missing_ok=True)
+    try:
+        os.link(kept, target)
+    except OSError:
+        shutil.copyfile(kept, target)
+
+
+def read(folder: Path, weights: str | None = None) -> Backbone:
+    """The backbone of a run's model/ folder, with its weights unless `weights` is `none`."""
+    from mmtransfer.backbones import rebuild
+
+    description: dict[str, Any] = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+    backbone = rebuild(description)
+    if (folder / TOKENIZER).is_dir():
+        from transformers import AutoTokenizer
+
+        backbone.tokenizer = AutoTokenizer.from_pretrained(folder / TOKENIZER, local_files_only=True)
+    if weights != "none":
+        backbone.load_library_state(load_file(folder / TENSORS), str(folder / TENSORS))
+    return backbone
