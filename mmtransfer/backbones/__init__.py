@@ -127,7 +127,10 @@ def _transformer(name: str, weights_name: str | None, tensors: Mapping[str, Tens
     """A folder or hub name of transformers; float32 whatever the file's dtype."""
     import torch
     from transformers import AutoConfig, AutoTokenizer
+    from transformers.utils import logging as transformers_logging
 
+    transformers_logging.set_verbosity_error()  # its report of unused tensors; ours says the same in a line
+    transformers_logging.disable_progress_bar()
     local = Path(name).is_dir() or not _reachable(name)
     where = f"--backbone {name}"
     try:

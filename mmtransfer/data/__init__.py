@@ -1,0 +1,1 @@
+"""From the user's files, lists and built-in sets to tables of examples, splits and plans."""

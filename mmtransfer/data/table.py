@@ -1,0 +1,125 @@
+"""A table of examples: rows in memory with standard columns, where they came from, and a fingerprint of them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, TypedDict
+
+import datasets
+import numpy as np
+import pyarrow as pa
+
+Modality = Literal["image", "text", "speech"]
+INPUT: dict[Modality, str] = {"image": "image", "text": "text", "speech": "audio"}
+"""The column of each modality that holds what a model sees."""
+
+THREADS = min(16, 4 + (os.cpu_count() or 1))
+"""Threads that open files: reading and decoding both wait outside Python's lock."""
+
+# 64-bit offsets: `take` on plain binary fails above 2 GB a column
+_FILE = pa.struct([("path", pa.string()), ("bytes", pa.large_binary())])
+
+
+class File(TypedDict):
+    """An image or a recording: a file by absolute path, or the bytes of one; the other is None."""
+
+    path: str | None
+    bytes: bytes | None
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Examples of one source.
+
+    `rows`: columns `id`, then `image` (a File) and `label`, or `text` and `label`, or `audio` (a File), `text` and
+    `speaker`; label, transcript and speaker are there only where known. Ids are unique: a file's POSIX path relative
+    to its folder, or the number of the row, from 0.
+    `source`: what the user gave, for messages and records.
+    `skipped`: {"id", "reason"} of every example of the source that was left out.
+    """
+
+    rows: datasets.Dataset
+    source: str
+    skipped: tuple[dict[str, str], ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def ids(self) -> list[str]:
+        return self.column("id")
+
+    def column(self, name: str) -> list[Any]:
+        """All values of a column, as Python objects."""
+        return self.rows.data.column(name).to_pylist()
+
+    def select(self, indices: Iterable[int] | np.ndarray) -> Table:
+        """These rows, in this order; what was skipped stays recorded."""
+        # taken from the Arrow table: Dataset.select keeps the whole table and makes every later look-up slower
+        taken = self.rows.data.table.take(pa.array(np.asarray(list(indices), dtype=np.int64)))
+        return replace(self, rows=datasets.Dataset(taken))
+
+    def without(self, indices: Sequence[int], reasons: Sequence[str]) -> Table:
+        """The table without these rows, which are recorded as skipped, a reason each."""
+        ids, out = self.ids, set(indices)
+        entries = tuple({"id": ids[i], "reason": reason} for i, reason in zip(indices, reasons, strict=True))
+        kept = self.select([i for i in range(len(self)) if i not in out])
+        return replace(kept, skipped=self.skipped + entries)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """blake2b (16 bytes, hex) of ids, contents and answers, whatever their order and wherever the files lie.
+
+        Every file is read once, the first time this is asked for.
+        """
+        rows = self.rows.data.table.to_pylist()
+        with ThreadPoolExecutor(THREADS) as threads:
+            files = "image" in self.rows.column_names or "audio" in self.rows.column_names
+            # a sentence is hashed in less time than it takes to hand it to a thread
+            digests = sorted(threads.map(_digest, rows) if files else map(_digest, rows))
+        return hashlib.blake2b(b"".join(digests), digest_size=16).hexdigest()
+
+
+def make(
+    modality: Modality,
+    source: str,
+    ids: Sequence[str],
+    inputs: Sequence[str] | Sequence[File],
+    answers: Sequence[str] | None = None,
+    speakers: Sequence[str | None] | None = None,
+    skipped: Iterable[dict[str, str]] = (),
+) -> Table:
+    """A table from its columns; `answers` are labels, of speech the transcripts."""
+    columns: dict[str, pa.Array] = {"id": pa.array(ids, pa.string())}
+    columns[INPUT[modality]] = pa.array(inputs, pa.string() if modality == "text" else _FILE)
+    if answers is not None:
+        columns["text" if modality == "speech" else "label"] = pa.array(answers, pa.string())
+    if speakers is not None:
+        columns["speaker"] = pa.array(speakers, pa.string())
+    return Table(datasets.Dataset(pa.table(columns)), source, tuple(skipped))
+
+
+def contents(file: File) -> bytes:
+    """The bytes of a file, wherever they are; OSError if it cannot be read."""
+    if file["bytes"] is not None:
+        return file["bytes"]
+    return Path(str(file["path"])).read_bytes()
+
+
+def _digest(row: dict[str, Any]) -> bytes:
+    digest = hashlib.blake2b(digest_size=16)
+    for name in sorted(row):
+        value = row[name]
+        if isinstance(value, dict):
+            data = contents(value)  # type: ignore[arg-type]  # a File: the only struct among the columns
+        else:
+            data = b"" if value is None else value.encode()
+        # the length in front: without it ("ab", "c") and ("a", "bc") would be one
+        digest.update(f"{name}:{len(data)}:".encode() + data)
+    return digest.digest()

@@ -1,0 +1,320 @@
+"""Accuracy, top-k accuracy, precision, recall, F1 and the confusion matrix as streaming `evaluate.Metric`s.
+
+They keep counts, not rows, and touch neither disk nor network. Classes are numbers from 0.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import datasets
+import evaluate
+import numpy as np
+
+from mmtransfer.errors import MMTransferError
+from mmtransfer.metrics.intervals import Margins, Score, cells_bootstrap, wilson
+
+AVERAGES = ("macro", "micro", "weighted")
+GROWN_CLASSES = 10_000
+"""A confusion matrix grows by itself to so many classes (0.8 GB); more must be asked for."""
+
+
+class StreamingMetric(evaluate.Metric):
+    """What all metrics here share: the interface of evaluate over counts.
+
+    Unlike evaluate's own metrics, `compute` does not forget: `scores` may follow it, and what is added later is counted
+    on top. `reset` forgets. Counts are those of this process alone.
+
+    A subclass sets `describes`, `takes` and `higher_is_better`, and writes `reset`, `__len__`, `_count`, `_compute`,
+    `scores`. Every override of `add`, `add_batch` or `compute` needs a docstring: evaluate appends to it.
+    """
+
+    higher_is_better = True
+    describes = ""
+    takes = "predictions (n,) and references (n,): class numbers."
+    value_type: Any = datasets.Value("int64")
+
+    def __init__(self) -> None:
+        self.reset()
+        super().__init__(keep_in_memory=True)
+
+    def _info(self) -> evaluate.MetricInfo:
+        features = datasets.Features({"predictions": self.value_type, "references": datasets.Value("int64")})
+        return evaluate.MetricInfo(description=self.describes, citation="", features=features)
+
+    def _build_data_dir(self) -> str:
+        # evaluate makes this folder; nothing here is ever written to it.
+        return os.path.join(self._data_dir_root, self.name, self.config_name)
+
+    def reset(self) -> None:
+        """Forgets everything added."""
+        raise NotImplementedError
+
+    def _count(self, predictions: Any, references: Any) -> None:
+        raise NotImplementedError
+
+    def scores(self) -> dict[str, Score]:
+        """The values with their 95 % intervals, by the names that `compute` uses."""
+        raise NotImplementedError
+
+    def add(self, *, prediction: Any = None, reference: Any = None, **plural: Any) -> None:
+        """Counts one example; `predictions` and `references` are taken too, since evaluate.combine spells them so."""
+        one = {"predictions": prediction, "references": reference} | plural
+        self.add_batch(**{name: [value] for name, value in one.items()})
+
+    def add_batch(self, *, predictions: Any = None, references: Any = None) -> None:
+        """Counts a batch: lists, arrays or tensors of equal length."""
+        self._check_lengths(predictions, references)
+        self._count(predictions, references)
+
+    def compute(self, *, predictions: Any = None, references: Any = None, **columns: Any) -> dict[str, Any]:
+        """The values over everything added since `reset`; counts `predictions` and `references` first if given."""
+        if predictions is not None or references is not None:
+            self.add_batch(predictions=predictions, references=references, **columns)
+        self._check_counted()
+        return self._compute()
+
+    def _check_lengths(self, predictions: Any, references: Any) -> None:
+        if predictions is None or references is None or len(predictions) != len(references):
+            sizes = ["none" if values is None else str(len(values)) for values in (predictions, references)]
+            raise MMTransferError(
+                f"{sizes[0]} predictions for {sizes[1]} references",
+                f"the metric {self.name}",
+                "give as many of the one as of the other",
+            )
+
+    def _check_counted(self) -> None:
+        if not len(self):
+            raise MMTransferError(
+                "Nothing was added, so there is nothing to compute",
+                f"the metric {self.name}",
+                f"call add_batch(predictions=..., references=...) first; it takes {self.takes}",
+            )
+
+
+def _integers(values: Any, metric: StreamingMetric, what: str) -> np.ndarray:
+    """int64 array of class numbers, whatever they came in."""
+    array = np.asarray(values.detach().cpu() if hasattr(values, "detach") else values)
+    if array.size and array.dtype.kind not in "iub":
+        raise MMTransferError(
+            f"The {what} are of type {array.dtype}, not integers", f"the metric {metric.name}", f"give {metric.takes}"
+        )
+    return array.astype(np.int64)
+
+
+def _classes(values: Any, metric: StreamingMetric, what: str) -> np.ndarray:
+    """int64 (n,) of class numbers from 0."""
+    array = _integers(values, metric, what)
+    if array.ndim != 1 or (array < 0).any():
+        problem = f"have shape {array.shape}" if array.ndim != 1 else f"have a class number {array.min()}"
+        raise MMTransferError(f"The {what} {problem}", f"the metric {metric.name}", f"give {metric.takes}")
+    return array
+
+
+class Accuracy(StreamingMetric):
+    """The share of examples whose prediction is the reference, with Wilson's interval."""
+
+    describes = "The share of right predictions."
+    label = "accuracy"
+    hits: int
+    examples: int
+
+    def reset(self) -> None:
+        self.hits = self.examples = 0
+
+    def __len__(self) -> int:
+        return self.examples
+
+    def _count(self, predictions: Any, references: Any) -> None:
+        right = _classes(predictions, self, "predictions") == _classes(references, self, "references")
+        self.hits += int(right.sum())
+        self.examples += len(right)
+
+    def _compute(self) -> dict[str, float]:
+        return {self.label: self.hits / self.examples}
+
+    def scores(self) -> dict[str, Score]:
+        self._check_counted()
+        return {self.label: wilson(self.hits, self.examples)}
+
+
+class TopKAccuracy(Accuracy):
+    """The share of examples whose reference is among the first k classes of a ranked list, with Wilson's interval.
+
+    Args:
+        k: how many; the score's name is "topK_accuracy". Longer lists are cut, shorter ones are right if they hold it.
+    """
+
+    describes = "The share of references among the first k predicted classes."
+    takes = "predictions (n, k): class numbers, best first; references (n,): class numbers."
+    value_type = datasets.Sequence(datasets.Value("int64"))
+
+    def __init__(self, k: int = 5) -> None:
+        if k < 1:
+            raise MMTransferError(f"k is {k}", "the metric top_k_accuracy", "give 1 or more")
+        self.k = k
+        self.label = f"top{k}_accuracy"
+        super().__init__()
+
+    def _count(self, predictions: Any, references: Any) -> None:
+        ranked = _integers(predictions, self, "predictions")
+        true = _classes(references, self, "references")
+        if len(ranked) and ranked.ndim != 2:
+            raise MMTransferError(
+                f"The predictions have shape {ranked.shape}", f"the metric {self.name}", f"give {self.takes}"
+            )
+        if len(ranked):
+            self.hits += int((ranked[:, : self.k] == true[:, None]).any(1).sum())
+            self.examples += len(true)
+
+
+class ConfusionMatrix(StreamingMetric):
+    """How often each class was taken for each.
+
+    Args:
+        classes: their number C; None takes the largest seen, plus one.
+    """
+
+    describes = "How often each class was taken for each."
+
+    def __init__(self, classes: int | None = None) -> None:
+        self.classes = classes
+        super().__init__()
+
+    def reset(self) -> None:
+        #: int64 (C, C), rows are references, columns predictions.
+        self.confusion = np.zeros((self.classes or 0, self.classes or 0), np.int64)
+
+    def __len__(self) -> int:
+        return int(self.confusion.sum())
+
+    def _count(self, predictions: Any, references: Any) -> None:
+        predicted, true = _classes(predictions, self, "predictions"), _classes(references, self, "references")
+        if len(true):
+            self._fit(int(max(predicted.max(), true.max())))
+            # Not bincount: with 1,000 classes that would fill a million cells for each batch.
+            np.add.at(self.confusion, (true, predicted), 1)
+
+    def _fit(self, largest: int) -> None:
+        size = len(self.confusion)
+        if largest < size:
+            return
+        if self.classes is not None or largest >= GROWN_CLASSES:
+            known = f"{self.classes} classes" if self.classes is not None else "an unknown number of classes"
+            raise MMTransferError(
+                f"Class number {largest} among {known}",
+                f"the metric {self.name}",
+                f"numbers start at 0; {type(self).__name__}(classes={largest + 1}) takes this one",
+            )
+        self.confusion = np.pad(self.confusion, (0, largest + 1 - size))
+
+    def _compute(self) -> dict[str, Any]:
+        return {"confusion_matrix": self.confusion.copy()}
+
+    def scores(self) -> dict[str, Score]:
+        """None: a matrix is not a score."""
+        return {}
+
+
+class _ClassMetric(ConfusionMatrix):
+    """A share for each class, averaged in three ways as scikit-learn does: a share of nothing is 0.
+
+    Names: "NAME_macro" (mean over the classes that occur in references or predictions), "NAME_micro" (all decisions
+    pooled: the accuracy), "NAME_weighted" (mean weighted by the references of each class).
+    """
+
+    label = ""
+    pooled: Sequence[str] = ("micro",)
+    """The averages that are the accuracy; they get its interval."""
+
+    def _whole(self, margins: Margins) -> np.ndarray:
+        """(draws, classes): what the hits of a class are a share of."""
+        raise NotImplementedError
+
+    def _shares(self, margins: Margins) -> np.ndarray:
+        """(draws, classes)"""
+        # Hits are 0 where the whole is; nothing between 0 and 1/2 occurs.
+        return margins.hits / np.maximum(self._whole(margins), 0.5)
+
+    def _averages(self, margins: Margins) -> np.ndarray:
+        """(draws, 3), in the order of AVERAGES."""
+        shares = self._shares(margins)
+        present = (margins.references + margins.predictions) > 0
+        n = margins.references.sum(1)
+        macro = (shares * present).sum(1) / present.sum(1)
+        return np.stack([macro, margins.hits.sum(1) / n, (shares * margins.references).sum(1) / n], 1)
+
+    def _compute(self) -> dict[str, Any]:
+        values = self._averages(Margins.of(self.confusion))[0].tolist()
+        return {f"{self.label}_{average}": value for average, value in zip(AVERAGES, values, strict=True)}
+
+    def scores(self) -> dict[str, Score]:
+        self._check_counted()
+        margins = Margins.of(self.confusion)
+        n = len(self)
+        # Macro averages of independent shares have the variance of one share over this many examples.
+        wholes = self._whole(margins)
+        wholes = wholes[wholes > 0]
+        scores = cells_bootstrap(self.confusion, self._averages, [len(wholes) ** 2 / (1 / wholes).sum(), n, n])
+        named = dict(zip(AVERAGES, scores, strict=True))
+        named |= {average: wilson(int(margins.hits.sum()), n) for average in self.pooled}
+        return {f"{self.label}_{average}": score for average, score in named.items()}
+
+    def per_class(self) -> dict[int, Score]:
+        """By class number; n is how often the class is the reference, value is None where a class never occurs."""
+        self._check_counted()
+        margins = Margins.of(self.confusion)
+        support = margins.references[0]
+        occurs = support + margins.predictions[0] > 0
+        found = cells_bootstrap(self.confusion, self._shares, self._whole(margins)[0].tolist())
+        return {
+            number: Score(score.value, score.low, score.high, int(support[number]), score.method)
+            if occurs[number]
+            else Score(None, None, None, 0, "the class does not occur")
+            for number, score in enumerate(found)
+        }
+
+
+class Precision(_ClassMetric):
+    """Of the examples predicted to be of a class, the share that is.
+
+    Args:
+        classes: their number; None takes the largest seen, plus one.
+    """
+
+    describes = "Of the examples predicted to be of a class, the share that is."
+    label = "precision"
+
+    def _whole(self, margins: Margins) -> np.ndarray:
+        return margins.predictions
+
+
+class Recall(_ClassMetric):
+    """Of the examples of a class, the share that was found; the weighted average is the accuracy.
+
+    Args:
+        classes: their number; None takes the largest seen, plus one.
+    """
+
+    describes = "Of the examples of a class, the share that was found."
+    label = "recall"
+    pooled = ("micro", "weighted")
+
+    def _whole(self, margins: Margins) -> np.ndarray:
+        return margins.references
+
+
+class F1(_ClassMetric):
+    """The harmonic mean of precision and recall, `2 hits / (references + predictions)`.
+
+    Args:
+        classes: their number; None takes the largest seen, plus one.
+    """
+
+    describes = "The harmonic mean of precision and recall."
+    label = "f1"
+
+    def _whole(self, margins: Margins) -> np.ndarray:
+        return (margins.references + margins.predictions) / 2

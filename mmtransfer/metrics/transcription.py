@@ -1,0 +1,150 @@
+"""Word and character error rates as streaming `evaluate.Metric`s, and the alignment they count edits with."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import datasets
+import evaluate
+import numpy as np
+
+from mmtransfer.errors import MMTransferError
+from mmtransfer.metrics.classification import StreamingMetric
+from mmtransfer.metrics.intervals import Score, jackknife
+
+
+@dataclass(frozen=True)
+class Edits:
+    """What turns a reference into a hypothesis."""
+
+    substitutions: int
+    deletions: int
+    insertions: int
+
+    @property
+    def total(self) -> int:
+        """The edit distance."""
+        return self.substitutions + self.deletions + self.insertions
+
+
+def align(reference: Sequence[Hashable], hypothesis: Sequence[Hashable]) -> Edits:
+    """The fewest edits (Levenshtein), and of the shortest alignments one with the most hits.
+
+    A substitution costs `unit + 1`, the others `unit`, with `unit` above any number of substitutions: one distance then
+    holds both the edits (its quotient) and the substitutions among them (its remainder). Insertions minus deletions is
+    the difference of the lengths, which gives the other two: no table is kept, no path is walked. A row of the table is
+    computed at once; the chain of insertions along it is a running minimum.
+    """
+    numbers: dict[Hashable, int] = {}
+    source = [numbers.setdefault(token, len(numbers)) for token in reference]
+    target = np.array([numbers.setdefault(token, len(numbers)) for token in hypothesis], np.int64)
+    unit = len(source) + len(target) + 1
+    inserted = unit * np.arange(len(target) + 1)
+    row = inserted
+    for token in source:
+        best = row + unit
+        best[1:] = np.minimum(best[1:], row[:-1] + (unit + 1) * (target != token))
+        row = np.minimum.accumulate(best - inserted) + inserted
+    total, substitutions = divmod(int(row[-1]), unit)
+    gaps, longer = total - substitutions, len(target) - len(source)
+    return Edits(substitutions, (gaps - longer) // 2, (gaps + longer) // 2)
+
+
+class WER(StreamingMetric):
+    """Word error rate: edits over reference words, pooled over all recordings, with a jackknife by speaker.
+
+    Both sides are put into Unicode's NFC; words are what white space separates; case counts. The words inserted for an
+    empty reference are edits. Kept are (edits, words) of each speaker, or of each recording where speakers are unknown
+    (`method` says which), and the totals `substitutions`, `deletions`, `insertions`.
+    """
+
+    higher_is_better = False
+    describes = "Edits over reference words."
+    takes = "predictions (n,) and references (n,): texts; groups (n,): speakers, may be None."
+    value_type = datasets.Value("string")
+    label = "wer"
+
+    def _info(self) -> evaluate.MetricInfo:
+        features = datasets.Features({"predictions": self.value_type, "references": self.value_type})
+        return evaluate.MetricInfo(description=self.describes, citation="", features=features)
+
+    def reset(self) -> None:
+        self.recordings = 0
+        self.substitutions = self.deletions = self.insertions = 0
+        #: (edits, words) by speaker, or by the number of a recording without one.
+        self.groups: dict[str | int, tuple[int, int]] = {}
+
+    def __len__(self) -> int:
+        return self.recordings
+
+    def _tokens(self, text: str) -> Sequence[str]:
+        return text.split()
+
+    def add(
+        self, *, prediction: Any = None, reference: Any = None, group: str | None = None, **plural: Any
+    ) -> None:
+        """Counts one recording, of speaker `group` if known."""
+        super().add(prediction=prediction, reference=reference, groups=group, **plural)
+
+    def add_batch(
+        self, *, predictions: Any = None, references: Any = None, groups: Sequence[str | None] | None = None
+    ) -> None:
+        """Counts a batch of texts; `groups` are their speakers, None where unknown."""
+        self._check_lengths(predictions, references)
+        if groups is None:
+            groups = [None] * len(references)
+        if len(groups) != len(references):
+            raise MMTransferError(
+                f"{len(groups)} groups for {len(references)} references",
+                f"the metric {self.name}",
+                f"give {self.takes}",
+            )
+        for text in (*predictions, *references):
+            if not isinstance(text, str):
+                raise MMTransferError(
+                    f"{text!r} is of type {type(text).__name__}, not a text",
+                    f"the metric {self.name}",
+                    f"give {self.takes}",
+                )
+        for prediction, reference, group in zip(predictions, references, groups, strict=True):
+            self._add_recording(prediction, reference, group)
+
+    def _add_recording(self, prediction: str, reference: str, group: str | None) -> None:
+        tokens = self._tokens(unicodedata.normalize("NFC", reference))
+        edits = align(tokens, self._tokens(unicodedata.normalize("NFC", prediction)))
+        self.substitutions += edits.substitutions
+        self.deletions += edits.deletions
+        self.insertions += edits.insertions
+        key = self.recordings if group is None else str(group)
+        before = self.groups.get(key, (0, 0))
+        self.groups[key] = (before[0] + edits.total, before[1] + len(tokens))
+        self.recordings += 1
+
+    def _compute(self) -> dict[str, float]:
+        edits, words = np.array(list(self.groups.values())).sum(0).tolist()
+        if not words:
+            raise MMTransferError(
+                "All references are empty, so there is nothing to divide by", f"the metric {self.name}", "give texts"
+            )
+        return {self.label: edits / words}
+
+    def scores(self) -> dict[str, Score]:
+        """`wer` (`cer`) with its interval; n is the number of reference words (characters)."""
+        self._check_counted()
+        named = {type(key) is str for key in self.groups}
+        unit = "speaker or recording" if len(named) == 2 else "speaker" if True in named else "recording"
+        edits, words = zip(*self.groups.values(), strict=True)
+        return {self.label: jackknife(edits, words, unit)}
+
+
+class CER(WER):
+    """Character error rate: as `WER`, on characters, spaces between words among them."""
+
+    describes = "Edits over reference characters."
+    label = "cer"
+
+    def _tokens(self, text: str) -> Sequence[str]:
+        return text.strip()

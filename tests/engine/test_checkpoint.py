@@ -1,0 +1,70 @@
+"""Checkpoints: whole or not at all, checked when read."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+import torch
+
+from mmtransfer.engine import checkpoint
+from mmtransfer.engine.state import TrainState
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for step, best in ((1, "best-1"), (2, "best-1"), (3, "best-3")):
+        if best == f"best-{step}":
+            checkpoint.write(tmp_path, best, {"weights.safetensors": {"w": torch.full((2,), float(step))}}, None)
+        state = TrainState(steps_done=step, best=best).state_dict()
+        checkpoint.write(tmp_path, f"step-{step}", {"weights.safetensors": {"w": torch.tensor([step])}}, state)
+        checkpoint.commit(tmp_path, f"step-{step}", best)
+    return tmp_path
+
+
+def test_the_last_two_and_their_bests_are_kept(folder):
+    assert sorted(p.name for p in folder.iterdir()) == ["best-1", "best-3", "last", "step-2", "step-3"]
+
+
+def test_what_was_written_is_read(folder):
+    tensors, state = checkpoint.read(checkpoint.newest(folder))
+    restored = TrainState()
+    restored.load_state_dict(state)
+    assert restored.steps_done == 3 and tensors["weights.safetensors"]["w"].tolist() == [3]
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut", "gone"])
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(folder, damage, caplog):
+    path = folder / "step-3" / "weights.safetensors"
+    data = bytearray(path.read_bytes())
+    if damage == "flip":
+        data[-1] ^= 1
+        path.write_bytes(data)
+    elif damage == "cut":
+        path.write_bytes(data[:-4])
+    else:
+        path.unlink()
+    with caplog.at_level(logging.WARNING, "mmtransfer"):
+        logging.getLogger("mmtransfer").propagate = True
+        found = checkpoint.newest(folder)
+    assert found is not None and found.name == "step-2"
+    assert "step-3 is damaged" in caplog.text
+
+
+def test_a_checkpoint_whose_best_is_damaged_is_passed_over(folder):
+    (folder / "best-3" / "weights.safetensors").write_bytes(b"")
+    found = checkpoint.newest(folder)
+    assert found is not None and found.name == "step-2"
+
+
+def test_a_killed_write_leaves_the_last_checkpoint(folder):
+    (folder / "step-4.tmp").mkdir()
+    found = checkpoint.newest(folder)
+    assert found is not None and found.name == "step-3"
+
+
+def test_channels_last_tensors_can_be_written(tmp_path):
+    value = torch.randn(2, 3, 4, 4).to(memory_format=torch.channels_last)
+    checkpoint.write(tmp_path, "step-1", {"weights.safetensors": {"w": value}}, TrainState().state_dict())
+    tensors, _ = checkpoint.read(tmp_path / "step-1")
+    assert torch.equal(tensors["weights.safetensors"]["w"], value)

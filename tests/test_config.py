@@ -1,0 +1,59 @@
+"""Settings: checked, refused with the nearest name, filled in with the task's defaults."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from mmtransfer.config import FIELDS, IMAGE, SPEECH, TEXT, RunConfig, make, read, reads
+from mmtransfer.defaults import DEFAULTS
+from mmtransfer.errors import MMTransferError
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"epochs": 0}, "--epochs must be more than 0"),
+        ({"label_smoothing": 1.0}, "--label-smoothing must be at least 0 and below 1"),
+        ({"validation_fraction": 1.5}, "--validation-fraction must be between 0 and 1"),
+        ({"workers": -1}, "--workers must be 0 or more"),
+        ({"resume": True}, "--resume needs the run"),
+        ({"resume": True, "overwrite": True, "out": "x"}, "exclude each other"),
+        ({"crop_pct": 1.2}, "--crop-pct must be above 0 and at most 1"),
+    ],
+)
+def test_values_out_of_range_are_refused_in_the_flags_spelling(fields, words):
+    with pytest.raises(MMTransferError, match=words):
+        make({"task": IMAGE, **fields}, "a test")
+
+
+def test_an_unknown_setting_names_the_nearest():
+    with pytest.raises(MMTransferError, match="did you mean epochs"):
+        make({"epoch": 3}, "a test")
+
+
+def test_a_setting_that_the_task_does_not_read_is_refused():
+    with pytest.raises(MMTransferError, match="text-classification does not read --image-size"):
+        make({"task": TEXT, "image_size": 64}, "a test")
+    assert not reads("image_size", SPEECH) and reads("image_size", IMAGE)
+
+
+def test_json_gives_the_same_settings_back(tmp_path):
+    config = RunConfig(task=IMAGE, mean=(0.5, 0.5, 0.5), epochs=3, strategy_options={"n": 2})
+    (tmp_path / "config.json").write_text(json.dumps(config.as_dict()))
+    assert make(read(tmp_path / "config.json"), "a test") == config
+
+
+def test_every_default_is_a_field_that_its_task_reads():
+    for task, defaults in DEFAULTS.items():
+        for name in defaults:
+            assert name in FIELDS and reads(name, task)
+
+
+def test_a_configuration_that_is_no_json_object_is_refused(tmp_path):
+    (tmp_path / "bad.json").write_text("[1]")
+    with pytest.raises(MMTransferError, match="one JSON object"):
+        read(tmp_path / "bad.json")
+    with pytest.raises(MMTransferError, match="No such configuration file"):
+        read(tmp_path / "none.json")
