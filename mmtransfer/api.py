@@ -62,7 +62,7 @@ def fit(config: RunConfig | None = None, **fields: Any) -> Run:
         logger.info("%s has finished; nothing to resume", folder.path)
         return load(folder.path)
     if accelerator.is_main_process and not config.resume:
-        folder.create(config.overwrite)
+        folder.check(config.overwrite)
     return _Fit(config, accelerator, folder).run()
 
 
@@ -177,6 +177,8 @@ class _Fit:
     folder: RunFolder
     seconds: dict[str, float] = field(default_factory=dict)
     started: float = field(default_factory=time.time)
+    created: bool = False
+    """Whether the run folder is this run's: what goes wrong before leaves nothing behind."""
 
     def run(self) -> Run:
         self.warnings = _Warnings()
@@ -185,7 +187,8 @@ class _Fit:
             with _signals() as received:
                 return self._run(received)
         except Exception as error:
-            self._write("failed", {"warnings": [*self.warnings.lines, f"{type(error).__name__}: {error}"]})
+            if self.created:
+                self._write("failed", {"warnings": [*self.warnings.lines, f"{type(error).__name__}: {error}"]})
             raise
         finally:
             logger.removeHandler(self.warnings)
@@ -206,7 +209,7 @@ class _Fit:
             if config.augment == "auto":
                 whole = all(phase.stages and min(phase.stages) == 0 for phase in plan)
                 self.config = config = dataclasses.replace(config, augment="light" if whole else "none")
-            task = task_class(config, backbone)
+            self.task = task = task_class(config, backbone)
         with self._timed("data"):
             tables = self._tables()
             task.prepare(tables["train"])
@@ -218,7 +221,10 @@ class _Fit:
         head.to(accelerator.device)
         saved = self.config.as_dict() | {"threads": self.threads, "resume": False, "overwrite": False}
         if accelerator.is_main_process:
+            if not config.resume:
+                self.folder.create(config.overwrite)
             self.folder.write(self.folder.config, saved)
+            self.created = True
             self.folder.write(self.folder.path / "environment.json", environment(self.threads))
         state, moments = TrainState(), None
         point = checkpoint.newest(self.folder.checkpoints) if config.resume else None
@@ -353,7 +359,7 @@ class _Fit:
 
     def _write(self, status: str, known: Mapping[str, Any]) -> None:
         """result.json: all keys always there."""
-        if not self.accelerator.is_main_process or not self.folder.path.is_dir():
+        if not self.accelerator.is_main_process:
             return
         total = time.time() - self.started
         seconds = {name: self.seconds.get(name, 0.0) for name in ("startup", "data", "cache", "train", "evaluate")}

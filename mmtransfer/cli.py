@@ -280,7 +280,7 @@ def _show(run: Any) -> None:
     if int(os.environ.get("RANK", "0")):
         return
     for split, metrics in run.metrics.items():
-        _table(split, {name: score for name, score in metrics.items() if "[" not in name})
+        _table(split, {name: score for name, score in metrics.items() if not name.endswith(("]", "_micro", "_weighted"))})
     print(f"{run.result['seconds']['total']:.0f} s; the run is in {run.folder.path}")
     print(f"next: mmtransfer predict {run.folder.path} INPUT")
 

@@ -54,21 +54,25 @@ class RunFolder:
     def predictions(self, split: str) -> Path:
         return self.path / "predictions" / f"{split}.parquet"
 
+    def check(self, overwrite: bool) -> None:
+        """Refuses a folder that holds anything, unless `overwrite` and it is a run."""
+        if not self.path.exists() or (self.path.is_dir() and not any(self.path.iterdir())):
+            return
+        if not overwrite:
+            raise MMTransferError(
+                "The run folder exists",
+                f"--out {self.path}",
+                "give another --out, or --resume to go on with it, or --overwrite to replace it",
+            )
+        if not self.config.exists():
+            raise MMTransferError("Not a run folder, so it is not overwritten", f"--out {self.path}", "give another --out")
+
     def create(self, overwrite: bool) -> None:
-        """Makes the folder; an existing one is refused unless `overwrite`, which removes it if it is a run."""
-        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
-            if not overwrite:
-                raise MMTransferError(
-                    "The run folder exists",
-                    f"--out {self.path}",
-                    "give another --out, or --resume to go on with it, or --overwrite to replace it",
-                )
-            if not self.config.exists():
-                raise MMTransferError(
-                    "Not a run folder, so it is not overwritten", f"--out {self.path}", "give another --out"
-                )
+        """Makes the folder empty; what `check` refuses is refused."""
+        self.check(overwrite)
+        if self.path.exists():
             shutil.rmtree(self.path)
-        self.path.mkdir(parents=True, exist_ok=True)
+        self.path.mkdir(parents=True)
 
     def write(self, path: Path, content: Mapping[str, Any]) -> None:
         """Writes JSON by rename."""

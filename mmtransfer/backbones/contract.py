@@ -1,7 +1,7 @@
 """What every backbone promises, as one check that anybody can run on a backbone of their own.
 
-    from mmtransfer.backbones.contract import check_backbone
-    check_backbone(backbone, {"x": torch.randint(5, 100, (3, 9)), "lengths": torch.tensor([9, 5, 2])})
+from mmtransfer.backbones.contract import check_backbone
+check_backbone(backbone, {"x": torch.randint(5, 100, (3, 9)), "lengths": torch.tensor([9, 5, 2])})
 """
 
 from __future__ import annotations
@@ -112,7 +112,9 @@ def _close(found: Tensor, expected: Tensor, what: str) -> None:
     difference = float((found - expected).abs().max())
     _demand(largest > 0, f"all features of {what} are 0: nothing to compare")
     # written so that NaN fails
-    _demand(difference <= TOLERANCE * largest, f"differs from {what} by {difference:.1e}, largest feature {largest:.1e}")
+    _demand(
+        difference <= TOLERANCE * largest, f"differs from {what} by {difference:.1e}, largest feature {largest:.1e}"
+    )
 
 
 def _demand(holds: bool, message: str) -> None:

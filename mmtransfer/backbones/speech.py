@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from mmtransfer.backbones.staged import Backbone, Context, State
-from mmtransfer.backbones.text import valid
+from mmtransfer.backbones.text import library_name, valid
 from mmtransfer.registry import Registry
 
 SPAN = 10
@@ -24,30 +24,28 @@ class Convolutions(nn.Module):
     here they are taken over each example's valid frames only.
     """
 
-    def __init__(self, extractor: Any, backbone_lengths: Any) -> None:
+    def __init__(self, extractor: Any) -> None:
         super().__init__()
         self.layers = extractor.conv_layers
-        self._lengths = backbone_lengths
 
     def forward(self, state: State, context: Context) -> State:
-        x = state["x"][:, None]
+        x, lengths = state["x"][:, None], state["lengths"]
         for layer in self.layers:
+            lengths = conv_lengths(lengths, layer.conv)
             if isinstance(getattr(layer, "layer_norm", None), nn.GroupNorm):
-                x = layer.conv(x)
-                frames = conv_length(state["lengths"], layer.conv)
-                x = layer.activation(masked_group_norm(x, frames, layer.layer_norm))
+                x = layer.activation(masked_group_norm(layer.conv(x), lengths, layer.layer_norm))
             else:
                 x = layer(x)
-        return {**state, "x": x.transpose(1, 2), "lengths": self._lengths(state["lengths"])}
+        return {**state, "x": x.transpose(1, 2), "lengths": lengths}
 
 
 def masked_group_norm(x: Tensor, frames: Tensor, norm: nn.GroupNorm) -> Tensor:
     """One group a channel, x (batch, channels, time): mean and variance over each example's first `frames` only."""
     mask = valid(frames, x.shape[2])[:, None]
     wide, count = x.float(), frames.clamp(min=1)[:, None, None]
-    mean = (wide * mask).sum(2, keepdim=True) / count
-    variance = ((wide - mean).square() * mask).sum(2, keepdim=True) / count
-    normal = (wide - mean) * torch.rsqrt(variance + norm.eps)
+    centred = wide - (wide * mask).sum(2, keepdim=True) / count
+    variance = (centred.square() * mask).sum(2, keepdim=True) / count
+    normal = centred * torch.rsqrt(variance + norm.eps)
     return (normal * norm.weight[:, None] + norm.bias[:, None]).to(x.dtype)
 
 
@@ -106,46 +104,45 @@ class Wav2Vec2Backbone(Backbone):
 
     modality = "speech"
 
+    library = "Wav2Vec2Model"
+    options: ClassVar[Mapping[str, Any]] = {}
+    heads = ("lm_head.", "classifier.", "projector.", "quantizer.", "project_q.", "project_hid.", "adapter.")
+
     def __init__(self, model: Any) -> None:
         config = model.config
+        if not hasattr(model, "masked_spec_embed"):
+            # the library makes it only where its configuration masks; here masking is switched on later as well
+            model.masked_spec_embed = nn.Parameter(torch.rand(config.hidden_size))
         norm_first = bool(config.do_stable_layer_norm)
         layers = [Layer(layer) for layer in model.encoder.layers]
         if norm_first:
             layers[-1] = Layer(model.encoder.layers[-1], model.encoder.layer_norm)
-        convolutions = list(zip(config.conv_kernel, config.conv_stride, strict=True))
-        self._convolutions = convolutions
-        cnn = Convolutions(model.feature_extractor, self.lengths)
-        super().__init__([cnn, Projection(model, norm_first), *layers], model)
-        self._convolutions = convolutions
+        super().__init__([Convolutions(model.feature_extractor), Projection(model, norm_first), *layers], model)
         self.family, self.config, self.width = config.model_type, config.to_dict(), int(config.hidden_size)
         self.preprocess = {"sample_rate": 16000, "normalise": True}
         self.mask_prob = float(config.mask_time_prob) if config.apply_spec_augment else 0.0
 
-    @staticmethod
-    def build(config: Any) -> nn.Module:
-        from transformers import Wav2Vec2Model
-
-        config.add_adapter = False
-        if not hasattr(config, "mask_time_prob") or config.mask_time_prob == 0:
-            config.mask_time_prob = 1e-9  # the library makes masked_spec_embed only where masking is on
-        return Wav2Vec2Model(config)
+    def own_name(self, name: str) -> str:
+        return library_name(name, self.family)
 
     @property
-    def mask_prob(self) -> float:
+    def mask_prob(self) -> float:  # type: ignore[override]
         """Share of the frames masked in training; 0 leaves the mask's embedding without gradient."""
-        return float(self.stages[1].mask_prob)
+        return self._projection.mask_prob
 
     @mask_prob.setter
     def mask_prob(self, probability: float) -> None:
-        self.stages[1].mask_prob = probability
+        self._projection.mask_prob = probability
         self._settle()
 
+    @property
+    def _projection(self) -> Projection:
+        return cast(Projection, self.stages[1])
+
     def _settle(self) -> None:
-        projection = self.stages[1]
-        if not projection.mask_prob:
-            projection.masked.requires_grad_(False)  # DDP stops at parameters that get no gradient
-        elif 1 not in self._frozen:
-            projection.masked.requires_grad_(True)
+        # DDP stops at parameters that get no gradient, which this one is while nothing is masked
+        trains = self.mask_prob > 0 and 1 not in self._frozen
+        self._projection.masked.requires_grad_(trains)
 
     def context(self, state: State, start: int) -> Context:
         lengths, x = state["lengths"], state["x"]
@@ -157,18 +154,18 @@ class Wav2Vec2Backbone(Backbone):
 
     def lengths(self, input_lengths: Tensor) -> Tensor:
         """Frames from samples, by the encoder's own formula."""
-        for kernel, stride in self._convolutions:
-            input_lengths = torch.div(input_lengths - kernel, stride, rounding_mode="floor") + 1
-        return input_lengths.clamp(min=0)
+        for layer in cast(Convolutions, self.stages[0]).layers:
+            input_lengths = conv_lengths(input_lengths, layer.conv)
+        return input_lengths
 
 
-def conv_length(lengths: Tensor, conv: nn.Conv1d) -> Tensor:
-    """Outputs of an unpadded convolution."""
-    return torch.div(lengths - conv.kernel_size[0], conv.stride[0], rounding_mode="floor") + 1
+def conv_lengths(lengths: Tensor, conv: nn.Conv1d) -> Tensor:
+    """Outputs of an unpadded convolution, 0 where the input is shorter than its kernel."""
+    return (torch.div(lengths - conv.kernel_size[0], conv.stride[0], rounding_mode="floor") + 1).clamp(min=0)
 
 
-FAMILIES: Registry[Any] = Registry("speech family", "--backbone")
-"""By `model_type` of a transformers configuration: a class with `build(config) -> model`, made from that model."""
+FAMILIES: Registry[type[Wav2Vec2Backbone]] = Registry("speech family", "--backbone")
+"""By `model_type` of a transformers configuration."""
 FAMILIES.add("wav2vec2", Wav2Vec2Backbone)
 
 SHAPES: Mapping[str, Mapping[str, Any]] = {
@@ -189,4 +186,4 @@ SHAPES: Mapping[str, Mapping[str, Any]] = {
 }
 """Named shapes without weights: keyword arguments of Wav2Vec2Config."""
 
-__all__ = ["FAMILIES", "SHAPES", "Wav2Vec2Backbone", "conv_length", "masked_group_norm", "span_mask"]
+__all__ = ["FAMILIES", "SHAPES", "Wav2Vec2Backbone", "conv_lengths", "masked_group_norm", "span_mask"]

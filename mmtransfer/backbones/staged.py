@@ -24,7 +24,9 @@ Context = dict[str, Any]
 class Backbone(nn.Module):
     """Base of all backbones: stages, each `(state, context) -> state`.
 
-    `width`: size of the last axis of the features; `preprocess`: what encoding needs (mean and std; sample rate).
+    `width`: size of the last axis of the features; `preprocess`: what encoding needs (mean and std; sample rate);
+    `tokenizer`: of text, else None; `mask_prob`: share of the input masked in training (speech); `heads`: how names of
+    the library's tensors begin that a backbone does not have.
     """
 
     name = ""
@@ -34,6 +36,9 @@ class Backbone(nn.Module):
     width: int
     config: Mapping[str, Any]
     preprocess: Mapping[str, Any]
+    tokenizer: Any = None
+    mask_prob: float = 0.0
+    heads: tuple[str, ...] = ()
 
     def __init__(self, stages: Iterable[nn.Module], library: nn.Module) -> None:
         """`library`: the model whose modules the stages are made of; its names are those of `library_state`."""
@@ -89,10 +94,30 @@ class Backbone(nn.Module):
     def load_library_state(self, state: Mapping[str, Tensor], where: str) -> None:
         """Takes tensors under the library's names; raises MMTransferError for missing, unexpected or misshapen ones."""
         own = {self._library_names[name]: value for name, value in self.state_dict().items()}
+        # a counter that torchvision's older files do not have, and that nothing reads while momentum is a number
+        counters = {name: value for name, value in own.items() if name.endswith("num_batches_tracked")}
+        state = {**counters, **state}
         refuse_mismatch(own, state, where)
         with torch.no_grad():
             for name, value in own.items():
                 value.copy_(state[name])
+
+    def adopt(self, state: Mapping[str, Tensor], where: str) -> None:
+        """Takes tensors of somebody's checkpoint: old names are put right and heads dropped, aloud; the rest must fit."""
+        old = {name: value for name, value in state.items() if self.is_head(name)}
+        body = {self.own_name(name): value for name, value in state.items() if name not in old}
+        if old:
+            shapes = [f"{name} {tuple(value.shape)}" for name, value in old.items()]
+            logger.info("dropped the old head: %s", ", ".join(shapes))
+        self.load_library_state(body, where)
+
+    def own_name(self, name: str) -> str:
+        """A tensor's name in a checkpoint -> its name in the library's model that the stages are made of."""
+        return name
+
+    def is_head(self, name: str) -> bool:
+        """Whether a tensor of a checkpoint belongs to what a backbone does not have."""
+        return self.own_name(name).startswith(self.heads)
 
     def describe(self) -> dict[str, Any]:
         """All that `rebuild` needs to make the same architecture without weights, as JSON."""
@@ -126,13 +151,7 @@ def refuse_mismatch(own: Mapping[str, Tensor], given: Mapping[str, Tensor], wher
     ]
     if found:
         raise MMTransferError(
-            f"The weights are not this backbone's: {'; '.join(found)}", where, "check that --backbone and --weights agree"
+            f"The weights are not this backbone's: {'; '.join(found)}",
+            where,
+            "check that --backbone and --weights agree",
         )
-
-
-def said_dropped(what: str, tensors: Mapping[str, Tensor]) -> None:
-    """Says which tensors of a file are not used."""
-    if tensors:
-        first = ", ".join(f"{name} {tuple(value.shape)}" for name, value in list(tensors.items())[:4])
-        more = f" and {len(tensors) - 4} more" if len(tensors) > 4 else ""
-        logger.info("dropped %s: %s%s", what, first, more)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -37,12 +38,19 @@ class TextBackbone(Backbone):
     """Base of the text families; `tokenizer` belongs to the weights. Pooled features are the mean over valid tokens."""
 
     modality = "text"
-    tokenizer: Any = None
+    library: ClassVar[str]
+    """The class of transformers that the stages are carved from."""
+    options: ClassVar[Mapping[str, Any]] = {}
+    """Its keyword arguments beside the configuration."""
+    heads = ("pooler.", "cls.", "classifier.", "qa_outputs.", "lm_head.")
 
     def __init__(self, model: Any, stages: list[nn.Module]) -> None:
         super().__init__(stages, model)
         self.family, self.config, self.preprocess = model.config.model_type, model.config.to_dict(), {}
         self.width = int(model.config.hidden_size)
+
+    def own_name(self, name: str) -> str:
+        return library_name(name, self.family)
 
     def context(self, state: State, start: int) -> Context:
         return {"mask": valid(state["lengths"], state["x"].shape[1])[:, None, None, :]}
@@ -57,20 +65,33 @@ def valid(lengths: Tensor, positions: int) -> Tensor:
     return torch.arange(positions, device=lengths.device) < lengths[:, None]
 
 
+LEGACY = (
+    (".LayerNorm.gamma", ".LayerNorm.weight"),
+    (".LayerNorm.beta", ".LayerNorm.bias"),
+    (".weight_g", ".parametrizations.weight.original0"),
+    (".weight_v", ".parametrizations.weight.original1"),
+)
+"""Endings of tensors' names in old checkpoints, and what the library calls them now."""
+
+
+def library_name(name: str, prefix: str) -> str:
+    """A tensor's name in a checkpoint of any of the library's models -> its name in the model without a head."""
+    for old, new in LEGACY:
+        if name.endswith(old):
+            name = name.removesuffix(old) + new
+    return name.removeprefix(f"{prefix}.")
+
+
 class BertBackbone(TextBackbone):
     """BERT (Devlin et al. 2019) and what is built like it, MiniLM for one. The pooler is not built."""
+
+    library = "BertModel"
+    options: ClassVar[Mapping[str, Any]] = {"add_pooling_layer": False}
 
     def __init__(self, model: Any) -> None:
         super().__init__(model, [Embeddings(model.embeddings), *map(Layer, model.encoder.layer)])
 
-    @staticmethod
-    def build(config: Any) -> nn.Module:
-        from transformers import BertModel
 
-        return BertModel(config, add_pooling_layer=False)
-
-
-FAMILIES: Registry[Any] = Registry("text family", "--backbone")
-"""By `model_type` of a transformers configuration: a class with `build(config) -> model`, made from that model."""
+FAMILIES: Registry[type[TextBackbone]] = Registry("text family", "--backbone")
+"""By `model_type` of a transformers configuration."""
 FAMILIES.add("bert", BertBackbone)
-

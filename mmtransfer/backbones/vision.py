@@ -11,7 +11,7 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from mmtransfer.backbones.staged import Backbone, Context, State, said_dropped
+from mmtransfer.backbones.staged import Backbone, Context, State
 from mmtransfer.errors import MMTransferError, unknown
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -57,6 +57,7 @@ class VisionBackbone(Backbone):
         family = FAMILIES[type(model)]
         super().__init__((Stage(model, paths, family.flatten) for paths in family.stages(model)), model)
         self.name = self.family = name
+        self.heads = (family.head + ".",)
         self.config, self.preprocess = {}, {"mean": MEAN, "std": STD}
         self.width = _width(self)
 
@@ -125,25 +126,13 @@ def names() -> list[str]:
     ]
 
 
-def load(name: str, weights: str | None, tensors: Mapping[str, Tensor] | None, where: str) -> VisionBackbone:
-    """A torchvision network.
-
-    `weights`: None for torchvision's default, the name of one of its weights, or `none`; `tensors`: a state dict under
-    torchvision's names, which comes before `weights`; `where`: what errors call the tensors' source.
-    """
-    model = torchvision.models.get_model(name, weights=None)
-    family = FAMILIES[type(model)]
-    if tensors is None and weights != "none":
-        tensors, where = _published(name, weights or "DEFAULT")
-    backbone = VisionBackbone(name, model)
-    backbone.source = where
-    if tensors is None:
-        return backbone
-    old = {key: value for key, value in tensors.items() if key.startswith(family.head + ".")}
-    body = {key: value for key, value in tensors.items() if key not in old}
-    if old:
-        said_dropped("the old head", old)
-    backbone.load_library_state(body, where)
+def load(name: str, weights: str | None) -> VisionBackbone:
+    """A torchvision network; `weights`: None for torchvision's default, the name of one of its weights, or `none`."""
+    tensors, source = (None, "random weights") if weights == "none" else _published(name, weights or "DEFAULT")
+    backbone = VisionBackbone(name, torchvision.models.get_model(name, weights=None))
+    backbone.source = source
+    if tensors is not None:
+        backbone.adopt(tensors, source)
     return backbone
 
 
@@ -160,7 +149,7 @@ def _published(name: str, weights: str) -> tuple[dict[str, Any], str]:
     except (URLError, OSError, RuntimeError) as error:
         raise MMTransferError(
             f"Could not download {entry.url} ({error})",
-            f"--backbone {name}",
-            "give --weights FILE (.pth or .safetensors), put the file into torch's hub cache, or --weights none",
+            f"--backbone {name}, --weights {weights}",
+            "give --weights FILE (a .pth or .safetensors file on this machine) or --weights none, "
+            "or the local folder of a run as --backbone",
         ) from None
-

@@ -19,10 +19,10 @@ from mmtransfer.errors import MMTransferError
 DESCRIPTION, TENSORS, TOKENIZER = "backbone.json", "backbone.safetensors", "tokenizer"
 
 
-def state_from_file(path: str | Path) -> dict[str, Tensor]:
+def state_from_file(path: str | Path, where: str | None = None) -> dict[str, Tensor]:
     """Tensors of a .safetensors, .pth or .pt file; of the latter only tensors are ever unpickled."""
-    path = Path(path)
-    where = f"--weights {path}"
+    path = Path(path).expanduser()
+    where = where or f"--weights {path}"
     if not path.is_file():
         raise MMTransferError("No such weights file", where, "check the path, or give --weights none")
     try:
@@ -55,9 +55,8 @@ def save(backbone: Backbone, folder: Path, store: Path | None = None) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / DESCRIPTION).write_text(json.dumps(backbone.describe(), indent=2, default=list) + "\n", encoding="utf-8")
-    tokenizer = getattr(backbone, "tokenizer", None)
-    if tokenizer is not None:
-        tokenizer.save_pretrained(folder / TOKENIZER)
+    if backbone.tokenizer is not None:
+        backbone.tokenizer.save_pretrained(folder / TOKENIZER)
     target = folder / TENSORS
     state = {name: value.cpu() for name, value in backbone.library_state().items()}
     if store is None:
@@ -76,16 +75,20 @@ def save(backbone: Backbone, folder: Path, store: Path | None = None) -> None:
         shutil.copyfile(kept, target)
 
 
-def read(folder: Path, weights: str | None = None) -> Backbone:
-    """The backbone of a run's model/ folder, with its weights unless `weights` is `none`."""
+def description(folder: Path) -> dict[str, Any]:
+    """`Backbone.describe()` of a run's model/ folder."""
+    return dict(json.loads((folder / DESCRIPTION).read_text(encoding="utf-8")))
+
+
+def read(folder: Path, random: bool = False) -> Backbone:
+    """The backbone of a run's model/ folder; `random`: without its weights."""
     from mmtransfer.backbones import rebuild
 
-    description: dict[str, Any] = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
-    backbone = rebuild(description)
+    backbone = rebuild(description(folder))
     if (folder / TOKENIZER).is_dir():
         from transformers import AutoTokenizer
 
         backbone.tokenizer = AutoTokenizer.from_pretrained(folder / TOKENIZER, local_files_only=True)
-    if weights != "none":
-        backbone.load_library_state(load_file(folder / TENSORS), str(folder / TENSORS))
+    if not random:
+        backbone.load_library_state(state_from_file(folder / TENSORS, str(folder)), str(folder / TENSORS))
     return backbone

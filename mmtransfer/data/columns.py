@@ -20,17 +20,17 @@ ROLES: dict[Modality, tuple[Role, Role]] = {
 }
 """For each modality the column with the input and the one with the answer; speech may have `group` as well."""
 
-_FILES = "file_name file filename path file_path filepath image image_path audio audio_path audio_file wav".split()
-_TEXTS = "text sentence content utterance question review document query message tweet".split()
-_LABELS = "label category class intent target labels sentiment topic".split()
-_TRANSCRIPTS = "text transcript transcription sentence utterance transcripts".split()
-_GROUPS = "speaker speaker_id client_id spk spk_id".split()
-NAMES: dict[Role, list[str]] = {
-    "file": _FILES,
-    "text": _TEXTS,
-    "label": _LABELS,
-    "transcript": _TRANSCRIPTS,
-    "group": _GROUPS,
+NAMES: dict[Role, frozenset[str]] = {
+    "file": frozenset(
+        {"file_name", "file", "filename", "path", "file_path", "filepath"}
+        | {"image", "image_path", "audio", "audio_path", "audio_file", "wav"}
+    ),
+    "text": frozenset(
+        {"text", "sentence", "content", "utterance", "question", "review", "document", "query", "message"}
+    ),
+    "label": frozenset({"label", "category", "class", "intent", "target", "labels", "sentiment", "topic"}),
+    "transcript": frozenset({"text", "transcript", "transcription", "sentence", "utterance", "transcripts"}),
+    "group": frozenset({"speaker", "speaker_id", "client_id", "spk", "spk_id"}),
 }
 """Usual names of the columns, in lower case."""
 

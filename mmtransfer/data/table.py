@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -105,21 +105,16 @@ def make(
     return Table(datasets.Dataset(pa.table(columns)), source, tuple(skipped))
 
 
-def contents(file: File) -> bytes:
-    """The bytes of a file, wherever they are; OSError if it cannot be read."""
-    if file["bytes"] is not None:
-        return file["bytes"]
-    return Path(str(file["path"])).read_bytes()
+def contents(file: Mapping[str, Any]) -> bytes:
+    """The bytes of a File, wherever they are; OSError if it cannot be read."""
+    return Path(file["path"]).read_bytes() if file["bytes"] is None else bytes(file["bytes"])
 
 
 def _digest(row: dict[str, Any]) -> bytes:
     digest = hashlib.blake2b(digest_size=16)
     for name in sorted(row):
         value = row[name]
-        if isinstance(value, dict):
-            data = contents(value)  # type: ignore[arg-type]  # a File: the only struct among the columns
-        else:
-            data = b"" if value is None else value.encode()
+        data = contents(value) if isinstance(value, dict) else (value or "").encode()  # a File, or text
         # the length in front: without it ("ab", "c") and ("a", "bc") would be one
         digest.update(f"{name}:{len(data)}:".encode() + data)
     return digest.digest()

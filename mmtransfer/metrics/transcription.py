@@ -83,9 +83,7 @@ class WER(StreamingMetric):
     def _tokens(self, text: str) -> Sequence[str]:
         return text.split()
 
-    def add(
-        self, *, prediction: Any = None, reference: Any = None, group: str | None = None, **plural: Any
-    ) -> None:
+    def add(self, *, prediction: Any = None, reference: Any = None, group: str | None = None, **plural: Any) -> None:
         """Counts one recording, of speaker `group` if known."""
         super().add(prediction=prediction, reference=reference, groups=group, **plural)
 

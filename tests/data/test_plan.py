@@ -56,7 +56,9 @@ def test_sorting_saves_padding_and_fixed_sizes_are_not_sorted():
     steps = plan.epoch(0)
     planned = [batch for step in range(len(steps)) for batch in steps.micro_batches(step)]
     plain = np.random.default_rng(1).permutation(2000).astype(np.int32)
-    assert padding_share(lengths, planned) < 0.1 < padding_share(lengths, [plain[i : i + 32] for i in range(0, 2000, 32)])
+    assert (
+        padding_share(lengths, planned) < 0.1 < padding_share(lengths, [plain[i : i + 32] for i in range(0, 2000, 32)])
+    )
     fixed = Plan(np.ones(2000, np.int32), 32, 8, 0).epoch(0)
     assert sorted(fixed.steps.tolist()) == fixed.steps.tolist()
     assert [len(batch) for batch in fixed.micro_batches(0)] == [8, 8, 8, 8]

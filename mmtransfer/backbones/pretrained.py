@@ -1,0 +1,213 @@
+"""Encoders of transformers from a folder, the local cache or the hub."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+from urllib.request import getproxies
+
+import torch
+from safetensors import SafetensorError
+
+from mmtransfer.backbones import speech, text
+from mmtransfer.backbones.staged import Backbone
+from mmtransfer.errors import MMTransferError, unknown
+
+logger = logging.getLogger("mmtransfer")
+
+
+def families() -> list[str]:
+    """The `model_type`s of transformers that have a class here."""
+    return [*text.FAMILIES, *speech.FAMILIES]
+
+
+def family_of(config: Mapping[str, Any], where: str) -> Any:
+    """The class for a configuration; raises MMTransferError for a `model_type` that has none."""
+    kind = str(config.get("model_type"))
+    for registry in (text.FAMILIES, speech.FAMILIES):
+        if kind in registry:
+            return registry[kind]
+    raise unknown("model type", kind, families(), where)
+
+
+def build(config: Mapping[str, Any]) -> Backbone:
+    """A backbone of this configuration with random weights."""
+    import transformers
+
+    family = family_of(config, "the configuration")
+    backbone: Backbone = family(getattr(transformers, family.library)(_made(config), **family.options))
+    backbone.source = "random weights"
+    return backbone
+
+
+def configuration(name: str) -> dict[str, Any]:
+    """config.json of a folder or a hub name."""
+    from transformers import PretrainedConfig
+
+    def read(local: bool) -> dict[str, Any]:
+        return dict(PretrainedConfig.get_config_dict(name, local_files_only=local)[0])
+
+    return _fetch(name, read)
+
+
+def load(name: str, config: Mapping[str, Any], own_weights: bool) -> Backbone:
+    """A backbone from a folder or a hub name, in float32 whatever the file's dtype.
+
+    `config`: from `configuration(name)`; `own_weights`: False for random ones, with the tokenizer all the same.
+    Raises MMTransferError for missing, unexpected or misshapen tensors; heads and poolers are dropped aloud.
+    """
+    backbone = _loaded(name, config) if own_weights else build(config)
+    backbone.name = name
+    if own_weights:
+        backbone.source = name
+    if backbone.modality == "text":
+        backbone.tokenizer = _tokenizer(name, config)
+    else:
+        backbone.preprocess = {**backbone.preprocess, **_preprocessor(name)}
+    return backbone
+
+
+def _made(config: Mapping[str, Any]) -> Any:
+    from transformers import AutoConfig
+
+    known = {key: value for key, value in config.items() if key != "model_type"}
+    # add_adapter: Wav2Vec2's strided layers on top, whose frames would not follow the encoder's own formula
+    made = AutoConfig.for_model(config["model_type"], **{**known, "add_adapter": False})
+    made._attn_implementation = "sdpa"
+    return made
+
+
+def _loaded(name: str, config: Mapping[str, Any]) -> Backbone:
+    import transformers
+
+    family = family_of(config, f"--backbone {name}")
+
+    def read(local: bool) -> tuple[Any, dict[str, Any]]:
+        with _quiet():
+            return getattr(transformers, family.library).from_pretrained(
+                name,
+                config=_made(config),
+                dtype=torch.float32,
+                local_files_only=local,
+                ignore_mismatched_sizes=True,  # else the names are only in the library's log
+                output_loading_info=True,
+                **family.options,
+            )
+
+    model, info = _fetch(name, read)
+    backbone: Backbone = family(model.train())
+    extra = sorted(info["unexpected_keys"])
+    old = [key for key in extra if backbone.is_head(key)]
+    wrong = {
+        "missing": sorted(set(info["missing_keys"]) - {"masked_spec_embed"}),
+        "unexpected": [key for key in extra if key not in old],
+        "misshapen": sorted(str(key[0]) for key in info["mismatched_keys"]),
+    }
+    if any(wrong.values()):
+        found = "; ".join(f"{len(keys)} {kind}: {', '.join(keys[:10])}" for kind, keys in wrong.items() if keys)
+        raise MMTransferError(f"The weights do not fit config.json: {found}", f"--backbone {name}", "check both files")
+    if old:
+        logger.info("dropped what a backbone does not have: %s", ", ".join(old))
+    return backbone
+
+
+def _tokenizer(name: str, config: Mapping[str, Any]) -> Any:
+    from transformers import AutoTokenizer
+
+    tokenizer = _fetch(name, lambda local: AutoTokenizer.from_pretrained(name, local_files_only=local))
+    # without its files, transformers 5 makes a tokenizer of nothing but special tokens: all words would be [UNK]
+    if len(tokenizer) <= len(tokenizer.all_special_tokens):
+        raise MMTransferError(
+            "No tokenizer beside the weights", f"--backbone {name}", "save it there: tokenizer.save_pretrained(FOLDER)"
+        )
+    if len(tokenizer) > config["vocab_size"]:
+        raise MMTransferError(
+            f"The tokenizer has {len(tokenizer)} tokens, the backbone {config['vocab_size']}",
+            f"--backbone {name}",
+            "put the tokenizer that belongs to the weights beside them",
+        )
+    return tokenizer
+
+
+def _preprocessor(name: str) -> dict[str, Any]:
+    """Sample rate and normalisation of preprocessor_config.json; empty where there is none."""
+    from transformers import Wav2Vec2FeatureExtractor
+
+    try:
+        values = Wav2Vec2FeatureExtractor.get_feature_extractor_dict(name, local_files_only=True)[0]
+    except OSError:
+        if Path(name).is_dir() or not _reachable():
+            return {}
+        try:
+            values = Wav2Vec2FeatureExtractor.get_feature_extractor_dict(name)[0]
+        except OSError:
+            return {}
+    names = {"sampling_rate": "sample_rate", "do_normalize": "normalise"}
+    return {ours: values[theirs] for theirs, ours in names.items() if theirs in values}
+
+
+def _fetch(name: str, read: Any) -> Any:
+    """`read(local)` from disk, else from the hub if it answers; errors as MMTransferError."""
+    where, folder = f"--backbone {name}", Path(name).is_dir()
+    try:
+        try:
+            return read(True)
+        except OSError:
+            if folder or not _reachable():
+                raise
+        return read(False)
+    except MMTransferError:
+        raise
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        first = next(iter(str(error).splitlines()), type(error).__name__)
+        if folder:
+            raise MMTransferError(f"Not readable: {first}", where, "check the folder's files") from None
+        raise MMTransferError(
+            f"Could not get {name!r}: it is not in the local cache, and {_endpoint()} is out of reach or does not have it",
+            where,
+            "check name and network, or give a local folder with config.json, weights and (text) tokenizer; "
+            "--weights none needs its config.json, too",
+        ) from None
+
+
+def _endpoint() -> str:
+    from huggingface_hub import constants
+
+    return str(constants.ENDPOINT)
+
+
+def _reachable() -> bool:
+    """Whether the hub (or the proxy on the way) answers within 3 s; else transformers would retry for 46 s."""
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:
+        return False
+    endpoint = urlparse(_endpoint())
+    proxy = urlparse(getproxies().get(endpoint.scheme, ""))
+    host = proxy if proxy.hostname else endpoint
+    try:
+        socket.create_connection((host.hostname or "", host.port or 443), timeout=3).close()
+    except OSError:
+        return False
+    return True
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """transformers prints a table of the keys that it did not use, and a bar; we say it in one line."""
+    from transformers.utils import logging as library
+
+    level, bar = library.get_verbosity(), library.is_progress_bar_enabled()
+    library.set_verbosity_error()
+    library.disable_progress_bar()
+    try:
+        yield
+    finally:
+        library.set_verbosity(level)
+        if bar:
+            library.enable_progress_bar()

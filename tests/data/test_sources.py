@@ -1,0 +1,310 @@
+"""Sources: every layout and every kind of list gives the standard table, bad ones a message that helps."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from PIL import Image
+
+from mmtransfer.data import audio, images
+from mmtransfer.data.sources import Columns, load
+from mmtransfer.errors import MMTransferError
+
+
+def picture(path: Path, colour: int = 0) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (6, 5), (colour, 10, 20)).save(path)
+    return path
+
+
+def sound(path: Path, samples: int = 100, rate: int = 8000) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, np.full(samples, 0.25, np.float32), rate)
+    return path
+
+
+def write(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def failure(*args, **kwargs) -> MMTransferError:
+    with pytest.raises(MMTransferError) as error:
+        load(*args, **kwargs)
+    return error.value
+
+
+# class folders
+
+
+def test_class_folders(tmp_path, caplog):
+    for name in ("bee/2.jpg", "bee/10.png", "ant/deep/1.JPG", ".cache/x.png", "bee/.hidden.png", "loose.png"):
+        picture(tmp_path / name)
+    write(tmp_path / "bee" / "notes.txt", "no image")
+    (tmp_path / "wasp").mkdir()
+    caplog.set_level(logging.WARNING, "mmtransfer")
+    table = load(tmp_path, "image")
+    assert table.ids == ["ant/deep/1.JPG", "bee/10.png", "bee/2.jpg"]
+    assert table.column("label") == ["ant", "bee", "bee"] and table.source == str(tmp_path)
+    assert table.rows[0]["image"] == {"path": str(tmp_path / "ant/deep/1.JPG"), "bytes": None}
+    assert "no images in the folders wasp" in caplog.text and "1 images outside of class folders" in caplog.text
+
+
+def test_unreadable_images_are_listed_or_skipped(tmp_path):
+    picture(tmp_path / "ant/good.png")
+    write(tmp_path / "ant/text.jpg", "not an image")
+    write(tmp_path / "bee/empty.jpg", "")
+    error = failure(tmp_path, "image")
+    assert error.what.startswith("2 of 3 examples cannot be used: ant/text.jpg: not a readable image (cannot identify")
+    assert error.what.endswith("bee/empty.jpg: the file is empty (0 bytes)")
+    assert error.where == f"--train {tmp_path}" and "--skip-bad" in error.do
+    table = load(str(tmp_path), "image", skip_bad=True)
+    assert table.ids == ["ant/good.png"] and [entry["id"] for entry in table.skipped] == [
+        "ant/text.jpg",
+        "bee/empty.jpg",
+    ]
+
+
+def test_an_empty_folder(tmp_path):
+    error = failure(tmp_path, "image", option="--test")
+    assert error.what == "The folder holds no image files"
+    assert error.where == f"--test {tmp_path}" and ".jpg" in error.do
+
+
+def test_a_folder_without_classes(tmp_path):
+    picture(tmp_path / "a.png")
+    assert failure(tmp_path, "image").what == "The folder has no class folders"
+
+
+def test_split_folders_are_not_classes(tmp_path):
+    picture(tmp_path / "train/ant/a.png")
+    picture(tmp_path / "val/ant/a.png")
+    error = failure(tmp_path, "image")
+    assert error.what == "The folders train, val are splits, not classes" and error.do.endswith("/train")
+
+
+# CSV
+
+
+def test_text_csv(tmp_path):
+    path = write(tmp_path / "a.csv", 'sentence,label,number\nNA,01,3\n"a, b",1,4\n')
+    table = load(path, "text")
+    assert table.rows[:] == {"id": ["0", "1"], "text": ["NA", "a, b"], "label": ["01", "1"]}
+
+
+def test_image_csv_is_relative_to_itself(tmp_path, monkeypatch):
+    picture(tmp_path / "pics/a.png")
+    outside = picture(tmp_path / "other/b.png")
+    write(tmp_path / "lists/a.csv", f"file,label\n../pics/a.png,7\n{outside},8\n./c.png,9\n")
+    picture(tmp_path / "lists/c.png")
+    monkeypatch.chdir(tmp_path)
+    table = load("lists/a.csv", "image")
+    assert [Path(image["path"]).resolve() for image in table.column("image")] == [
+        tmp_path / "pics/a.png",
+        outside,
+        tmp_path / "lists/c.png",
+    ]
+    assert table.ids[2] == "c.png" and table.column("label") == ["7", "8", "9"]
+
+
+def test_speech_folder_with_metadata(tmp_path):
+    sound(tmp_path / "ann/a.flac")
+    sound(tmp_path / "bob/b.wav")
+    write(tmp_path / "metadata.csv", "file_name,text,speaker\nann/a.flac,ONE TWO,ann\nbob/b.wav,three,\n")
+    table = load(tmp_path, "speech")
+    assert table.ids == ["ann/a.flac", "bob/b.wav"] and table.column("text") == ["ONE TWO", "three"]
+    assert table.column("speaker") == ["ann", None]
+    assert load(tmp_path / "metadata.csv", "speech").fingerprint == table.fingerprint
+
+
+def test_image_folder_with_metadata(tmp_path):
+    picture(tmp_path / "x/a.png")
+    write(tmp_path / "metadata.csv", "file_name,label\nx/a.png,ant\n")
+    assert load(tmp_path, "image").column("label") == ["ant"]
+
+
+def test_a_ragged_row_is_told_by_row_and_line(tmp_path):
+    error = failure(write(tmp_path / "a.csv", "text,label\na,x\n\nb\n"), "text")
+    assert error.what == "1 of 2 examples cannot be used: row 1 (line 4): 1 fields where the header has 2"
+
+
+def test_an_empty_csv(tmp_path):
+    assert failure(write(tmp_path / "a.csv", ""), "text").what == "The CSV is empty"
+
+
+def test_a_wrong_column_name_is_told_the_nearest(tmp_path):
+    path = write(tmp_path / "a.csv", "text,category\na,x\n")
+    error = failure(path, "text", Columns(label="categori"))
+    assert error.what == "Unknown column 'categori'" and "did you mean category?" in error.do
+    assert error.where == f"--label-column of --train {path}"
+
+
+def test_ambiguous_columns_are_named(tmp_path):
+    error = failure(write(tmp_path / "a.csv", "text,label,intent\na,x,y\n"), "text")
+    assert error.what == "2 columns may hold the label: 'label', 'intent'" and "--label-column" in error.do
+
+
+def test_files_of_a_csv_that_are_not_there_or_twice(tmp_path):
+    sound(tmp_path / "a.wav")
+    sound(tmp_path / "zero.wav", samples=0)
+    write(
+        tmp_path / "metadata.csv", "file_name,text\na.wav,one\nb.wav,two\nzero.wav,three\n,four\n./a.wav,five\na.wav,\n"
+    )
+    what = failure(tmp_path, "speech").what
+    assert what.startswith("5 of 6 examples cannot be used: ")
+    assert f"b.wav, row 1 (line 3): no such file: {tmp_path / 'b.wav'}" in what
+    assert "zero.wav, row 2 (line 4): the recording has zero length" in what
+    assert "a file, row 3 (line 5): the file name is empty" in what
+    assert "./a.wav, row 4 (line 6): the file is listed before, as a.wav, row 0 (line 2)" in what
+    table = load(tmp_path, "speech", skip_bad=True)
+    assert table.ids == ["a.wav"] and table.column("text") == ["one"] and len(table.skipped) == 5
+
+
+def test_an_empty_transcript(tmp_path):
+    sound(tmp_path / "a.wav")
+    write(tmp_path / "metadata.csv", "file_name,text\na.wav, \n")
+    assert failure(tmp_path, "speech").what.endswith("a.wav, row 0 (line 2): the transcript is empty")
+
+
+# paths that are something else
+
+
+@pytest.mark.parametrize("modality", ["image", "text", "speech"])
+def test_a_missing_file(tmp_path, modality):
+    error = failure(tmp_path / "none.csv", modality, option="--validation")
+    assert error.what == "No such file or folder" and error.where == f"--validation {tmp_path / 'none.csv'}"
+
+
+def test_one_text_is_not_a_path():
+    assert "goes into a list" in failure("where is my card?", "text", labelled=False).do
+
+
+def test_files_where_answers_are_needed(tmp_path):
+    assert (
+        failure(write(tmp_path / "a.txt", "hello"), "text").what == "text data with answers is a CSV, not a .txt file"
+    )
+    assert "is a folder or a CSV" in failure(picture(tmp_path / "a.png"), "image").what
+    assert failure(sound(tmp_path / "s" / "a.wav").parent, "speech").what == "The folder has no metadata.csv"
+    assert "there is a.png, a.txt" in failure(tmp_path, "text").do
+
+
+def test_other_objects_are_refused():
+    assert failure(np.zeros(3), "speech").what == "Data cannot be a ndarray"
+
+
+# without labels
+
+
+def test_lines_of_text(tmp_path):
+    path = write(tmp_path / "a.txt", "one\n\n two \r\n")
+    table = load(path, "text", labelled=False)
+    assert table.rows[:] == {"id": ["0", "2"], "text": ["one", " two "]}
+    assert failure(write(tmp_path / "b.txt", "\n"), "text", labelled=False).what == "The file is empty"
+
+
+def test_a_folder_or_one_file_without_labels(tmp_path):
+    picture(tmp_path / "b.png")
+    picture(tmp_path / "sub/a.png")
+    assert load(tmp_path, "image", labelled=False).ids == ["b.png", "sub/a.png"]
+    table = load(tmp_path / "b.png", "image", labelled=False)
+    assert table.ids == ["b.png"] and table.rows.column_names == ["id", "image"]
+    sound(tmp_path / "s/a.ogg")
+    assert load(tmp_path / "s", "speech", labelled=False).ids == ["a.ogg"]
+    assert load(tmp_path / "s/a.ogg", "speech", labelled=False).rows.column_names == ["id", "audio"]
+
+
+def test_without_labels_answers_are_not_read(tmp_path):
+    path = write(tmp_path / "a.csv", "text,label\na,\nb,never seen\n")
+    assert load(path, "text", labelled=False).rows.column_names == ["id", "text"]
+
+
+# lists
+
+
+def test_lists_of_pairs_and_dicts():
+    pairs = load([("a", 3), ("b", "x")], "text")
+    assert pairs.rows[:] == {"id": ["0", "1"], "text": ["a", "b"], "label": ["3", "x"]}
+    assert pairs.source == "python:2 rows"
+    dicts = load([{"q": "a", "kind": 3}, {"kind": "x", "q": "b"}], "text", Columns(text="q", label="kind"))
+    assert dicts.fingerprint == pairs.fingerprint
+
+
+def test_lists_of_images(tmp_path, monkeypatch):
+    path = picture(tmp_path / "a.png", colour=200)
+    monkeypatch.chdir(tmp_path)
+    pixels = np.asarray(Image.open(path))
+    given = ["a.png", path, path.read_bytes(), Image.open(path), pixels]
+    table = load(given, "image", labelled=False)
+    assert table.ids == list("01234")
+    assert all(np.array_equal(np.asarray(images.decode(image)), pixels) for image in table.column("image"))
+    labelled = load([{"image": pixels, "label": "ant"}], "image")
+    assert labelled.rows[0]["label"] == "ant"
+
+
+def test_lists_of_recordings(tmp_path):
+    path = sound(tmp_path / "a.wav", rate=16_000)
+    samples = np.full(100, 0.25, np.float32)
+    table = load([path, samples, samples.astype(np.float64), torch.from_numpy(samples)], "speech", labelled=False)
+    assert all(np.allclose(audio.load(value, 16_000).numpy(), samples, atol=1e-4) for value in table.column("audio"))
+    rows = [{"audio": samples, "text": "one", "speaker": "ann"}, {"audio": samples, "text": "two"}]
+    assert load(rows, "speech").column("speaker") == ["ann", None]
+
+
+@pytest.mark.parametrize(
+    ("rows", "modality", "reason"),
+    [
+        ([("a", "x"), "b"], "text", "row 1: not a pair (input, answer) nor a dict, but a str"),
+        ([("a", "x"), (3, "y")], "text", "row 1: a text must be a str, not a int"),
+        ([("a", "x"), ("b", None)], "text", "row 1: the label is empty"),
+        ([{"text": "a", "label": "x"}, {"text": "b", "label": float("nan")}], "text", "row 1: the label is empty"),
+        ([{"text": "a", "label": "x"}, {"label": "y"}], "text", "row 1: the text is empty"),
+        ([(np.zeros((2, 2, 3), np.uint8), "x"), (np.zeros((2, 2, 3)), "y")], "image", "row 1: an array must be uint8"),
+        (
+            [(np.ones(9, np.float32), "x"), (np.ones(0, np.float32), "y")],
+            "speech",
+            "row 1: the recording has zero length",
+        ),
+        ([(np.ones(9, np.float32), "x"), (4, "y")], "speech", "row 1: a int is no speech input"),
+    ],
+)
+def test_bad_rows_of_lists(rows, modality, reason):
+    what = failure(rows, modality).what
+    assert what.startswith(f"1 of 2 examples cannot be used: {reason}")
+    assert len(load(rows, modality, skip_bad=True)) == 1
+
+
+def test_an_empty_list():
+    assert failure([], "text").what == "The list is empty"
+
+
+# built-in
+
+
+def test_builtin_data_by_split():
+    train, test = load("builtin:digits", "image"), load("builtin:digits", "image", option="--test", split="test")
+    assert len(train) == 1438 and len(test) == 359 and train.source == "builtin:digits"
+    error = failure("builtin:digits", "image", option="--validation", split="validation")
+    assert error.what == "builtin:digits has no validation part, only train and test"
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    ("name", "modality", "count", "classes"),
+    [
+        ("hymenoptera/train", "image", 244, 2),
+        ("banking77/train.csv", "text", 10003, 77),
+        ("sst2/test.csv", "text", 1821, 2),
+        ("an4/test", "speech", 130, 10),
+        ("fsdd/train", "speech", 2700, 6),
+    ],
+)
+def test_real_sets(data_folder, name, modality, count, classes):
+    table = load(data_folder / name, modality)
+    assert len(table) == len(set(table.ids)) == count
+    assert len(set(table.column("speaker" if modality == "speech" else "label"))) == classes

@@ -1,0 +1,85 @@
+"""Tables: rows by number, what was skipped, and a fingerprint of contents."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mmtransfer.data import table
+from mmtransfer.data.table import Table
+
+
+def words(texts: list[str], labels: list[str], ids: list[str] | None = None) -> Table:
+    return table.make("text", "a.csv", ids or [str(i) for i in range(len(texts))], texts, labels)
+
+
+def pictures(folder, contents: dict[str, bytes]) -> Table:
+    folder.mkdir()
+    for name, data in contents.items():
+        (folder / name).write_bytes(data)
+    files = [{"path": str(folder / name), "bytes": None} for name in contents]
+    return table.make("image", str(folder), list(contents), files, ["x"] * len(files))
+
+
+def test_rows_have_the_standard_columns():
+    assert words(["a", "b"], ["x", "y"]).rows[1] == {"id": "1", "text": "b", "label": "y"}
+    made = table.make("speech", "s", ["u"], [{"path": "/u.wav", "bytes": None}], ["hello"], [None])
+    assert made.rows[0] == {"id": "u", "audio": {"path": "/u.wav", "bytes": None}, "text": "hello", "speaker": None}
+
+
+def test_select_takes_rows_in_order_and_holds_only_them():
+    chosen = words(list("abcd"), list("wxyz")).select(np.array([2, 0]))
+    assert chosen.ids == ["2", "0"] and chosen.column("text") == ["c", "a"] and len(chosen) == 2
+    assert chosen.rows._indices is None and chosen.rows.data.num_rows == 2
+    assert len(chosen.select([])) == 0
+
+
+def test_without_records_what_goes():
+    left = words(list("abcd"), list("wxyz")).without([3, 1], ["too long", "unseen"]).without([0], ["odd"])
+    assert left.ids == ["2"]
+    assert left.skipped == (
+        {"id": "3", "reason": "too long"},
+        {"id": "1", "reason": "unseen"},
+        {"id": "0", "reason": "odd"},
+    )
+    assert left.select([0]).skipped == left.skipped
+
+
+def test_the_fingerprint_does_not_depend_on_order_or_folder(tmp_path):
+    made = words(list("abcd"), list("wxyz"))
+    assert made.fingerprint == made.select([3, 1, 0, 2]).fingerprint
+    assert len(made.fingerprint) == 32
+    first = pictures(tmp_path / "one", {"a.png": b"1", "b.png": b"2"})
+    again = pictures(tmp_path / "two", {"b.png": b"2", "a.png": b"1"})
+    assert first.fingerprint == again.fingerprint
+
+
+def test_the_fingerprint_tells_every_difference(tmp_path):
+    tables = [
+        words(["a", "b"], ["x", "y"]),
+        words(["a", "b"], ["y", "x"]),
+        words(["a", "b"], ["x", "y"], ids=["1", "0"]),
+        words(["a"], ["x"]),
+        words(["", "b"], ["ax", "y"]),
+        words(["a", "b"], ["x", "z"]),
+        pictures(tmp_path / "one", {"a.png": b"1", "b.png": b"2"}),
+        pictures(tmp_path / "two", {"a.png": b"1", "b.png": b"3"}),
+    ]
+    assert len({made.fingerprint for made in tables}) == len(tables)
+
+
+def test_files_are_read_once(tmp_path, monkeypatch):
+    made = pictures(tmp_path / "one", {"a.png": b"1", "b.png": b"2"})
+    read: list[str] = []
+    contents = table.contents
+    monkeypatch.setattr(table, "contents", lambda file: read.append(file["path"]) or contents(file))
+    assert made.fingerprint == made.fingerprint
+    assert sorted(read) == [str(tmp_path / "one" / name) for name in ("a.png", "b.png")]
+
+
+@pytest.mark.parametrize("data", [b"", b"\x00" * 10])
+def test_bytes_and_paths_have_one_fingerprint(tmp_path, data):
+    (tmp_path / "a").write_bytes(data)
+    path, held = ({"path": str(tmp_path / "a"), "bytes": None}, {"path": None, "bytes": data})
+    prints = {table.make("image", "s", ["a"], [file]).fingerprint for file in (path, held)}
+    assert len(prints) == 1
