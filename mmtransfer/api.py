@@ -114,7 +114,9 @@ def _resumed(given: dict[str, Any]) -> dict[str, Any]:
     """The settings of the run in `out`, with those replaced that a resumed run may change."""
     path = RunFolder(Path(given["out"])).config
     if not path.exists():
-        raise MMTransferError("There is no run to resume: config.json is missing", f"--out {given['out']}", "check --out")
+        raise MMTransferError(
+            "There is no run to resume: config.json is missing", f"--out {given['out']}", "check --out"
+        )
     saved = read(path)
     for name, value in given.items():
         rows = isinstance(saved.get(name), str) and saved[name].startswith("python:")
@@ -144,7 +146,7 @@ def _signals() -> Iterator[list[int]]:
             signal.signal(one, handler)
         logger.warning("%s: stopping after this micro-batch, with a checkpoint", signal.Signals(signum).name)
 
-    before: dict[int, Any] = {}
+    before: dict[signal.Signals, Any] = {}
     try:
         for one in (signal.SIGINT, signal.SIGTERM):
             before[one] = signal.signal(one, note)
@@ -398,7 +400,9 @@ class Interrupted(KeyboardInterrupt):
 def _examples(task: Task, table: Table) -> Examples:
     rows, lengths = task.rows(table)
     known = task.answer_column in rows.column_names
-    return Examples(rows, lengths, [task.answer(value) for value in table.column(task.answer_column)] if known else None)
+    return Examples(
+        rows, lengths, [task.answer(value) for value in table.column(task.answer_column)] if known else None
+    )
 
 
 def save_model(folder: RunFolder, config: RunConfig, task: Task, backbone: Backbone, head: nn.Module) -> None:
@@ -445,9 +449,7 @@ class Run:
         """Predictions for a list of inputs (texts; image or audio files, PIL images, arrays), a file or a folder."""
         records = self._records(self._table(inputs, labelled=False, option="the inputs"), "predicting")
         task = self.model.task
-        return [
-            task.present({name: values[i] for name, values in records.items()}) for i in range(len(records["id"]))
-        ]
+        return [task.present({name: values[i] for name, values in records.items()}) for i in range(len(records["id"]))]
 
     def evaluate(self, test: Any) -> dict[str, Score]:
         """All metrics of the task on labelled data."""
@@ -462,4 +464,6 @@ class Run:
     def _records(self, table: Table, label: str) -> Records:
         accelerator = Accelerator(cpu=not torch.cuda.is_available())
         self.model.to(accelerator.device)
-        return evaluate(self.model, _examples(self.model.task, table), accelerator, int(self.config.workers or 0), label)
+        return evaluate(
+            self.model, _examples(self.model.task, table), accelerator, int(self.config.workers or 0), label
+        )

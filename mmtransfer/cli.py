@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import importlib
 import logging
 import os
 import sys
@@ -33,7 +34,7 @@ USAGE = """usage: mmtransfer VERB ...
   predict RUN INPUT [--out X.csv]   predict a file, a folder or a CSV with a finished run
   evaluate RUN --test DATA          score a finished run on labelled data
 
-`mmtransfer VERB --help` says more; `mmtransfer fit TASK --help` lists the task's flags. `--debug` shows stack traces."""
+`mmtransfer VERB --help` says more, `mmtransfer fit TASK --help` lists its flags; `--debug` shows stack traces."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -120,7 +121,7 @@ def parse(task: str, words: Sequence[str], choices: Mapping[str, Any], program: 
             kind = str | None if field.name in ("train", "validation", "test") else hints[field.name]
             default = base.get(field.name, _default_of(task, field.name))
             if field.name == "strategy":
-                kind, default = Literal[tuple(strategies.STRATEGIES)], name  # type: ignore[assignment,valid-type]
+                kind, default = Literal[tuple(strategies.STRATEGIES)], name
             elif default is not None and types.NoneType in typing.get_args(kind):
                 kind = typing.Union[tuple(arg for arg in typing.get_args(kind) if arg is not types.NoneType)]  # noqa: UP007
             known[field.name] = (flag(field.name), kind, default, documents[field.name])
@@ -129,20 +130,25 @@ def parse(task: str, words: Sequence[str], choices: Mapping[str, Any], program: 
     for option in options:
         spelled = f"--strategy.{option.name.replace('_', '-')}"
         default = (base.get("strategy_options") or {}).get(option.name, option.default)
-        known[f"strategy__{option.name}"] = (spelled, strategy_hints[option.name], default, strategy_documents[option.name])
+        known[f"strategy__{option.name}"] = (
+            spelled,
+            strategy_hints[option.name],
+            default,
+            strategy_documents[option.name],
+        )
 
     _refuse_unknown(words, task, name, {spelled: kind for spelled, kind, _, _ in known.values()})
     flags = dataclasses.make_dataclass(
         "Flags",
         [
-            (key, Annotated[kind, tyro.conf.arg(name=spelled[2:], help=text)], dataclasses.field(default=default))  # type: ignore[valid-type]
+            (key, Annotated[kind, tyro.conf.arg(name=spelled[2:], help=text)], dataclasses.field(default=default))
             for key, (spelled, kind, default, text) in known.items()
         ],
         kw_only=True,
         frozen=True,
     )
     description = f"Trains a model for {task} with the strategy {name}: {_summary(strategies.STRATEGIES[name])}"
-    parsed = tyro.cli(flags, args=list(words), prog=program, description=description)
+    parsed: Any = tyro.cli(flags, args=list(words), prog=program, description=description)
     spoken = {_plain(word) for word in words if word.startswith("--")}
     result = {key: value for key, value in base.items() if key in FIELDS}
     chosen = dict(base.get("strategy_options") or {})
@@ -210,9 +216,8 @@ def _summary(kind: type[Any]) -> str:
 def _check_trio() -> None:
     """One clear line where torch, torchvision and torchaudio are not built for each other."""
     try:
-        import torch
-        import torchaudio
-        import torchvision  # noqa: F401
+        for name in ("torch", "torchvision", "torchaudio"):
+            importlib.import_module(name)
     except (ImportError, RuntimeError, OSError) as error:
         from importlib import metadata
 
@@ -280,7 +285,9 @@ def _show(run: Any) -> None:
     if int(os.environ.get("RANK", "0")):
         return
     for split, metrics in run.metrics.items():
-        _table(split, {name: score for name, score in metrics.items() if not name.endswith(("]", "_micro", "_weighted"))})
+        _table(
+            split, {name: score for name, score in metrics.items() if not name.endswith(("]", "_micro", "_weighted"))}
+        )
     print(f"{run.result['seconds']['total']:.0f} s; the run is in {run.folder.path}")
     print(f"next: mmtransfer predict {run.folder.path} INPUT")
 

@@ -55,7 +55,7 @@ class RunConfig:
     backbone: str | None = None
     """A torchvision name, a Hugging Face hub name, a local folder, a run folder, or a named shape without weights."""
     weights: str | None = None
-    """`none` for random weights, a torchvision weights name, or a .pth/.safetensors file; the backbone's own if None."""
+    """`none` for random weights, a torchvision weights name, or a .pth/.safetensors file; its own if None."""
     strategy: str | None = None
     """What is trained: linear-probe, partial, full or scratch."""
     strategy_options: Mapping[str, Any] = field(default_factory=dict)
@@ -134,8 +134,24 @@ class RunConfig:
     """Keep the folder checkpoints/ after success."""
 
     def __post_init__(self) -> None:
-        positive: tuple[str, ...] = ("epochs", "batch_size", "micro_batch_size", "micro_batch_tokens", "micro_batch_seconds", "lr")
-        positive += ("image_size", "max_length", "threads", "log_every", "checkpoint_every", "clip", "max_minutes", "patience")
+        positive: tuple[str, ...] = (
+            "epochs",
+            "batch_size",
+            "micro_batch_size",
+            "micro_batch_tokens",
+            "micro_batch_seconds",
+            "lr",
+        )
+        positive += (
+            "image_size",
+            "max_length",
+            "threads",
+            "log_every",
+            "checkpoint_every",
+            "clip",
+            "max_minutes",
+            "patience",
+        )
         for name in positive:
             value = getattr(self, name)
             if value is not None and not value > 0:
@@ -185,7 +201,7 @@ def reads(name: str, task: str) -> bool:
 
 
 def make(fields: Mapping[str, Any], where: str) -> RunConfig:
-    """A RunConfig from a mapping; raises MMTransferError for a field that does not exist or that the task does not read."""
+    """A RunConfig from a mapping; MMTransferError for fields that are not there or that its task does not read."""
     for name in fields:
         if name not in FIELDS:
             close = ", ".join(nearest(name, FIELDS))

@@ -65,7 +65,9 @@ class RunFolder:
                 "give another --out, or --resume to go on with it, or --overwrite to replace it",
             )
         if not self.config.exists():
-            raise MMTransferError("Not a run folder, so it is not overwritten", f"--out {self.path}", "give another --out")
+            raise MMTransferError(
+                "Not a run folder, so it is not overwritten", f"--out {self.path}", "give another --out"
+            )
 
     def create(self, overwrite: bool) -> None:
         """Makes the folder empty; what `check` refuses is refused."""
@@ -103,9 +105,13 @@ class RunFolder:
     def read_result(self) -> dict[str, Any]:
         """result.json; raises MMTransferError for a folder that is no run or a run that has not ended."""
         if not self.config.exists():
-            raise MMTransferError("Not a run folder: there is no config.json", str(self.path), "give the folder of a run")
+            raise MMTransferError(
+                "Not a run folder: there is no config.json", str(self.path), "give the folder of a run"
+            )
         if not self.result.exists():
-            raise MMTransferError("The run has not ended: there is no result.json", str(self.path), "resume it: --resume")
+            raise MMTransferError(
+                "The run has not ended: there is no result.json", str(self.path), "resume it: --resume"
+            )
         return dict(json.loads(self.result.read_text(encoding="utf-8")))
 
 

@@ -1,6 +1,6 @@
 """Text classification: a BERT-like backbone on a CSV of sentences.
 
-    accelerate launch recipes/text_cls.py --train train.csv --test test.csv --backbone path/to/bert
+accelerate launch recipes/text_cls.py --train train.csv --test test.csv --backbone path/to/bert
 """
 
 from mmtransfer.cli import recipe

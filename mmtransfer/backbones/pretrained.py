@@ -168,7 +168,7 @@ def _fetch(name: str, read: Any) -> Any:
         if folder:
             raise MMTransferError(f"Not readable: {first}", where, "check the folder's files") from None
         raise MMTransferError(
-            f"Could not get {name!r}: it is not in the local cache, and {_endpoint()} is out of reach or does not have it",
+            f"Could not get {name!r}: not in the local cache, and {_endpoint()} is out of reach or does not have it",
             where,
             "check name and network, or give a local folder with config.json, weights and (text) tokenizer; "
             "--weights none needs its config.json, too",

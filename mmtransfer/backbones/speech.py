@@ -103,7 +103,6 @@ class Wav2Vec2Backbone(Backbone):
     """Wav2Vec2 (Baevski et al. 2020), group or layer norm, post- or pre-norm. Layer drop is 0, masking our own."""
 
     modality = "speech"
-
     library = "Wav2Vec2Model"
     options: ClassVar[Mapping[str, Any]] = {}
     heads = ("lm_head.", "classifier.", "projector.", "quantizer.", "project_q.", "project_hid.", "adapter.")
@@ -126,7 +125,7 @@ class Wav2Vec2Backbone(Backbone):
         return library_name(name, self.family)
 
     @property
-    def mask_prob(self) -> float:  # type: ignore[override]
+    def mask_prob(self) -> float:
         """Share of the frames masked in training; 0 leaves the mask's embedding without gradient."""
         return self._projection.mask_prob
 

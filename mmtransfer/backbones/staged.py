@@ -103,7 +103,7 @@ class Backbone(nn.Module):
                 value.copy_(state[name])
 
     def adopt(self, state: Mapping[str, Tensor], where: str) -> None:
-        """Takes tensors of somebody's checkpoint: old names are put right and heads dropped, aloud; the rest must fit."""
+        """Takes somebody's checkpoint: old names are put right, heads dropped aloud; the rest must fit exactly."""
         old = {name: value for name, value in state.items() if self.is_head(name)}
         body = {self.own_name(name): value for name, value in state.items() if name not in old}
         if old:

@@ -43,7 +43,7 @@ def sha256(backbone: Backbone) -> str:
     digest = hashlib.sha256()
     for name, value in sorted(backbone.library_state().items()):
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-        digest.update(value.cpu().reshape(-1).view(torch.uint8).numpy())
+        digest.update(value.cpu().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 

@@ -16,7 +16,7 @@ from mmtransfer.tasks.base import Batch, Encoded, Task, collate
 
 @dataclass(frozen=True)
 class Examples:
-    """A split, ready for the engine: rows for `task.encode`, lengths int32 (n,), answers as `task.predict` spells them."""
+    """A split, ready for the engine: rows for `task.encode`, lengths int32 (n,), answers as `predict` spells them."""
 
     rows: datasets.Dataset
     lengths: np.ndarray
@@ -49,7 +49,7 @@ class EncodedRows(Dataset[Encoded]):
 def loader(encoded: EncodedRows, batches: Iterable[list[int]], workers: int, pin: bool) -> DataLoader[Batch]:
     """Batches in the order of `batches`; with workers, that many processes decode ahead."""
     return DataLoader(
-        encoded,
+        encoded,  # type: ignore[arg-type]  # what comes out is what collate_fn makes
         batch_sampler=_Batches(batches),  # type: ignore[arg-type]  # any iterable of index lists serves
         collate_fn=collate,
         num_workers=workers,

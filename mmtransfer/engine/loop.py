@@ -64,7 +64,8 @@ def train_epoch(
 ) -> None:
     """Trains from `job.state.step` to the end of the epoch; `total` is the number of steps of the phase.
 
-    `model` is the prepared `Trained`; `save` writes a checkpoint. Raises Stopped at the next micro-batch after a signal, the begun step undone.
+    `model` is the prepared `Trained`; `save` writes a checkpoint. Raises Stopped at the next micro-batch after a
+    signal, the begun step undone.
     """
     state, accelerator, config = job.state, job.accelerator, job.config
     encoded = EncodedRows(job.train.rows, job.task, config.seed, state.epochs_done)

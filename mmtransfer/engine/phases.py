@@ -180,4 +180,3 @@ def _say_padding(plan: Plan) -> None:
         size,
         100 * padding_share(plan.lengths, planned),
     )
-

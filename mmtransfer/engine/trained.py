@@ -18,7 +18,9 @@ class Trained(nn.Module):
     as a whole so that `train()` passes through it and leaves frozen stages in eval mode.
     """
 
-    def __init__(self, backbone: Backbone, head: nn.Module, task: Task, stages: Collection[int], precision: str) -> None:
+    def __init__(
+        self, backbone: Backbone, head: nn.Module, task: Task, stages: Collection[int], precision: str
+    ) -> None:
         super().__init__()
         self.backbone, self.head = backbone, head
         self.task, self.precision = task, precision

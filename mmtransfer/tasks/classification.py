@@ -20,7 +20,7 @@ from mmtransfer.tasks.base import Outputs, Prediction, Predictions, Records, Tas
 STORED_LOGITS = 1000
 """Up to so many classes all logits are stored; above, the best five, the log-sum of all."""
 PER_CLASS = 20
-"""Up to so many classes precision, recall and F1 of each stand in result.json; above, they follow from the predictions."""
+"""Up to so many classes precision, recall and F1 of each stand in result.json."""
 
 
 class Classification(Task):

@@ -35,7 +35,9 @@ class ImageClassification(Classification):
             augment=config.augment == "light",
         )
         if self.budget() < int(config.batch_size or 1):
-            logger.warning("BatchNorm sees micro-batches of %d images, not the step's %d", self.budget(), config.batch_size)
+            logger.warning(
+                "BatchNorm sees micro-batches of %d images, not the step's %d", self.budget(), config.batch_size
+            )
 
     @staticmethod
     def columns(config: RunConfig) -> Columns:

@@ -148,8 +148,8 @@ class SpeechRecognition(Task):
         if share <= 0.99:
             return None
         return (
-            f"{share:.1%} of the frames say blank: CTC has not left (or has fallen back to) the empty answer; train for "
-            "more epochs, try twice or half the --lr, or a longer --warmup"
+            f"{share:.1%} of the frames say blank: CTC has not left (or has fallen back to) the empty answer; train "
+            "for more epochs, try twice or half the --lr, or a longer --warmup"
         )
 
     def annotate(self, records: Records) -> Records:

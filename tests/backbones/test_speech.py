@@ -1,0 +1,53 @@
+"""Masking as a pure function of seeds; frames by the encoder's own formula."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import nn
+
+from mmtransfer import backbones
+from mmtransfer.backbones.speech import masked_group_norm, span_mask
+
+
+def test_masks_are_a_pure_function_of_seed_and_length() -> None:
+    seeds, lengths = torch.tensor([5, 6, 7]), torch.tensor([50, 80, 30])
+    mask = span_mask(seeds, lengths, 80, 0.3)
+    order = torch.tensor([2, 0, 1])
+    assert torch.equal(mask[order], span_mask(seeds[order], lengths[order], 100, 0.3)[:, :80])
+    assert not torch.equal(mask, span_mask(seeds + 1, lengths, 80, 0.3))
+    for row, length in zip(mask, lengths, strict=True):
+        assert not row[length:].any()
+
+
+def test_masks_of_short_recordings() -> None:
+    seeds = torch.arange(200)
+    assert not span_mask(seeds, torch.full((200,), 3), 3, 1.0).any()
+    four = span_mask(seeds, torch.full((200,), 4), 4, 0.5)
+    assert set(four.sum(1).tolist()) <= {0, 2, 3, 4} and four.any()
+
+
+def test_the_share_of_masked_frames() -> None:
+    seeds = torch.arange(2000)
+    share = span_mask(seeds, torch.full((2000,), 100), 100, 0.065).float().mean().item()
+    assert abs(share - 0.063) < 0.005  # spans overlap now and then
+
+
+def test_frames_by_the_formula() -> None:
+    backbone = backbones.load("wav2vec2-small")
+    samples = torch.tensor([0, 9, 399, 400, 719, 720, 16000, 123457])
+    frames = samples
+    for kernel, stride in zip((10, 3, 3, 3, 3, 2, 2), (5, 2, 2, 2, 2, 2, 2), strict=True):
+        frames = torch.from_numpy(np.maximum((frames.numpy() - kernel) // stride + 1, 0))
+    assert backbone.lengths(samples).tolist() == frames.tolist()
+    assert backbone.lengths(samples).tolist()[2:7] == [0, 1, 1, 2, 49]
+
+
+def test_group_norm_without_padding_is_the_library_s() -> None:
+    torch.manual_seed(0)
+    norm = nn.GroupNorm(4, 4)
+    nn.init.normal_(norm.weight)
+    x = torch.randn(2, 4, 50)
+    torch.testing.assert_close(masked_group_norm(x, torch.tensor([50, 50]), norm), norm(x))
+    padded = masked_group_norm(torch.cat([x, torch.randn(2, 4, 9)], 2), torch.tensor([50, 50]), norm)
+    torch.testing.assert_close(padded[..., :50], norm(x))
