@@ -63,7 +63,7 @@ class CTCHead(nn.Module):
         dropout: probability of dropping a feature in training mode; 0 by default.
 
     Shapes: features (batch, frames, width), lengths (batch,) valid frames of each example or None for all ->
-    log-probabilities (batch, frames, vocabulary), always float32: `torch.nn.functional.ctc_loss` has no bfloat16
+    log-probabilities (batch, frames, vocabulary), at least float32: `torch.nn.functional.ctc_loss` has no bfloat16
     kernel. Frames past an example's length say blank, so that a decoder that ignores lengths is right as well.
     """
 
@@ -74,7 +74,8 @@ class CTCHead(nn.Module):
         nn.init.zeros_(self.linear.bias)
 
     def forward(self, features: Tensor, lengths: Tensor | None = None) -> Tensor:
-        log_probs = self.linear(self.dropout(features)).float().log_softmax(-1)
+        scores = self.linear(self.dropout(features))
+        log_probs = scores.log_softmax(-1, torch.promote_types(scores.dtype, torch.float32))
         if lengths is None:
             return log_probs
         padding = torch.arange(features.shape[1], device=features.device) >= lengths[:, None]

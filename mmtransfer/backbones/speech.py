@@ -42,7 +42,8 @@ class Convolutions(nn.Module):
 def masked_group_norm(x: Tensor, frames: Tensor, norm: nn.GroupNorm) -> Tensor:
     """One group a channel, x (batch, channels, time): mean and variance over each example's first `frames` only."""
     mask = valid(frames, x.shape[2])[:, None]
-    wide, count = x.float(), frames.clamp(min=1)[:, None, None]
+    wide = x.to(torch.promote_types(x.dtype, torch.float32))
+    count = frames.clamp(min=1)[:, None, None]
     centred = wide - (wide * mask).sum(2, keepdim=True) / count
     variance = (centred.square() * mask).sum(2, keepdim=True) / count
     normal = centred * torch.rsqrt(variance + norm.eps)

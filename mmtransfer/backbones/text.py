@@ -57,7 +57,8 @@ class TextBackbone(Backbone):
 
     def pool(self, state: State) -> Tensor:
         mask = valid(state["lengths"], state["x"].shape[1])[..., None]
-        return (state["x"].float() * mask).sum(1) / state["lengths"].clamp(min=1)[:, None]
+        wide = state["x"].to(torch.promote_types(state["x"].dtype, torch.float32))
+        return (wide * mask).sum(1) / state["lengths"].clamp(min=1)[:, None]
 
 
 def valid(lengths: Tensor, positions: int) -> Tensor:

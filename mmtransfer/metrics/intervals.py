@@ -136,7 +136,7 @@ def jackknife(edits: Sequence[int], words: Sequence[int], unit: str = "group") -
     """The pooled ratio `sum(edits) / sum(words)` with a delete-one-group jackknife and t of G - 1 degrees.
 
     Errors of one speaker go together, so groups and not words are what is independent. `low` is clipped at 0. Where
-    there is one group, or one holds all words, there is no interval. With no edit at all the groups do not differ, and
+    one group holds all words (it may be the only one), there is no interval. With no edit at all the groups do not differ, and
     `high` is Wilson's for 0 errors in that many words, which is the least that can be said.
 
     Args:
@@ -152,7 +152,7 @@ def jackknife(edits: Sequence[int], words: Sequence[int], unit: str = "group") -
     if n == 0:
         return Score(None, None, None, 0, method)
     value = float(e.sum() / n)
-    if groups == 1 or (w == n).any():
+    if (w == n).any():
         return Score(value, None, None, n, method)
     if value == 0:
         return Score(value, 0.0, wilson(0, n).high, n, f"{method}; no edits: Wilson over words")

@@ -67,7 +67,8 @@ class Classification(Task):
         return LinearHead(width, len(self.labels))
 
     def readout(self, backbone: Backbone, head: nn.Module, state: State) -> Outputs:
-        return {"logits": head(backbone.pool(state)).float()}
+        logits = head(backbone.pool(state))
+        return {"logits": logits.to(torch.promote_types(logits.dtype, torch.float32))}
 
     def loss(self, outputs: Outputs, targets: Tensor) -> Tensor:
         smoothing = float(self.config.label_smoothing or 0.0) if outputs["logits"].requires_grad else 0.0

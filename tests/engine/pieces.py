@@ -1,0 +1,139 @@
+"""Trains the same steps cut in several ways; run by test_steps.py, alone or under torchrun.
+
+    python pieces.py FOLDER float64|float32 BUDGET [BUDGET ...]
+
+Writes FOLDER/TASK-BUDGET-PROCESSES.pt with the loss of every step and the final tensors.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from transformers import BertTokenizerFast
+
+from mmtransfer.backbones import pretrained
+from mmtransfer.config import SPEECH, TEXT, make
+from mmtransfer.data import sources
+from mmtransfer.engine import phases
+from mmtransfer.engine.loading import EncodedRows, Examples
+from mmtransfer.engine.loop import Job
+from mmtransfer.engine.state import TrainState
+from mmtransfer.strategies import Phase
+from mmtransfer.tasks import TASKS
+
+STILL = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+BERT = {
+    "model_type": "bert",
+    "vocab_size": 40,
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+    "max_position_embeddings": 40,
+    **STILL,
+}
+SILENT = dict.fromkeys(("hidden_dropout", "attention_dropout", "activation_dropout", "feat_proj_dropout"), 0.0)
+WAV2VEC2 = {
+    "model_type": "wav2vec2",
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+    "conv_dim": (8, 8, 8),
+    "conv_kernel": (10, 3, 2),
+    "conv_stride": (5, 2, 2),
+    "num_conv_pos_embeddings": 8,
+    "num_conv_pos_embedding_groups": 2,
+    "feat_extract_norm": "group",
+    **SILENT,
+}
+
+
+class InDouble(EncodedRows):
+    """The same examples with floating inputs in float64."""
+
+    def __getitem__(self, index):
+        encoded = super().__getitem__(index)
+        x = encoded.x.double() if encoded.x.is_floating_point() else encoded.x
+        return type(encoded)(x, encoded.length, encoded.target, encoded.seed)
+
+
+def job_of(task_name: str, folder: Path, double: bool, budget: int, accelerator: Accelerator) -> tuple[Job, Phase]:
+    """21 examples of ragged lengths in steps of 8: the last step holds 5."""
+    random = np.random.default_rng(0)
+    torch.manual_seed(0)
+    settings = {"task": task_name, "batch_size": 8, "log_every": 1, "schedule": "constant", "weight_decay": 0.0}
+    settings |= {"optimizer": "adamw" if double else "sgd", "lr": 0.01, "train": "-"}
+    if task_name == TEXT:
+        words = [chr(97 + n) for n in range(26)]
+        vocabulary = folder / "vocab.txt"
+        vocabulary.write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words]))
+        backbone = pretrained.build(BERT)
+        backbone.tokenizer = BertTokenizerFast(str(vocabulary))
+        rows = [(" ".join(random.choice(words, random.integers(1, 20))), str(n % 3)) for n in range(21)]
+        settings["micro_batch_tokens"] = budget
+    else:
+        backbone = pretrained.build(WAV2VEC2)
+        rows = [
+            (random.normal(size=random.integers(600, 3000)).astype(np.float32), "abba"[: 1 + n % 4]) for n in range(21)
+        ]
+        settings |= {"micro_batch_seconds": budget / 16000, "mask_prob": 0.0}
+    config = make(settings, "a test")
+    table = sources.load(rows, backbone.modality)
+    task = TASKS[task_name](config, backbone)
+    task.prepare(table)
+    made, lengths = task.rows(table)
+    head = task.head(backbone.width)
+    if double:
+        backbone.double()
+        head.double()
+    examples = Examples(made, lengths, [task.answer(value) for value in table.column(task.answer_column)])
+    job = Job(
+        config=config,
+        task=task,
+        backbone=backbone,
+        head=head,
+        train=examples,
+        validation=examples,
+        accelerator=accelerator,
+        folder=folder,
+        workers=0,
+        state=TrainState(),
+        interrupted=lambda: False,
+        expired=lambda: False,
+    )
+    return job, Phase("full", tuple(range(len(backbone.stages))), 0.01, 0.01, 2)
+
+
+def main() -> None:
+    folder, kind, budgets = Path(sys.argv[1]), sys.argv[2], list(map(int, sys.argv[3:]))
+    torch.set_num_threads(1)
+    accelerator = Accelerator(cpu=True)
+    if kind == "float64":
+        from mmtransfer.engine import evaluation, loop
+
+        loop.EncodedRows = evaluation.EncodedRows = InDouble
+    processes = accelerator.num_processes
+    for task_name in (TEXT, SPEECH):
+        for number, budget in enumerate(budgets):
+            place = folder / f"{kind}-{task_name}-{number}-{processes}"
+            if accelerator.is_main_process:
+                place.mkdir()
+            accelerator.wait_for_everyone()
+            job, phase = job_of(
+                task_name, place, kind == "float64", budget if task_name == TEXT else 100 * budget, accelerator
+            )
+            phases.train(job, [phase])
+            if accelerator.is_main_process:
+                losses = [json.loads(line)["loss"] for line in (place / "log.jsonl").read_text().splitlines()]
+                found = {"losses": losses, "tensors": {**job.backbone.state_dict(), **job.head.state_dict()}}
+                torch.save(found, folder / f"{kind}-{task_name}-{number}-{processes}.pt")
+
+
+if __name__ == "__main__":
+    main()

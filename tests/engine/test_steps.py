@@ -1,0 +1,66 @@
+"""A step gives the same loss and the same weights however it is cut, and over however many processes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from mmtransfer.config import SPEECH, TEXT
+
+SCRIPT = Path(__file__).parent / "pieces.py"
+WHOLE, FEW, ALONE = 10_000, 40, 1
+"""Micro-batch budgets: a step at once, some examples at a time, one at a time."""
+
+
+def launch(folder: Path, processes: int, kind: str, *budgets: int) -> None:
+    command = [sys.executable]
+    if processes > 1:
+        command += ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
+    done = subprocess.run(
+        [*command, str(SCRIPT), str(folder), kind, *map(str, budgets)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pieces")
+    launch(folder, 1, "float64", WHOLE, FEW, ALONE)
+    launch(folder, 1, "float32", WHOLE, FEW, ALONE)
+    launch(folder, 2, "float64", FEW)
+    launch(folder, 3, "float64", FEW)
+    return {path.stem: torch.load(path) for path in folder.glob("*.pt")}
+
+
+@pytest.mark.parametrize("task", [TEXT, SPEECH])
+@pytest.mark.parametrize("other", ["1-1", "2-1", "0-2", "0-3"], ids=["few", "alone", "2 processes", "3 processes"])
+def test_weights_do_not_depend_on_the_cut(results, task, other):
+    one, two = results[f"float64-{task}-0-1"], results[f"float64-{task}-{other}"]
+    assert torch.allclose(torch.tensor(one["losses"]), torch.tensor(two["losses"]), rtol=0, atol=1e-10)
+    for name, value in one["tensors"].items():
+        difference = (value.double() - two["tensors"][name].double()).abs().max()
+        assert difference < 1e-10, f"{name}: {difference}"
+
+
+@pytest.mark.parametrize("task", [TEXT, SPEECH])
+@pytest.mark.parametrize("other", [1, 2], ids=["few", "alone"])
+def test_losses_do_not_depend_on_the_cut_in_single_precision(results, task, other):
+    one, two = results[f"float32-{task}-0-1"], results[f"float32-{task}-{other}-1"]
+    assert len(one["losses"]) == 6
+    assert torch.allclose(torch.tensor(one["losses"]), torch.tensor(two["losses"]), rtol=0, atol=1e-5)
+
+
+def test_training_moves_the_weights(results):
+    losses = results[f"float64-{TEXT}-0-1"]["losses"]
+    assert len(set(losses)) == len(losses)
