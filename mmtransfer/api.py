@@ -122,7 +122,7 @@ def _resumed(given: dict[str, Any]) -> dict[str, Any]:
         rows = isinstance(saved.get(name), str) and saved[name].startswith("python:")
         if name in RESUMABLE or rows:
             saved[name] = value
-        elif value is not None and name in saved and _plain(value) != _plain(saved[name]) and value != _default(name):
+        elif not _agrees(name, value, saved.get(name)):
             raise MMTransferError(
                 f"The run was started with {flag(name)} {saved[name]}, not {value}",
                 f"{flag(name)} with --resume",
@@ -131,8 +131,13 @@ def _resumed(given: dict[str, Any]) -> dict[str, Any]:
     return saved
 
 
-def _plain(value: Any) -> Any:
-    return json.loads(json.dumps(value, default=str))
+def _agrees(name: str, value: Any, saved: Any) -> bool:
+    """Whether a setting given on resuming is the saved one, or says nothing."""
+    if value is None or value == _default(name) or (name, value) == ("augment", "auto"):
+        return True
+    if name == "strategy_options":
+        return all(saved.get(option) == wanted for option, wanted in value.items())
+    return bool(json.loads(json.dumps(value, default=str)) == saved)
 
 
 @contextmanager

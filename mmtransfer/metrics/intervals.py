@@ -136,8 +136,8 @@ def jackknife(edits: Sequence[int], words: Sequence[int], unit: str = "group") -
     """The pooled ratio `sum(edits) / sum(words)` with a delete-one-group jackknife and t of G - 1 degrees.
 
     Errors of one speaker go together, so groups and not words are what is independent. `low` is clipped at 0. Where
-    one group holds all words (it may be the only one), there is no interval. With no edit at all the groups do not differ, and
-    `high` is Wilson's for 0 errors in that many words, which is the least that can be said.
+    one group holds all words (it may be the only one), there is no interval. With no edit at all the groups do not
+    differ, and `high` is Wilson's for 0 errors in that many words, which is the least that can be said.
 
     Args:
         edits: (groups,) edits in each group.
