@@ -205,6 +205,7 @@ class _Fit:
         local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
         self.threads = precision.set_threads(config.threads, local)
         self.allocator = precision.tune_allocator()
+        precision.warn_of_lone_process()
         torch.manual_seed(number(config.seed, "backbone"))
         with self._timed("startup"):
             task_class = TASKS[config.task]

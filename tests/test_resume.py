@@ -11,8 +11,8 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
+import tiny
 from safetensors.torch import load_file
 from torch import equal
 
@@ -28,74 +28,7 @@ COMMON += ["--checkpoint-every", "3", "--workers", "2", "--threads", "1", "--wei
 def places(tmp_path_factory):
     """Small data and small architectures with dropout, by task: (folder, flags)."""
     folder = tmp_path_factory.mktemp("resume")
-    return folder, {IMAGE: _images(folder), TEXT: _text(folder), SPEECH: _speech(folder)}
-
-
-def _images(folder: Path) -> list[str]:
-    from PIL import Image
-
-    generator = np.random.default_rng(0)
-    for split, count in (("train", 24), ("validation", 6)):
-        for label in ("a", "b"):
-            (folder / "images" / split / label).mkdir(parents=True)
-            for number in range(count):
-                pixels = generator.integers(0, 255, (24, 20, 3), dtype=np.uint8)
-                Image.fromarray(pixels).save(folder / "images" / split / label / f"{number}.png")
-    data = ["--train", str(folder / "images/train"), "--validation", str(folder / "images/validation")]
-    return [*data, "--backbone", "resnet18", "--image-size", "32", "--augment", "light", "--micro-batch-size", "4"]
-
-
-def _text(folder: Path) -> list[str]:
-    from transformers import BertConfig, BertTokenizerFast
-
-    words, generator = [chr(97 + n) for n in range(26)], np.random.default_rng(0)
-    backbone = folder / "bert"
-    backbone.mkdir()
-    (backbone / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words]))
-    BertTokenizerFast(str(backbone / "vocab.txt")).save_pretrained(backbone)
-    BertConfig(
-        vocab_size=31,
-        hidden_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=32,
-        max_position_embeddings=40,
-    ).save_pretrained(backbone)
-    for split, count in (("train", 48), ("validation", 12)):
-        rows = [f"{' '.join(generator.choice(words, generator.integers(1, 20)))},{'xy'[n % 2]}" for n in range(count)]
-        (folder / f"{split}.csv").write_text("\n".join(["text,label", *rows]) + "\n")
-    data = ["--train", str(folder / "train.csv"), "--validation", str(folder / "validation.csv")]
-    return [*data, "--backbone", str(backbone), "--micro-batch-tokens", "40", "--max-length", "32"]
-
-
-def _speech(folder: Path) -> list[str]:
-    import soundfile
-    from transformers import Wav2Vec2Config
-
-    backbone, generator = folder / "wav2vec2", np.random.default_rng(0)
-    Wav2Vec2Config(
-        hidden_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=32,
-        conv_dim=(8, 8, 8),
-        conv_kernel=(10, 3, 2),
-        conv_stride=(5, 2, 2),
-        num_conv_pos_embeddings=8,
-        num_conv_pos_embedding_groups=2,
-        feat_extract_norm="layer",
-    ).save_pretrained(backbone)
-    for split, count in (("train", 48), ("validation", 12)):
-        place = folder / "speech" / split
-        place.mkdir(parents=True)
-        lines = ["file_name,text,speaker"]
-        for number in range(count):
-            samples = generator.normal(size=generator.integers(1500, 4000)) * 0.1
-            soundfile.write(place / f"{number}.wav", samples, 16000)
-            lines.append(f"{number}.wav,{'ab ba'[: 1 + number % 5].strip()},s{number % 3}")
-        (place / "metadata.csv").write_text("\n".join(lines) + "\n")
-    data = ["--train", str(folder / "speech/train"), "--validation", str(folder / "speech/validation")]
-    return [*data, "--backbone", str(backbone), "--mask-prob", "0.3", "--micro-batch-seconds", "0.6"]
+    return folder, {IMAGE: tiny.images(folder), TEXT: tiny.text(folder), SPEECH: tiny.speech(folder)}
 
 
 def start(task: str, flags: list[str], out: Path) -> subprocess.Popen[str]:

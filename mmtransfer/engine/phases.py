@@ -125,7 +125,8 @@ def _validate(job: Job, phases: Sequence[Phase], model: nn.Module, begun: float)
     loss = sum(records["loss"]) / max(1, len(records["loss"]))
     logger.info("%s epoch %d: validation %s %.4f, loss %.4f", entry["name"], state.epoch, task.primary, value, loss)
     alarm = task.alarm(records)
-    if alarm:
+    if alarm and not state.alarmed:
+        state.alarmed = True
         logger.warning(alarm)
 
 

@@ -6,6 +6,7 @@ import ctypes
 import logging
 import os
 import platform
+from pathlib import Path
 
 import torch
 
@@ -36,6 +37,26 @@ def set_threads(threads: int | None, local_processes: int) -> int:
     torch.set_num_threads(threads)
     logger.info("%d of %d cores for each of %d process(es); --threads changes it", threads, cores, local_processes)
     return threads
+
+
+def warn_of_lone_process() -> None:
+    """Says so where `accelerate launch` was asked for several CPU processes and started one (accelerate 1.15 does)."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        return
+    try:
+        words = Path(f"/proc/{os.getppid()}/cmdline").read_bytes().decode().split("\0")
+    except OSError:
+        return
+    if not any("accelerate" in word for word in words[:4]):
+        return
+    for word, following in zip(words, [*words[1:], ""], strict=True):
+        name, _, value = word.partition("=")
+        if name in ("--num_processes", "--num-processes") and (value or following) not in ("", "1"):
+            logger.warning(
+                "accelerate launch was asked for %s processes and started one; on CPUs: torchrun --nproc_per_node %s",
+                value or following,
+                value or following,
+            )
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:

@@ -44,6 +44,8 @@ class TrainState:
     """Tokens or samples trained on so far, without padding."""
     stalled: float = 0.0
     """Seconds the loop waited for data."""
+    alarmed: bool = False
+    """Whether the task's alarm has been raised; once is enough."""
     phases: list[dict[str, Any]] = field(default_factory=list)
     """What result.json says of each phase begun."""
 

@@ -12,6 +12,7 @@ import torch
 from mmtransfer.backbones.staged import Backbone
 from mmtransfer.config import TEXT, RunConfig
 from mmtransfer.data.sources import Columns, Table
+from mmtransfer.errors import MMTransferError
 from mmtransfer.tasks.base import Encoded
 from mmtransfer.tasks.classification import Classification
 
@@ -25,6 +26,13 @@ class TextClassification(Classification):
     def __init__(self, config: RunConfig, backbone: Backbone) -> None:
         super().__init__(config, backbone)
         self.tokenizer: Any = backbone.tokenizer
+        positions = backbone.config.get("max_position_embeddings")
+        if positions and int(config.max_length or 0) > positions:
+            raise MMTransferError(
+                f"{backbone.name} has positions for {positions} tokens, not {config.max_length}",
+                f"--max-length {config.max_length}",
+                f"give at most {positions}",
+            )
 
     @staticmethod
     def columns(config: RunConfig) -> Columns:

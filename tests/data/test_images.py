@@ -53,9 +53,9 @@ def test_transparent_palette_does_not_warn():
 
 @pytest.mark.parametrize("dtype", [np.uint16, np.int32])
 def test_sixteen_bit_is_scaled_not_cut(dtype):
-    ramp = np.array([[0, 257, 257 * 128, 65535]], dtype=dtype)
+    ramp = np.array([[0, 257, 1000, 257 * 128, 65535]], dtype=dtype)
     image = images.decode(stored(Image.fromarray(ramp), "TIFF"))
-    assert np.asarray(image)[0, :, 0].tolist() == [0, 1, 128, 255]
+    assert np.asarray(image)[0, :, 0].tolist() == [0, 1, 4, 128, 255]
 
 
 def test_exif_rotation_is_applied():

@@ -60,7 +60,7 @@ def test_the_fingerprint_tells_every_difference(tmp_path):
         words(["a", "b"], ["y", "x"]),
         words(["a", "b"], ["x", "y"], ids=["1", "0"]),
         words(["a"], ["x"]),
-        words(["", "b"], ["ax", "y"]),
+        words(["", "b"], ["xa", "y"]),
         words(["a", "b"], ["x", "z"]),
         pictures(tmp_path / "one", {"a.png": b"1", "b.png": b"2"}),
         pictures(tmp_path / "two", {"a.png": b"1", "b.png": b"3"}),

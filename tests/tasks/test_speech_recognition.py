@@ -1,0 +1,84 @@
+"""CTC: vocabulary, targets, decoding, refusals, the alarm."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from mmtransfer.backbones import pretrained
+from mmtransfer.config import SPEECH, make
+from mmtransfer.data import sources
+from mmtransfer.errors import MMTransferError
+from mmtransfer.tasks import SpeechRecognition
+
+SHAPE = {
+    "model_type": "wav2vec2",
+    "hidden_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+    "conv_dim": (8, 8),
+    "conv_kernel": (10, 3),
+    "conv_stride": (5, 2),
+    "num_conv_pos_embeddings": 8,
+    "num_conv_pos_embedding_groups": 2,
+}
+
+
+def task_on(rows, **settings):
+    table = sources.load(rows, "speech")
+    task = SpeechRecognition(make({"task": SPEECH, "train": "-", **settings}, "a test"), pretrained.build(SHAPE))
+    task.prepare(table)
+    return task, table
+
+
+def sound(samples: int) -> np.ndarray:
+    return np.random.default_rng(samples).normal(size=samples).astype(np.float32)
+
+
+def test_the_vocabulary_is_folded_and_starts_with_blank_and_delimiter():
+    task, _ = task_on([(sound(900), "No  Ünit"), (sound(900), "ON")])
+    assert task.symbols == ["<blank>", "|", "i", "n", "o", "t", "ü"]
+    assert task.answer("  NO \n u\u0308NIT") == "no ünit"
+
+
+def test_decoding_merges_repeats_drops_blanks_and_stops_at_the_length():
+    task, _ = task_on([(sound(900), "ab"), (sound(900), "b a")])
+    a, b = task.numbers["a"], task.numbers["b"]
+    frames = torch.tensor([[a, a, 0, a, 1, b, b, a]])
+    log_probs = torch.nn.functional.one_hot(frames, len(task.symbols)).float().log()
+    assert task.predict({"log_probs": log_probs, "lengths": torch.tensor([7])}).answers == ["aa b"]
+
+
+def test_more_labels_than_frames_are_refused_by_name_and_can_be_skipped():
+    rows = [(sound(900), "ab"), (sound(60), "aabbaabb")]
+    task, table = task_on(rows)
+    with pytest.raises(MMTransferError, match="1: 8 labels need 12 frames, the recording has 5"):
+        task.check(table, "train")
+    task, table = task_on(rows, skip_bad=True)
+    left = task.check(table, "train")
+    assert len(left) == 1 and left.skipped[0]["id"] == "1"
+
+
+def test_loss_is_torchs_own_over_the_number_of_labels():
+    task, table = task_on([(sound(900), "ab"), (sound(900), "b")])
+    log_probs = torch.randn(2, 9, len(task.symbols)).log_softmax(-1)
+    targets = torch.tensor([[2, 3], [3, -100]])
+    found = task.loss({"log_probs": log_probs, "lengths": torch.tensor([9, 7])}, targets)
+    one = torch.nn.functional.ctc_loss(log_probs[1, :7, None], torch.tensor([[3]]), (7,), (1,), reduction="sum")
+    both = torch.nn.functional.ctc_loss(log_probs[0, :, None], torch.tensor([[2, 3]]), (9,), (2,), reduction="sum")
+    assert torch.allclose(found, torch.stack([both / 2, one]), atol=1e-5)
+
+
+def test_the_alarm_needs_more_than_99_percent_blanks():
+    task, _ = task_on([(sound(900), "ab"), (sound(900), "b")])
+    assert task.alarm({"blanks": [99, 100], "frames": [100, 100]}) is not None
+    assert task.alarm({"blanks": [99, 99], "frames": [100, 100]}) is None
+
+
+def test_stored_edits_are_by_kind():
+    task, _ = task_on([(sound(900), "ab"), (sound(900), "b")])
+    found = task.annotate({"target": ["a b c", "a"], "prediction": ["a x", "a b"]})
+    assert (found["substitutions"], found["deletions"], found["insertions"]) == ([1, 0], [1, 0], [0, 1])
+    assert found["words"] == [3, 1]
