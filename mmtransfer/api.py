@@ -265,7 +265,7 @@ class _Fit:
         if status == "stopped":
             self._write("stopped", self.about)
             command = f"mmtransfer fit {config.task} --resume --out {self.folder.path}"
-            raise Interrupted(received[0], command, self.folder.path)
+            raise Interrupted(received[0] if received else signal.SIGTERM, command, self.folder.path)
         return self._finish(job, examples)
 
     @contextmanager

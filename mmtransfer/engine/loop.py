@@ -50,7 +50,11 @@ class Job:
 
 
 class Stopped(Exception):
-    """A signal or the time budget ended training; the state stands at a whole step."""
+    """A signal (`interrupted`) or the time budget ended training; the state stands at a whole step."""
+
+    def __init__(self, interrupted: bool) -> None:
+        super().__init__("interrupted" if interrupted else "out of time")
+        self.interrupted = interrupted
 
 
 def train_epoch(
@@ -94,8 +98,8 @@ def train_epoch(
                 _log(job, multiplier, len(epoch))
             if saved:
                 save()
-            if state.step < len(epoch) and _ends(job, logged):
-                raise Stopped
+            if state.step < len(epoch):
+                _stop_if_asked(job, logged)
     finally:
         if accelerator.num_processes == 1:
             state.loss_sum += float(losses)
@@ -117,7 +121,7 @@ def _gradients(job: Job, model: nn.Module, epoch: Epoch, batches: Iterator[Batch
     try:
         for position, (_, counts) in enumerate(share):
             if processes == 1 and job.interrupted():
-                raise Stopped
+                raise Stopped(True)
             waiting = time.monotonic()
             batch = next(batches).to(accelerator.device)
             state.stalled += time.monotonic() - waiting
@@ -140,13 +144,20 @@ def _gradients(job: Job, model: nn.Module, epoch: Epoch, batches: Iterator[Batch
     return losses
 
 
-def _ends(job: Job, logged: bool) -> bool:
-    """Whether training ends here. Several processes agree on it at log steps, where they wait for each other anyway."""
-    ends = job.interrupted() or job.expired()
-    if job.accelerator.num_processes == 1 or not logged:
-        return ends and job.accelerator.num_processes == 1
-    flag = torch.tensor(float(ends), device=job.accelerator.device)
-    return bool(job.accelerator.reduce(flag, "sum") > 0)
+def _stop_if_asked(job: Job, logged: bool) -> None:
+    """Raises Stopped. Several processes agree on it at log steps, where they wait for each other anyway."""
+    if job.accelerator.num_processes > 1 and not logged:
+        return
+    interrupted = agreed(job.accelerator, job.interrupted())
+    if interrupted or agreed(job.accelerator, job.expired()):
+        raise Stopped(interrupted)
+
+
+def agreed(accelerator: Accelerator, flag: bool) -> bool:
+    """Whether any process says so; every process must ask."""
+    if accelerator.num_processes == 1:
+        return flag
+    return bool(accelerator.reduce(torch.tensor(float(flag), device=accelerator.device), "sum") > 0)
 
 
 def _log(job: Job, multiplier: float, steps: int) -> None:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from mmtransfer.data.plan import Plan, padding_share
 from mmtransfer.engine import checkpoint, optim
 from mmtransfer.engine.evaluation import evaluate
-from mmtransfer.engine.loop import Job, Stopped, train_epoch
+from mmtransfer.engine.loop import Job, Stopped, agreed, train_epoch
 from mmtransfer.engine.progress import bar
 from mmtransfer.engine.trained import Trained
 from mmtransfer.seeding import generator
@@ -48,17 +48,17 @@ def train(job: Job, phases: Sequence[Phase], optimizer_state: dict[str, Tensor] 
             begun = time.monotonic()
             try:
                 plan = _train_epoch(job, phases, model, optimizer, plan)
-            except Stopped:
-                if job.interrupted():
+            except Stopped as stop:
+                if stop.interrupted:
                     _checkpoint(job, phases, model, optimizer)
                     return "stopped"
                 ended = True
                 logger.warning("--max-minutes is spent in epoch %d of phase %s", state.epoch + 1, phase.name)
             _validate(job, phases, model, begun)
-            if job.expired():
-                ended = True
+            ended = ended or agreed(job.accelerator, job.expired())
             _checkpoint(job, phases, model, optimizer)
-            if job.interrupted() and not (ended or state.phase == len(phases) - 1 and state.epoch == phase.epochs):
+            more = not ended and (state.phase < len(phases) - 1 or state.epoch < phase.epochs)
+            if agreed(job.accelerator, job.interrupted()) and more:
                 return "stopped"
         _load_best(job, model)
         job.accelerator.free_memory()
