@@ -24,26 +24,25 @@ from torch import nn
 from mmtransfer import backbones, strategies
 from mmtransfer.backbones import weights
 from mmtransfer.backbones.staged import Backbone
-from mmtransfer.config import FIELDS, RunConfig, flag, make, read
+from mmtransfer.config import RunConfig, flag, make, read
 from mmtransfer.data import sources
 from mmtransfer.data.sources import Table
 from mmtransfer.data.splits import holdout
-from mmtransfer.defaults import BUILTIN, DEFAULTS
 from mmtransfer.engine import checkpoint, memory, phases, precision
 from mmtransfer.engine.evaluation import Records, evaluate
 from mmtransfer.engine.loading import Examples
 from mmtransfer.engine.loop import Job
+from mmtransfer.engine.signals import Interrupted, collected
 from mmtransfer.engine.state import TrainState
 from mmtransfer.engine.trained import Trained
 from mmtransfer.errors import MMTransferError
 from mmtransfer.metrics import Score
+from mmtransfer.resolution import resolve
 from mmtransfer.run import SCHEMA, RunFolder, default_name, environment
 from mmtransfer.seeding import number
 from mmtransfer.tasks import TASKS, Prediction, Task
 
 logger = logging.getLogger("mmtransfer")
-RESUMABLE = {"resume", "overwrite", "out", "threads", "workers", "max_minutes", "log_every", "keep_checkpoints"}
-"""Settings that a resumed run may change: none of them changes what it computes, threads aside, which it says."""
 
 
 def fit(config: RunConfig | None = None, **fields: Any) -> Run:
@@ -70,98 +69,6 @@ def load(folder: str | Path) -> Run:
     """Opens a run; raises MMTransferError if the folder is no run or the run has not ended."""
     place = RunFolder(Path(folder))
     return Run(place, place.read_result(), make(read(place.config), str(place.config)))
-
-
-def resolve(config: RunConfig | None = None, **fields: Any) -> RunConfig:
-    """The configuration with every None filled in that the task or the strategy has a default for.
-
-    Order: `fields`, `config`, the run's own when resuming, the built-in data's choices when there is no training data,
-    the task's defaults.
-    """
-    given = {f.name: getattr(config, f.name) for f in dataclasses.fields(config)} if config else {}
-    given = {name: value for name, value in given.items() if name == "task" or value != _default(name)} | fields
-    strategy = given.get("strategy")
-    if strategy is not None and not isinstance(strategy, str):
-        given["strategy"] = strategies.name_of(strategy)
-        given["strategy_options"] = dataclasses.asdict(strategy)
-    make(given, "the settings")
-    if given.get("resume"):
-        given = _resumed(given)
-    task = given.setdefault("task", RunConfig.task)
-    TASKS[task]
-    builtin = BUILTIN.get(task, {}) if given.get("train") is None else {}
-    if given.get("train") is None and not builtin:
-        raise MMTransferError(f"{task} needs training data", "--train", "give --train DATA")
-    filled = {name: value for name, value in {**DEFAULTS[task], **builtin}.items() if given.get(name) is None}
-    given.update(filled)
-    if given["strategy"] == "scratch":
-        if given.get("weights") not in (None, "none"):
-            raise MMTransferError("scratch trains from random weights", f"--weights {given['weights']}", "leave it out")
-        given["weights"] = "none"
-    made = strategies.make(given["strategy"], given.get("strategy_options") or {})
-    given["strategy_options"] = dataclasses.asdict(made)
-    if given.get("workers") is None:
-        given["workers"] = min(8, os.cpu_count() or 1) if torch.cuda.is_available() else 0
-    return make(given, "the settings")
-
-
-def _default(name: str) -> Any:
-    default = FIELDS[name]
-    return {} if default.default is dataclasses.MISSING else default.default
-
-
-def _resumed(given: dict[str, Any]) -> dict[str, Any]:
-    """The settings of the run in `out`, with those replaced that a resumed run may change."""
-    path = RunFolder(Path(given["out"])).config
-    if not path.exists():
-        raise MMTransferError(
-            "There is no run to resume: config.json is missing", f"--out {given['out']}", "check --out"
-        )
-    saved = read(path)
-    for name, value in given.items():
-        rows = isinstance(saved.get(name), str) and saved[name].startswith("python:")
-        if name in RESUMABLE or rows:
-            saved[name] = value
-        elif not _agrees(name, value, saved.get(name)):
-            raise MMTransferError(
-                f"The run was started with {flag(name)} {saved[name]}, not {value}",
-                f"{flag(name)} with --resume",
-                "leave the option out, or start another run",
-            )
-    return saved
-
-
-def _agrees(name: str, value: Any, saved: Any) -> bool:
-    """Whether a setting given on resuming is the saved one, or says nothing."""
-    if value is None or value == _default(name) or (name, value) == ("augment", "auto"):
-        return True
-    if name == "strategy_options":
-        return all(saved.get(option) == wanted for option, wanted in value.items())
-    return bool(json.loads(json.dumps(value, default=str)) == saved)
-
-
-@contextmanager
-def _signals() -> Iterator[list[int]]:
-    """Collects SIGINT and SIGTERM instead of dying; a second one ends the process as usual."""
-    received: list[int] = []
-
-    def note(signum: int, _: Any) -> None:
-        received.append(signum)
-        for one, handler in before.items():
-            signal.signal(one, handler)
-        logger.warning("%s: stopping after this micro-batch, with a checkpoint", signal.Signals(signum).name)
-
-    before: dict[signal.Signals, Any] = {}
-    try:
-        for one in (signal.SIGINT, signal.SIGTERM):
-            before[one] = signal.signal(one, note)
-    except ValueError:  # not the main thread: signals are somebody else's
-        before = {}
-    try:
-        yield received
-    finally:
-        for one, handler in before.items():
-            signal.signal(one, handler)
 
 
 class _Warnings(logging.Handler):
@@ -191,7 +98,7 @@ class _Fit:
         self.warnings = _Warnings()
         logger.addHandler(self.warnings)
         try:
-            with _signals() as received:
+            with collected() as received:
                 return self._run(received)
         except Exception as error:
             if self.created:
@@ -393,14 +300,6 @@ class _Fit:
             "warnings": self.warnings.lines,
         }
         self.folder.write(self.folder.result, content | dict(known))
-
-
-class Interrupted(KeyboardInterrupt):
-    """A run was stopped by a signal; `command` goes on with it."""
-
-    def __init__(self, signum: int, command: str, folder: Path) -> None:
-        super().__init__(f"stopped; go on with: {command}")
-        self.signum, self.command, self.folder = signum, command, folder
 
 
 def _examples(task: Task, table: Table) -> Examples:

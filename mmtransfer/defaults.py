@@ -8,6 +8,7 @@ layers and 384 channels wants 1e-4 to 3e-4); 1e-4 and a tri-stage schedule for C
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from mmtransfer.config import IMAGE, SPEECH, TEXT
@@ -58,17 +59,19 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
 }
 """By task, the values of fields that are None."""
 
-BUILTIN: Mapping[str, Mapping[str, Any]] = {
-    IMAGE: {
-        "train": "builtin:digits",
-        "backbone": "resnet18",
-        "weights": "none",
-        "strategy": "scratch",
-        "image_size": 32,
-        "crop_pct": 1.0,
-        "augment": "none",
-        "epochs": 4,
-        "lr": 1e-3,
-    },
+
+@dataclass(frozen=True)
+class Builtin:
+    """What a task takes when no training data is given: `data` always, `model` unless the user names a backbone."""
+
+    data: Mapping[str, Any]
+    model: Mapping[str, Any]
+
+
+BUILTIN: Mapping[str, Builtin] = {
+    IMAGE: Builtin(
+        data={"train": "builtin:digits", "image_size": 32, "crop_pct": 1.0, "augment": "none", "epochs": 4},
+        model={"backbone": "resnet18", "weights": "none", "strategy": "scratch", "lr": 1e-3},
+    ),
 }
-"""By task, what comes before DEFAULTS when no training data is given."""
+"""By task; it comes before DEFAULTS."""

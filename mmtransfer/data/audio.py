@@ -14,7 +14,7 @@ import soundfile
 import torch
 from torch import Tensor
 
-from mmtransfer.data.table import File
+from mmtransfer.data.table import File, contents
 from mmtransfer.errors import MMTransferError
 
 SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".w64", ".caf"})
@@ -28,20 +28,15 @@ def load(audio: Mapping[str, Any], rate: int) -> Tensor:
     Raises MMTransferError if the file cannot be read or ends before the length its header tells.
     """
     with _open(audio) as sound:
-        frames, own = sound.frames, sound.samplerate
-        try:
-            waveform = sound.read(dtype="float32", always_2d=True)
-        except soundfile.SoundFileError as error:
-            raise _unreadable(audio, str(error)) from None
-    if len(waveform) != frames:
-        raise _unreadable(audio, f"it holds {len(waveform)} of the {frames} samples that its header tells")
+        own = sound.samplerate
+        waveform = _decode(audio, sound)
     mono = torch.from_numpy(waveform.mean(axis=1) if waveform.shape[1] > 1 else waveform[:, 0])
     if own == rate:
         return mono
     from torchaudio.functional import resample
 
     # torchaudio computes its length in float32, which is off by one in long recordings
-    length = _resampled(frames, own, rate)
+    length = _resampled(len(waveform), own, rate)
     return torch.nn.functional.pad(resample(mono, own, rate), (0, 1))[:length].contiguous()
 
 
@@ -57,9 +52,11 @@ def normalise(waveform: Tensor) -> Tensor:
 
 
 def fault(audio: Mapping[str, Any]) -> str | None:
-    """Why a recording cannot be used, judged by its header; None if it can."""
+    """Why a recording cannot be used, judged by its header (MP3: by decoding it); None if it can."""
     try:
         with _open(audio) as sound:
+            if sound.format == "MP3":
+                _decode(audio, sound)
             return None if sound.frames > 0 else "the recording has zero length"
     except MMTransferError as error:
         return error.what
@@ -82,6 +79,30 @@ def _open(audio: Mapping[str, Any]) -> soundfile.SoundFile:
         return soundfile.SoundFile(source)
     except (soundfile.SoundFileError, OSError) as error:
         raise _unreadable(audio, str(error).split("Error opening ")[-1]) from None
+
+
+def _decode(audio: Mapping[str, Any], sound: soundfile.SoundFile) -> np.ndarray:
+    """All samples, float32 (frames, channels), exactly as many as the header tells.
+
+    libsndfile guesses the length of an MP3 without a Xing, Info or VBRI frame from the first bit rate. A constant rate
+    makes it too long by less than a percent: silence is added. A varying one makes it anything, and where it is too
+    short libsndfile never reads the rest: such files are refused.
+    """
+    frames, guessed, data = sound.frames, False, io.BytesIO()
+    if sound.format == "MP3":
+        data = io.BytesIO(contents(audio))
+        sound = soundfile.SoundFile(data)
+        guessed = not any(tag in data.getvalue()[: data.tell()] for tag in (b"Xing", b"Info", b"VBRI"))
+    try:
+        waveform = sound.read(dtype="float32", always_2d=True)
+    except soundfile.SoundFileError:
+        raise _unreadable(audio, "damaged or cut short") from None
+    following = data.read(2)
+    unread = guessed and len(following) == 2 and following[0] == 0xFF and following[1] >= 0xE0  # another frame begins
+    if unread or len(waveform) < frames * (0.9 if guessed else 1):
+        reason = "its bit rate varies and it has no header with its length: convert it" if guessed else "cut short"
+        raise _unreadable(audio, reason)
+    return np.pad(waveform, ((0, frames - len(waveform)), (0, 0))) if len(waveform) < frames else waveform
 
 
 def _unreadable(audio: Mapping[str, Any], reason: str) -> MMTransferError:

@@ -28,6 +28,12 @@ def tone(rate: int, seconds: float = 0.5, pitch: float = 440.0) -> np.ndarray:
     return (0.5 * np.sin(2 * np.pi * pitch * np.arange(int(rate * seconds)) / rate)).astype(np.float32)
 
 
+def noise(rate: int) -> np.ndarray:
+    """3 s, ten times a second louder or softer."""
+    random = np.random.default_rng(0)
+    return (0.1 * random.normal(size=3 * rate) * np.repeat(random.random(30), rate // 10)).astype(np.float32)
+
+
 @pytest.mark.parametrize(("kind", "subtype"), FORMATS)
 @pytest.mark.parametrize("rate", [8000, 16000, 22050, 44100])
 @pytest.mark.parametrize("channels", [1, 2])
@@ -85,11 +91,39 @@ def test_zero_length_and_unreadable_recordings_have_a_fault(tmp_path):
     assert error.value.where == noise["path"]
 
 
-def test_a_recording_cut_short_is_not_read_as_a_shorter_one():
-    whole = recording(np.random.default_rng(0).normal(size=40_000) * 0.1, 16_000, "FLAC", "PCM_16")
+@pytest.mark.parametrize(("kind", "subtype"), [("FLAC", "PCM_16"), ("MP3", "MPEG_LAYER_III")])
+def test_a_recording_cut_short_is_not_read_as_a_shorter_one(kind, subtype):
+    whole = recording(noise(16_000), 16_000, kind, subtype)
     cut = {"path": None, "bytes": whole["bytes"][: len(whole["bytes"]) // 2]}
-    with pytest.raises(MMTransferError, match="not a readable recording"):
+    with pytest.raises(MMTransferError, match="not a readable recording .*cut short"):
         audio.load(cut, 16_000)
+
+
+def untagged_mp3(mode: str, rate: int) -> dict:
+    """An MP3 without the frame that tells its length, as older encoders and stream recorders write them."""
+    buffer = io.BytesIO()
+    soundfile.write(buffer, noise(rate), rate, format="MP3", bitrate_mode=mode, compression_level=0.5)
+    data = buffer.getvalue()
+    second = data.index(data[:2], 100)  # every frame begins with the same 12 bits of sync and version
+    assert b"Xing" in data[:second] or b"Info" in data[:second]
+    return {"path": None, "bytes": data[second:]}
+
+
+def test_an_mp3_whose_length_is_guessed_a_little_long_ends_in_silence():
+    file = untagged_mp3("CONSTANT", 44_100)
+    waveform = audio.load(file, 44_100)
+    assert audio.fault(file) is None
+    assert len(waveform) == audio.samples(file, 44_100) > 3 * 44_100
+    assert float(waveform[-50:].abs().max()) == 0 and float(waveform[:-2000].std()) > 0.01
+
+
+def test_an_mp3_that_would_be_read_in_part_is_refused(tmp_path):
+    file = untagged_mp3("VARIABLE", 16_000)
+    (tmp_path / "a.mp3").write_bytes(file["bytes"])
+    for each in (file, {"path": str(tmp_path / "a.mp3"), "bytes": None}):
+        assert str(audio.fault(each)).startswith("not a readable recording (its bit rate varies")
+        with pytest.raises(MMTransferError, match="convert it"):
+            audio.load(each, 16_000)
 
 
 def test_arrays_survive_unchanged():

@@ -1,0 +1,92 @@
+"""From what a user gave to a configuration without gaps: defaults, built-in data, the run that is resumed."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mmtransfer import strategies
+from mmtransfer.config import FIELDS, RunConfig, flag, make, read
+from mmtransfer.defaults import BUILTIN, DEFAULTS
+from mmtransfer.errors import MMTransferError
+from mmtransfer.run import RunFolder
+from mmtransfer.tasks import TASKS
+
+RESUMABLE = {"resume", "overwrite", "out", "threads", "workers", "max_minutes", "log_every", "keep_checkpoints"}
+"""Settings that a resumed run may change: none of them changes what it computes, threads aside, which it says."""
+
+
+def resolve(config: RunConfig | None = None, **fields: Any) -> RunConfig:
+    """The configuration with every None filled in that the task or the strategy has a default for.
+
+    Order: `fields`, `config`, the run's own when resuming, the built-in data's choices when there is no training data,
+    the task's defaults.
+    """
+    given = {f.name: getattr(config, f.name) for f in dataclasses.fields(config)} if config else {}
+    given = {name: value for name, value in given.items() if name == "task" or value != _default(name)} | fields
+    strategy = given.get("strategy")
+    if strategy is not None and not isinstance(strategy, str):
+        given["strategy"] = strategies.name_of(strategy)
+        given["strategy_options"] = dataclasses.asdict(strategy)
+    make(given, "the settings")
+    if given.get("resume"):
+        given = _resumed(given)
+    task = given.setdefault("task", RunConfig.task)
+    TASKS[task]
+    builtin: Mapping[str, Any] = {}
+    if given.get("train") is None:
+        if task not in BUILTIN:
+            raise MMTransferError(f"{task} needs training data", "--train", "give --train DATA")
+        builtin = BUILTIN[task].data if given.get("backbone") else {**BUILTIN[task].data, **BUILTIN[task].model}
+    filled = {name: value for name, value in {**DEFAULTS[task], **builtin}.items() if given.get(name) is None}
+    given.update(filled)
+    if given["strategy"] == "scratch":
+        if given.get("weights") not in (None, "none"):
+            raise MMTransferError("scratch trains from random weights", f"--weights {given['weights']}", "leave it out")
+        given["weights"] = "none"
+    made = strategies.make(given["strategy"], given.get("strategy_options") or {})
+    given["strategy_options"] = dataclasses.asdict(made)
+    if given.get("workers") is None:
+        given["workers"] = min(8, os.cpu_count() or 1) if torch.cuda.is_available() else 0
+    return make(given, "the settings")
+
+
+def _default(name: str) -> Any:
+    default = FIELDS[name]
+    return {} if default.default is dataclasses.MISSING else default.default
+
+
+def _resumed(given: dict[str, Any]) -> dict[str, Any]:
+    """The settings of the run in `out`, with those replaced that a resumed run may change."""
+    path = RunFolder(Path(given["out"])).config
+    if not path.exists():
+        raise MMTransferError(
+            "There is no run to resume: config.json is missing", f"--out {given['out']}", "check --out"
+        )
+    saved = read(path)
+    for name, value in given.items():
+        rows = isinstance(saved.get(name), str) and saved[name].startswith("python:")
+        if name in RESUMABLE or rows:
+            saved[name] = value
+        elif not _agrees(name, value, saved.get(name)):
+            raise MMTransferError(
+                f"The run was started with {flag(name)} {saved[name]}, not {value}",
+                f"{flag(name)} with --resume",
+                "leave the option out, or start another run",
+            )
+    return saved
+
+
+def _agrees(name: str, value: Any, saved: Any) -> bool:
+    """Whether a setting given on resuming is the saved one, or says nothing."""
+    if value is None or value == _default(name) or (name, value) == ("augment", "auto"):
+        return True
+    if name == "strategy_options":
+        return all(saved.get(option) == wanted for option, wanted in value.items())
+    return bool(json.loads(json.dumps(value, default=str)) == saved)
