@@ -124,7 +124,7 @@ def _validate(job: Job, phases: Sequence[Phase], model: nn.Module, begun: float)
             checkpoint.write(job.folder / "checkpoints", state.best, {"weights.safetensors": weights}, None)
     loss = sum(records["loss"]) / max(1, len(records["loss"]))
     logger.info("%s epoch %d: validation %s %.4f, loss %.4f", entry["name"], state.epoch, task.primary, value, loss)
-    alarm = task.alarm(records)
+    alarm = task.alarm(records) if 4 * state.epoch > phases[state.phase].epochs else None  # early on, all is normal
     if alarm and not state.alarmed:
         state.alarmed = True
         logger.warning(alarm)
