@@ -138,8 +138,8 @@ class _Fit:
         if accelerator.is_main_process:
             if not config.resume:
                 self.folder.create(config.overwrite)
-            self.folder.write(self.folder.config, saved)
             self.created = True
+            self.folder.write(self.folder.config, saved)
             self.folder.write(self.folder.path / "environment.json", environment(self.threads))
         state, moments = TrainState(), None
         point = checkpoint.newest(self.folder.checkpoints) if config.resume else None

@@ -134,6 +134,9 @@ class RunConfig:
     """Keep the folder checkpoints/ after success."""
 
     def __post_init__(self) -> None:
+        for name in ("train", "validation", "test", "backbone", "weights", "out"):
+            if isinstance(getattr(self, name), Path):
+                object.__setattr__(self, name, str(getattr(self, name)))
         positive: tuple[str, ...] = (
             "epochs",
             "batch_size",
@@ -175,9 +178,7 @@ class RunConfig:
         """All fields as JSON holds them; data given as Python lists is named, not copied."""
         values = dataclasses.asdict(self)
         for split in ("train", "validation", "test"):
-            if isinstance(values[split], Path):
-                values[split] = str(values[split])
-            elif values[split] is not None and not isinstance(values[split], str):
+            if values[split] is not None and not isinstance(values[split], str):
                 values[split] = f"python:{len(values[split])} rows"
         return values
 

@@ -1,9 +1,9 @@
-"""Fixtures that all tests share: the data folder, a real small BERT, singletons of Accelerate put back."""
+"""Fixtures that all tests share: the data folder, a real small BERT, the command line, singletons put back."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -41,3 +41,24 @@ def fresh_accelerate() -> Iterator[None]:
 
         AcceleratorState._reset_state(True)
         GradientState._reset_state()
+
+
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[..., tuple[int, str, str]]]:
+    """Runs `mmtransfer WORDS` in this process: (exit status, what it printed, what it said)."""
+    from mmtransfer import cli
+
+    def run(*words: object) -> tuple[int, str, str]:
+        status = 0
+        capsys.readouterr()
+        try:
+            cli.main([str(word) for word in words])
+        except SystemExit as end:
+            status = end.code if isinstance(end.code, int) else 0
+        printed, said = capsys.readouterr()
+        return status, printed, said
+
+    before = cli.logger.handlers, cli.logger.propagate, cli.logger.level
+    yield run
+    cli.logger.handlers, cli.logger.propagate = before[0], before[1]
+    cli.logger.setLevel(before[2])

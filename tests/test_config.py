@@ -57,3 +57,9 @@ def test_a_configuration_that_is_no_json_object_is_refused(tmp_path):
         read(tmp_path / "bad.json")
     with pytest.raises(MMTransferError, match="No such configuration file"):
         read(tmp_path / "none.json")
+
+
+def test_paths_become_strings(tmp_path):
+    config = make({"task": IMAGE, "train": tmp_path, "backbone": tmp_path, "weights": tmp_path, "out": tmp_path}, "x")
+    assert {config.train, config.backbone, config.weights, config.out} == {str(tmp_path)}
+    json.dumps(config.as_dict())

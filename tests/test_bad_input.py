@@ -1,0 +1,144 @@
+"""What users get wrong, end to end: a message that says what, where and what to do, status 2, no run folder."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import tiny
+from PIL import Image
+
+from mmtransfer.config import IMAGE, SPEECH, TEXT
+
+
+def table(path: Path, rows: list[tuple[str, str]], header: tuple[str, str] = ("text", "label")) -> Path:
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([header, *rows])
+    return path
+
+
+def texts(folder: Path, **changes: object) -> list[object]:
+    """A text run on good data with some flags, of which one is wrong."""
+    train = table(folder / "good.csv", [(f"{'ab'[n % 2]} {'cdef'[n % 4]}", "xy"[n % 2]) for n in range(20)])
+    flags = {"--train": train, **{f"--{k.replace('_', '-')}": v for k, v in changes.items()}}
+    return [TEXT, *(word for pair in flags.items() for word in pair)]
+
+
+def missing_file(folder: Path) -> list[object]:
+    return [*tiny_text(folder), "--train", folder / "nowhere.csv"]
+
+
+def tiny_text(folder: Path) -> list[object]:
+    return [TEXT, *tiny.text(folder), "--weights", "none"]
+
+
+def empty_folder(folder: Path) -> list[object]:
+    (folder / "empty").mkdir()
+    return [IMAGE, "--train", folder / "empty", "--backbone", "resnet18", "--weights", "none"]
+
+
+def unreadable_image(folder: Path) -> list[object]:
+    for label in "ab":
+        (folder / "pictures" / label).mkdir(parents=True)
+        for number in range(3):
+            Image.new("RGB", (8, 8)).save(folder / "pictures" / label / f"{number}.png")
+    (folder / "pictures" / "b" / "broken.png").write_bytes(b"no picture")
+    return [IMAGE, "--train", folder / "pictures", "--backbone", "resnet18", "--weights", "none"]
+
+
+def wrong_column(folder: Path) -> list[object]:
+    return [*tiny_text(folder), "--label-column", "lable"]
+
+
+def unseen_label(folder: Path) -> list[object]:
+    return [*tiny_text(folder), "--test", table(folder / "test.csv", [("a b", "x"), ("b c", "yy")])]
+
+
+def silent_recording(folder: Path) -> list[object]:
+    flags = tiny.speech(folder)
+    soundfile.write(folder / "speech" / "train" / "3.wav", np.zeros(0), 16000)
+    return [SPEECH, *flags, "--weights", "none"]
+
+
+def lonely_class(folder: Path) -> list[object]:
+    rows = [("a b", "x"), ("b c", "x"), ("c d", "y"), ("d e", "y"), ("e f", "alone")]
+    words = tiny_text(folder)
+    place = words.index("--validation")
+    return [*words[:place], *words[place + 2 :], "--train", table(folder / "few.csv", rows)]
+
+
+def mistyped_backbone(folder: Path) -> list[object]:
+    return [IMAGE, "--train", "builtin:digits", "--backbone", "resnet81", "--weights", "none"]
+
+
+def hub_name(folder: Path) -> list[object]:
+    return texts(folder, backbone="google-bert/bert-nobody-has")
+
+
+def missing_backbone(folder: Path) -> list[object]:
+    return texts(folder, backbone=folder / "nobody")
+
+
+def mistyped_strategy(folder: Path) -> list[object]:
+    return texts(folder, strategy="ful")
+
+
+def mistyped_flag(folder: Path) -> list[object]:
+    return [*texts(folder), "--learning-rate", "1"]
+
+
+def backbone_of_another_kind(folder: Path) -> list[object]:
+    return texts(folder, backbone="resnet18")
+
+
+def unknown_builtin(folder: Path) -> list[object]:
+    return [IMAGE, "--train", "builtin:digit", "--backbone", "resnet18", "--weights", "none"]
+
+
+CASES: list[tuple[Callable[[Path], list[object]], list[str]]] = [
+    (missing_file, ["No such file or folder", "--train", "nowhere.csv", "check the path"]),
+    (empty_folder, ["The folder holds no image files", "--train", "empty"]),
+    (unreadable_image, ["1 of 7 examples cannot be used", "b/broken.png", "not a readable image", "--skip-bad"]),
+    (wrong_column, ["Unknown column 'lable'", "--label-column", "did you mean label"]),
+    (unseen_label, ["1 label(s) unseen in training: 'yy'", "--test", "row 1", "closest to 'yy': y"]),
+    (silent_recording, ["1 of 48 examples cannot be used", "3.wav", "zero length", "--skip-bad"]),
+    (lonely_class, ["1 class(es) too small to split", "'alone'", "--validation DATA"]),
+    (mistyped_backbone, ["Unknown backbone 'resnet81'", "--backbone resnet81", "did you mean resnet"]),
+    (hub_name, ["Could not get 'google-bert/bert-nobody-has'", "--backbone", "give a local folder"]),
+    (missing_backbone, ["No such folder", "--backbone", "check the path"]),
+    (mistyped_strategy, ["Unknown strategy 'ful'", "did you mean full"]),
+    (mistyped_flag, ["Unknown option --learning-rate", "did you mean"]),
+    (backbone_of_another_kind, ["resnet18 is a backbone for image, the task needs one for text", "--backbone"]),
+    (unknown_builtin, ["Unknown built-in data 'digit'", "did you mean digits"]),
+]
+
+
+@pytest.mark.parametrize(("case", "expected"), CASES, ids=[case.__name__ for case, _ in CASES])
+def test_what_is_wrong_is_said_and_leaves_nothing_behind(command, tmp_path, case, expected):
+    status, _, said = command("fit", *case(tmp_path), "--out", tmp_path / "run", "--epochs", "1")
+    assert status == 2, said
+    assert "Traceback" not in said
+    error = said[said.index("error: ") :]
+    assert [line.split(":")[0].strip() for line in error.splitlines()] == ["error", "where", "do"], error
+    assert all(part in error for part in expected), error
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_folder_that_exists_is_left_as_it_is(command, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "mine.txt").write_text("mine")
+    for words, expected in (([], "--overwrite"), (["--overwrite"], "Not a run folder, so it is not overwritten")):
+        status, _, said = command("fit", *texts(tmp_path), "--out", tmp_path / "run", *words)
+        assert status == 2 and expected in said
+        assert [path.name for path in (tmp_path / "run").iterdir()] == ["mine.txt"]
+
+
+@pytest.mark.parametrize("verb", ["predict", "evaluate"])
+def test_a_run_that_has_not_ended_cannot_be_used(command, tmp_path, verb):
+    (tmp_path / "config.json").write_text("{}")
+    status, _, said = command(verb, tmp_path, *(["--test", "x"] if verb == "evaluate" else ["x"]))
+    assert status == 2 and "The run has not ended" in said and "--resume" in said
