@@ -24,10 +24,10 @@ from torch import nn
 from mmtransfer import backbones, strategies
 from mmtransfer.backbones import weights
 from mmtransfer.backbones.staged import Backbone
-from mmtransfer.config import RunConfig, flag, make, read
+from mmtransfer.config import RunConfig, make, read
 from mmtransfer.data import sources
+from mmtransfer.data.assembly import assemble
 from mmtransfer.data.sources import Table
-from mmtransfer.data.splits import holdout
 from mmtransfer.engine import checkpoint, memory, phases, precision
 from mmtransfer.engine.evaluation import Records, evaluate
 from mmtransfer.engine.loading import Examples
@@ -183,22 +183,7 @@ class _Fit:
 
     def _tables(self) -> dict[str, Table]:
         """The tables of train, validation and (where given) test."""
-        config, task = self.config, self.task
-        columns = task.columns(config)
-        given: dict[str, Any] = {"train": config.train, "validation": config.validation, "test": config.test}
-        if isinstance(config.train, str) and config.train.startswith("builtin:") and config.test is None:
-            given["test"] = config.train
-        tables = {
-            split: sources.load(source, task.modality, columns, config.skip_bad, flag(split), split=split)
-            for split, source in given.items()
-            if source is not None
-        }
-        if "validation" not in tables:
-            whole = tables["train"]
-            labels = whole.column("label") if "label" in whole.rows.column_names else None
-            rest, held = holdout(labels, len(whole), config.validation_fraction, config.seed)
-            tables["train"], tables["validation"] = whole.select(rest), whole.select(held)
-            logger.info("%d of %d training examples held out for validation", len(held), len(whole))
+        tables = assemble(self.config, self.task.modality, self.task.columns(self.config))
         if self.accelerator.is_main_process:
             counts = ", ".join(f"{split} {len(table)}" for split, table in tables.items())
             logger.info("data: %s", counts)
@@ -352,9 +337,14 @@ class Run:
 
     def predict(self, inputs: Any) -> list[Prediction]:
         """Predictions for a list of inputs (texts; image or audio files, PIL images, arrays), a file or a folder."""
-        records = self._records(self._table(inputs, labelled=False, option="the inputs"), "predicting")
         task = self.model.task
-        return [task.present({name: values[i] for name, values in records.items()}) for i in range(len(records["id"]))]
+        table = self._table(inputs, labelled=False, option="the inputs")
+        pieces, owners = task.pieces(table)
+        records = self._records(pieces, "predicting")
+        parts: list[list[dict[str, Any]]] = [[] for _ in range(len(table))]
+        for place, owner in enumerate(owners):
+            parts[owner].append({name: values[place] for name, values in records.items()})
+        return [task.present({**task.join(own), "id": name}) for own, name in zip(parts, table.ids, strict=True)]
 
     def evaluate(self, test: Any) -> dict[str, Score]:
         """All metrics of the task on labelled data."""
@@ -364,7 +354,8 @@ class Run:
     def _table(self, source: Any, labelled: bool, option: str) -> Table:
         task = self.model.task
         columns = task.columns(self.config)
-        return sources.load(source, task.modality, columns, False, option, labelled=labelled, split="test")
+        limit = self.config.max_seconds
+        return sources.load(source, task.modality, columns, False, option, labelled, "test", limit)
 
     def _records(self, table: Table, label: str) -> Records:
         accelerator = Accelerator(cpu=not torch.cuda.is_available())

@@ -31,23 +31,36 @@ class RunConfig:
 
     # data
     train: Any = None
-    """Training data: a class folder, a CSV, a folder with metadata.csv, `builtin:NAME`, or (Python) a list of rows."""
+    """Training data: a class folder, a table (CSV, TSV, JSON, Parquet), a folder with metadata.csv or a .txt beside each
+    recording, a dataset saved to disk, `hub:ORG/NAME[:CONFIG[:SPLIT]]`, `builtin:NAME`; in Python a Dataset or a list."""
     validation: Any = None
     """Validation data, which chooses the best epoch; cut from the training data when not given."""
     test: Any = None
     """Test data, looked at once, at the end."""
     validation_fraction: float = 0.1
     """Share of the training data held out when no validation data is given; stratified by label."""
+    fraction: float | None = None
+    """Share of the training data that is trained on, stratified by label; drawn after validation was cut."""
+    shots: int | None = None
+    """Training examples of each class that are trained on; where there are no classes, of all."""
+    shots_minutes: float | None = _for(SPEECH)
+    """Minutes of randomly drawn recordings that are trained on, spread over the speakers."""
     text_column: str | None = _for(TEXT)
     """Column with the text; guessed where only one guess is possible."""
     label_column: str | None = _for(IMAGE, TEXT)
     """Column with the label; guessed where only one guess is possible."""
     file_column: str | None = _for(IMAGE, SPEECH)
-    """Column with the file name, relative to the CSV; guessed where only one guess is possible."""
+    """Column with the file name, relative to the table, or the file's bytes; guessed where only one guess is possible."""
     transcript_column: str | None = _for(SPEECH)
     """Column with the transcript; guessed where only one guess is possible."""
-    group_column: str | None = _for(SPEECH)
-    """Column with the speaker; the intervals of WER and CER are by speaker where it is known."""
+    group_column: str | None = None
+    """Column with the speaker, patient, author, ...: validation is then cut in whole groups. In speech, where it is
+    guessed as well, the intervals of WER and CER are by it; a guess leaves the split as it is."""
+    test_group: str | None = None
+    """The group whose examples leave the training data and become the test data."""
+    max_seconds: float | None = _for(SPEECH)
+    """Longest recording, or segment by the columns `start` and `end`, to train and test on. Predicting cuts longer ones
+    where they are quietest."""
     skip_bad: bool = False
     """Leave out examples that cannot be read, and record them in result.json, instead of stopping."""
 
@@ -154,6 +167,9 @@ class RunConfig:
             "clip",
             "max_minutes",
             "patience",
+            "shots",
+            "shots_minutes",
+            "max_seconds",
         )
         for name in positive:
             value = getattr(self, name)
@@ -169,6 +185,12 @@ class RunConfig:
             raise _bad("crop_pct", self.crop_pct, "above 0 and at most 1")
         if self.workers is not None and self.workers < 0:
             raise _bad("workers", self.workers, "0 or more")
+        if self.fraction is not None and not 0 < self.fraction <= 1:
+            raise _bad("fraction", self.fraction, "above 0 and at most 1")
+        for names in (("fraction", "shots", "shots_minutes"), ("test", "test_group")):
+            given = [flag(name) for name in names if getattr(self, name) is not None]
+            if len(given) > 1:
+                raise MMTransferError(f"{' and '.join(given)} exclude each other", "the settings", "give one of them")
         if self.resume and self.overwrite:
             raise MMTransferError("--resume and --overwrite exclude each other", "the command line", "give one of them")
         if self.resume and self.out is None:
@@ -176,11 +198,19 @@ class RunConfig:
 
     def as_dict(self) -> dict[str, Any]:
         """All fields as JSON holds them; data given as Python lists is named, not copied."""
-        values = dataclasses.asdict(self)
-        for split in ("train", "validation", "test"):
-            if values[split] is not None and not isinstance(values[split], str):
-                values[split] = f"python:{len(values[split])} rows"
-        return values
+        named = {split: told(getattr(self, split)) for split in ("train", "validation", "test")}
+        return dataclasses.asdict(dataclasses.replace(self, **named))
+
+
+def told(source: Any) -> str | None:
+    """What messages and records call a source of data: a path as it is, an object of Python by its kind and size."""
+    if source is None or isinstance(source, str):
+        return source
+    if isinstance(source, Path):
+        return str(source)
+    if isinstance(source, Mapping):
+        return f"python:{'+'.join(map(str, source))}"
+    return f"python:{len(source)} rows" if hasattr(source, "__len__") else f"python:{type(source).__name__}"
 
 
 def _bad(name: str, value: Any, must: str) -> MMTransferError:

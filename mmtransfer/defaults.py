@@ -46,6 +46,7 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     SPEECH: {
         "backbone": "facebook/wav2vec2-base",
         "strategy": "full",
+        "max_seconds": 30.0,
         "mask_prob": 0.05,
         "micro_batch_seconds": 32.0,
         "epochs": 20,

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import logging
-import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlparse
-from urllib.request import getproxies
 
 import torch
 from safetensors import SafetensorError
 
+from mmtransfer import hub
 from mmtransfer.backbones import speech, text
 from mmtransfer.backbones.staged import Backbone
 from mmtransfer.errors import MMTransferError, unknown
@@ -141,7 +139,7 @@ def _preprocessor(name: str) -> dict[str, Any]:
     try:
         values = Wav2Vec2FeatureExtractor.get_feature_extractor_dict(name, local_files_only=True)[0]
     except OSError:
-        if Path(name).is_dir() or not _reachable():
+        if Path(name).is_dir() or not hub.reachable():
             return {}
         try:
             values = Wav2Vec2FeatureExtractor.get_feature_extractor_dict(name)[0]
@@ -158,7 +156,7 @@ def _fetch(name: str, read: Any) -> Any:
         try:
             return read(True)
         except OSError:
-            if folder or not _reachable():
+            if folder or not hub.reachable():
                 raise
         return read(False)
     except MMTransferError:
@@ -168,33 +166,11 @@ def _fetch(name: str, read: Any) -> Any:
         if folder:
             raise MMTransferError(f"Not readable: {first}", where, "check the folder's files") from None
         raise MMTransferError(
-            f"Could not get {name!r}: not in the local cache, and {_endpoint()} is out of reach or does not have it",
+            f"Could not get {name!r}: not in the local cache, and {hub.endpoint()} is out of reach or does not have it",
             where,
             "check name and network, or give a local folder with config.json, weights and (text) tokenizer; "
             "--weights none needs its config.json, too",
         ) from None
-
-
-def _endpoint() -> str:
-    from huggingface_hub import constants
-
-    return str(constants.ENDPOINT)
-
-
-def _reachable() -> bool:
-    """Whether the hub (or the proxy on the way) answers within 3 s; else transformers would retry for 46 s."""
-    from huggingface_hub import constants
-
-    if constants.HF_HUB_OFFLINE:
-        return False
-    endpoint = urlparse(_endpoint())
-    proxy = urlparse(getproxies().get(endpoint.scheme, ""))
-    host = proxy if proxy.hostname else endpoint
-    try:
-        socket.create_connection((host.hostname or "", host.port or 443), timeout=3).close()
-    except OSError:
-        return False
-    return True
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import cast
 
 from mmtransfer.data import audio, images
@@ -22,7 +23,7 @@ LISTED = 10
 class Draft:
     """Examples on their way into a table.
 
-    `ids`, `places` (what messages call them), `inputs`, `answers`, `speakers`: one entry an example; `bad`: by number,
+    `ids`, `places` (what messages call them), `inputs`, `answers`, `speakers` (groups of any kind): one entry an example; `bad`: by number,
     why an example cannot be used, as far as reading the source told.
     """
 
@@ -34,10 +35,18 @@ class Draft:
     bad: dict[int, str] = field(default_factory=dict)
 
 
-def finish(draft: Draft, modality: Modality, source: str, option: str, skip_bad: bool, labelled: bool) -> Table:
-    """The table of a draft. Raises MMTransferError for bad examples, with `skip_bad` only if no other is left."""
+def finish(
+    draft: Draft,
+    modality: Modality,
+    source: str,
+    option: str,
+    skip_bad: bool,
+    labelled: bool,
+    max_seconds: float | None = None,
+) -> Table:
+    """The table of a draft; recordings above `max_seconds` are bad ones. Raises MMTransferError for bad examples, with `skip_bad` only if no other is left."""
     # what reading told comes last and wins: a row cut short has an empty label too, but that is not its fault
-    bad = _bad_answers(draft, modality) | _bad_inputs(draft, modality) | draft.bad
+    bad = _bad_answers(draft, modality) | _bad_inputs(draft, modality, max_seconds) | draft.bad
     if bad and (not skip_bad or len(bad) == len(draft.ids)):
         raise _refusal(bad, draft, f"{option} {source}", labelled and not skip_bad)
     if bad:
@@ -65,7 +74,7 @@ def _refusal(bad: dict[int, str], draft: Draft, where: str, skippable: bool) -> 
     )
 
 
-def _bad_inputs(draft: Draft, modality: Modality) -> dict[int, str]:
+def _bad_inputs(draft: Draft, modality: Modality, max_seconds: float | None) -> dict[int, str]:
     if modality == "text":
         texts = cast(Sequence[str], draft.inputs)
         return {number: "the text is empty" for number, text in enumerate(texts) if not text.strip()}
@@ -75,7 +84,7 @@ def _bad_inputs(draft: Draft, modality: Modality) -> dict[int, str]:
     for number, name in enumerate(draft.ids):
         if number not in draft.bad and seen.setdefault(name, number) != number:
             bad[number] = f"the file is listed before, as {draft.places[seen[name]]}"
-    look = images.fault if modality == "image" else audio.fault
+    look = images.fault if modality == "image" else partial(audio.fault, max_seconds=max_seconds)
     numbers = [number for number in range(len(files)) if number not in draft.bad and number not in bad]
     with ThreadPoolExecutor(THREADS) as threads:
         faults = threads.map(lambda number: _fault_on_disk(files[number]) or look(files[number]), numbers)

@@ -23,7 +23,7 @@ ROLES: dict[Modality, tuple[Role, Role]] = {
 NAMES: dict[Role, frozenset[str]] = {
     "file": frozenset(
         {"file_name", "file", "filename", "path", "file_path", "filepath"}
-        | {"image", "image_path", "audio", "audio_path", "audio_file", "wav"}
+        | {"image", "image_path", "img", "audio", "audio_path", "audio_file", "wav"}
     ),
     "text": frozenset(
         {"text", "sentence", "content", "utterance", "question", "review", "document", "query", "message"}
@@ -39,8 +39,9 @@ NAMES: dict[Role, frozenset[str]] = {
 class Columns:
     """The user's choice of columns; None: guess.
 
-    `text`: the sentence to classify; `label`: the class of an image or text; `file`: file name, relative to the CSV;
-    `transcript`: what is said; `group`: the speaker.
+    `text`: the sentence to classify; `label`: the class of an image or text; `file`: file name, relative to the table;
+    `transcript`: what is said; `group`: the speaker, patient, author, ... whose examples belong together, guessed of
+    speech only; `group_needed`: whether it is an error if `group` is not there.
     """
 
     text: str | None = None
@@ -48,6 +49,12 @@ class Columns:
     file: str | None = None
     transcript: str | None = None
     group: str | None = None
+    group_needed: bool = True
+
+    @property
+    def named(self) -> set[str]:
+        """The names that the user gave."""
+        return {value for value in vars(self).values() if isinstance(value, str)}
 
 
 def choose(
@@ -67,17 +74,21 @@ def choose(
     source, answer = ROLES[modality]
     found: dict[Role, str] = {}
     guessed: dict[Role, str] = {}
-    roles: list[Role] = [source, answer, "group"] if modality == "speech" else [source, answer]
+    roles: list[Role] = [source, answer]
+    if modality == "speech" or columns.group is not None:
+        roles.append("group")
     for role in roles:
         wanted = getattr(columns, role)
         needed = labelled or role == source
         if wanted is not None:
             if wanted in header:
                 found[role] = wanted
+            elif role == "group" and not columns.group_needed:
+                logger.info("%s has no column %r: what it shares with the training data is not known", where, wanted)
             elif needed:
                 raise unknown("column", wanted, header, f"--{role}-column of {where}")
     for role in roles:
-        if role in found:
+        if role in found or (role == "group" and columns.group is not None):
             continue
         usual = [name for name in header if name.lower() in NAMES[role] and name not in found.values()]
         if len(usual) == 1:

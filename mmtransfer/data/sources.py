@@ -1,22 +1,25 @@
-"""From what a user gives (a folder, a CSV, a list, `builtin:NAME`) to a checked table of examples.
+"""From what a user gives (a folder, a table, a dataset, a list, `builtin:NAME`) to a checked table of examples.
 
-Nothing of `datasets` but its table is used: its readers turn "01" into 1 and "NA" into nothing, and its audio needs
+Nothing of `datasets` but its tables is used: its readers turn "01" into 1 and "NA" into nothing, and its audio needs
 a library that torchaudio's last release does not bring.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import datasets
 import numpy as np
 import torch
 from PIL import Image
 
-from mmtransfer.data import audio, builtin, images, records
+from mmtransfer.config import told
+from mmtransfer.data import arrow, audio, builtin, delimited, encodings, folders, images, jsonlines, records, segments
 from mmtransfer.data.checks import Draft, finish
 from mmtransfer.data.columns import ROLES, Columns, choose
 from mmtransfer.data.records import Records
@@ -25,9 +28,7 @@ from mmtransfer.errors import MMTransferError
 
 __all__ = ["Columns", "File", "Modality", "Table", "load"]
 logger = logging.getLogger("mmtransfer")
-METADATA = "metadata.csv"
-SUFFIXES: dict[Modality, frozenset[str]] = {"image": images.SUFFIXES, "text": frozenset(), "speech": audio.SUFFIXES}
-_SPLITS = {"train", "training", "val", "valid", "validation", "dev", "test"}
+TABLES = delimited.SUFFIXES | jsonlines.SUFFIXES | arrow.SUFFIXES
 _EMPTY: dict[Modality, Any] = {
     "image": {"path": None, "bytes": None},
     "text": "",
@@ -36,39 +37,59 @@ _EMPTY: dict[Modality, Any] = {
 
 
 def load(
-    source: str | Path | Sequence[Any],
+    source: Any,
     modality: Modality,
     columns: Columns = Columns(),  # noqa: B008  # frozen
     skip_bad: bool = False,
     option: str = "--train",
     labelled: bool = True,
     split: str = "train",
+    max_seconds: float | None = None,
 ) -> Table:
     """The examples of a source, each one looked at.
 
-    `source`: images: a folder with a folder for each class, a CSV with a file and a label column, a folder with
-    metadata.csv; text: a CSV, without labels also a .txt with a sentence a line; speech: a folder with metadata.csv, or
-    a CSV; images and speech without labels: also a folder of files, or one file. In Python a list of dicts, of pairs
-    (input, label), or without labels of inputs: texts, paths, PIL images, uint8 arrays (height, width, 3), float arrays
-    (samples,) at 16 kHz. `builtin:NAME`, whose `split` (train or test) is taken.
+    `source`: a table, which is a CSV or TSV (`delimited.read`), JSON (`jsonlines.read`) or Parquet file (`arrow.read`):
+    text and label; a file column, relative to the table, or the bytes, and label or transcript. A folder: one with
+    metadata.csv, .tsv, .jsonl or .parquet; of images with a folder for each class; of recordings with a .txt beside
+    each; what `save_to_disk` of datasets wrote. `hub:ORG/NAME[:CONFIG[:SPLIT]]`; `builtin:NAME`. Without labels also a
+    folder of files, one file, a .txt with a sentence a line. In Python a `datasets.Dataset` or DatasetDict, a list of
+    dicts, of pairs (input, label), or without labels of inputs: texts, paths, PIL images, uint8 arrays (height, width,
+    3), float arrays (samples,) at 16 kHz.
     `columns`: the user's choice of columns; `skip_bad`: leave bad examples out instead of stopping; `option`: what the
-    source is called in messages; `labelled`: whether answers are needed; if not, they are not read.
+    source is called in messages; `labelled`: whether answers are needed; if not, they are not read; `split`: which
+    part of a source that has several is taken; `max_seconds`: length from which a recording with a transcript is bad.
 
     Raises MMTransferError for a source that is not there, holds nothing, or holds bad examples.
     """
     if isinstance(source, str) and source.startswith(builtin.PREFIX):
         return _builtin(source, modality, option, split)
-    if isinstance(source, str | Path):
-        name = str(source)
-        draft = _from_path(Path(source), modality, columns, labelled, f"{option} {name}")
+    name = str(told(source))
+    where = f"{option} {name}"
+    # what is trained on needs its groups, a test set from elsewhere may have none
+    columns = dataclasses.replace(columns, group_needed=split == "train")
+    if isinstance(source, str) and source.startswith(arrow.PREFIX):
+        found = arrow.from_hub(source, split, not labelled, where)
+        draft = _from_records(found, modality, columns, labelled, where, None)
+    elif isinstance(source, str | Path):
+        draft = _from_path(Path(source), modality, columns, labelled, where, split)
+    elif isinstance(source, datasets.Dataset | datasets.DatasetDict):
+        found = arrow.from_dataset(arrow.part(source, split, not labelled, where), where)
+        draft = _from_records(found, modality, columns, labelled, where, None)
     elif isinstance(source, list | tuple):
-        name = f"python:{len(source)} rows"
-        draft = _from_list(source, modality, columns, labelled, f"{option} {name}")
+        draft = _from_list(source, modality, columns, labelled, where)
     else:
         raise MMTransferError(
-            f"Data cannot be a {type(source).__name__}", option, "give a path, builtin:NAME, or a list of rows"
+            f"Data cannot be a {type(source).__name__}",
+            option,
+            "give a path, hub:NAME, builtin:NAME, a datasets.Dataset, or a list of rows",
         )
-    return finish(draft, modality, name, option, skip_bad, labelled)
+    if columns.group is not None and columns.group_needed and draft.speakers is None:
+        raise MMTransferError(
+            "Class folders and pairs have no columns, so no groups",
+            f"--group-column {columns.group} of {where}",
+            "give a table, or a folder with metadata.csv",
+        )
+    return finish(draft, modality, name, option, skip_bad, labelled, max_seconds if labelled else None)
 
 
 def _builtin(source: str, modality: Modality, option: str, split: str) -> Table:
@@ -82,98 +103,47 @@ def _builtin(source: str, modality: Modality, option: str, split: str) -> Table:
     return tables[split]
 
 
-def _from_path(path: Path, modality: Modality, columns: Columns, labelled: bool, where: str) -> Draft:
+def _from_path(path: Path, modality: Modality, columns: Columns, labelled: bool, where: str, split: str) -> Draft:
     if not path.exists():
         hint = "check the path" if labelled else "check the path; one text or array goes into a list"
+        if len(path.parts) == 2 and not path.suffix and not path.parent.exists():
+            hint += f"; a dataset on the hub is {arrow.PREFIX}{path.as_posix()}"
         raise MMTransferError("No such file or folder", where, hint)
     path = Path(os.path.abspath(path))
     if path.is_dir():
-        if (path / METADATA).is_file():
-            return _from_csv(path / METADATA, modality, columns, labelled, f"{where}/{METADATA}")
-        return _from_folder(path, modality, labelled, where)
-    if path.suffix.lower() in records.SUFFIXES:
-        return _from_csv(path, modality, columns, labelled, where)
+        if arrow.is_saved(path):
+            found = arrow.saved(path, split, not labelled, where)
+            return _from_records(found, modality, columns, labelled, where, path)
+        metadata = folders.metadata(path)
+        if metadata is None:
+            return folders.read(path, modality, labelled, where)
+        path, where = metadata, f"{where}/{metadata.name}"
+    if path.suffix.lower() in TABLES:
+        return _from_records(_records(path, columns, where), modality, columns, labelled, where, path.parent)
     if labelled:
-        readable = "a CSV" if modality == "text" else "a folder or a CSV"
+        readable = "a table" if modality == "text" else "a folder or a table"
         raise MMTransferError(
             f"{modality} data with answers is {readable}, not a {path.suffix or 'plain'} file",
             where,
-            f"give {readable}",
+            f"give {readable} ({' '.join(sorted(TABLES))})",
         )
-    if modality == "text":
-        return _from_lines(path, where)
-    return _from_files([path], path.parent)
+    return _from_lines(path, where) if modality == "text" else folders.files([path], path.parent)
 
 
-def _from_csv(path: Path, modality: Modality, columns: Columns, labelled: bool, where: str) -> Draft:
-    return _from_records(records.from_csv(path, where), modality, columns, labelled, where, path.parent)
+def _records(path: Path, columns: Columns, where: str) -> Records:
+    kind = path.suffix.lower()
+    if kind in arrow.SUFFIXES:
+        return arrow.read(path, where)
+    return jsonlines.read(path, where) if kind in jsonlines.SUFFIXES else delimited.read(path, where, columns.named)
 
 
 def _from_lines(path: Path, where: str) -> Draft:
     """A sentence a line; blank lines are left out, ids are line numbers from 0."""
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise MMTransferError(f"Cannot read UTF-8 text ({error})", where, "give a .txt in UTF-8, or a CSV") from None
+    lines = encodings.read(path, where).splitlines()
     kept = [number for number, line in enumerate(lines) if line.strip()]
     if not kept:
         raise MMTransferError("The file is empty", where, "give a sentence a line")
     return Draft([str(n) for n in kept], [f"line {n + 1}" for n in kept], [lines[n] for n in kept])
-
-
-def _from_folder(folder: Path, modality: Modality, labelled: bool, where: str) -> Draft:
-    if modality == "text":
-        there = ", ".join(sorted(entry.name for entry in folder.iterdir())[:10]) or "nothing"
-        raise MMTransferError("Text is read from a CSV, not from a folder", where, f"name the file; there is {there}")
-    files = _walk(folder, SUFFIXES[modality])
-    if not files:
-        known = " ".join(sorted(SUFFIXES[modality]))
-        raise MMTransferError(f"The folder holds no {modality} files", where, f"give a folder with files of {known}")
-    if not labelled:
-        return _from_files(files, folder)
-    if modality == "speech":
-        raise MMTransferError(f"The folder has no {METADATA}", where, "write one with the columns file_name,text")
-    classes = sorted({file.relative_to(folder).parts[0] for file in files if file.parent != folder})
-    if len(classes) < 1:
-        raise MMTransferError(
-            "The folder has no class folders", where, f"put images into FOLDER/CLASS/, or write {METADATA}"
-        )
-    if {name.lower() for name in classes} <= _SPLITS:
-        raise MMTransferError(
-            f"The folders {', '.join(classes)} are splits, not classes",
-            where,
-            f"give one of them, such as {where}/{classes[0]}",
-        )
-    empty = sorted(
-        entry.name for entry in folder.iterdir() if _visible(entry) and entry.is_dir() and entry.name not in classes
-    )
-    if empty:
-        logger.warning("%s: no images in the folders %s", where, ", ".join(empty))
-    loose = [file for file in files if file.parent == folder]
-    if loose:
-        logger.warning("%s: %d images outside of class folders are not used", where, len(loose))
-    draft = _from_files([file for file in files if file.parent != folder], folder)
-    draft.answers = [name.split("/")[0] for name in draft.ids]
-    return draft
-
-
-def _walk(folder: Path, suffixes: frozenset[str]) -> list[Path]:
-    """The files below a folder with one of these suffixes, hidden ones left out, sorted by their parts."""
-    found: list[Path] = []
-    for place, folders, names in os.walk(folder, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [Path(place, name) for name in names if _visible(Path(name)) and Path(name).suffix.lower() in suffixes]
-    return sorted(found, key=lambda path: path.parts)
-
-
-def _visible(path: Path) -> bool:
-    return not path.name.startswith(".")
-
-
-def _from_files(files: Sequence[Path], folder: Path) -> Draft:
-    ids = [file.relative_to(folder).as_posix() for file in files]
-    inputs: list[File] = [{"path": str(file), "bytes": None} for file in files]
-    return Draft(ids, list(ids), inputs)
 
 
 def _from_list(rows: Sequence[Any], modality: Modality, columns: Columns, labelled: bool, where: str) -> Draft:
@@ -197,17 +167,35 @@ def _from_list(rows: Sequence[Any], modality: Modality, columns: Columns, labell
 def _from_records(
     table: Records, modality: Modality, columns: Columns, labelled: bool, where: str, base: Path | None
 ) -> Draft:
-    """`base`: the folder of the CSV, to which file names are relative; None: rows given in Python."""
+    """`base`: the folder of the table, to which file names are relative; None: rows given in Python."""
+    if table.headless:
+        columns = _headless(table, columns, modality, labelled, where)
     chosen = choose(table.header, table.wordy, columns, modality, labelled, where)
     source, answer = ROLES[modality]
     inputs = table.column(chosen[source])
     answers = [_string(value) for value in table.column(chosen[answer])] if answer in chosen else None
     speakers = [_string(value) or None for value in table.column(chosen["group"])] if "group" in chosen else None
     ids, places = [str(number) for number in range(len(inputs))], table.places
-    if base is not None and modality != "text":
-        places = [f"{name or 'a file'}, {place}" for name, place in zip(inputs, places, strict=True)]
-        ids = [_relative(name, base) if name.strip() else number for name, number in zip(inputs, ids, strict=True)]
-    return _draft(ids, places, inputs, answers, speakers, modality, base, dict(table.bad))
+    if modality != "text":
+        names = [_name(value) for value in inputs]
+        if base is not None:
+            places = [f"{name or 'a file'}, {place}" for name, place in zip(names, places, strict=True)]
+            ids = [_relative(name, base) if name else number for name, number in zip(names, ids, strict=True)]
+    draft = _draft(ids, places, inputs, answers, speakers, modality, base, dict(table.bad))
+    if modality == "speech":
+        segments.mark(draft, table, where)
+    return draft
+
+
+def _headless(table: Records, columns: Columns, modality: Modality, labelled: bool, where: str) -> Columns:
+    """Columns of a file with two and no header: the first is the input, or that whose values alone are words."""
+    source, answer = ROLES[modality]
+    if not labelled or len(table.header) != 2 or getattr(columns, source) or getattr(columns, answer):
+        return columns
+    first = table.wordy[0] if len(table.wordy) == 1 else table.header[0]
+    second = next(name for name in table.header if name != first)
+    logger.info("columns of %s: %s %r, %s %r", where, source, first, answer, second)
+    return dataclasses.replace(columns, **{source: first, answer: second})
 
 
 def _draft(
@@ -242,6 +230,8 @@ def _input(value: Any, modality: Modality, base: Path) -> str | File:
         return {"path": os.path.abspath(base / value), "bytes": None}
     if isinstance(value, bytes):
         return {"path": None, "bytes": value}
+    if isinstance(value, dict):
+        return _embedded(value, modality, base)
     if isinstance(value, Image.Image) and modality == "image":
         return images.from_pil(value)
     if isinstance(value, torch.Tensor):
@@ -249,6 +239,24 @@ def _input(value: Any, modality: Modality, base: Path) -> str | File:
     if isinstance(value, np.ndarray):
         return images.from_array(value) if modality == "image" else audio.from_array(value)
     raise ValueError(f"a {type(value).__name__} is no {modality} input: give a path, bytes or an array")
+
+
+def _embedded(value: Mapping[str, Any], modality: Modality, base: Path) -> File:
+    """A cell as datasets stores images and recordings: `bytes`, or `path`; or a decoded recording."""
+    if modality == "speech" and value.get("array") is not None:
+        return audio.from_array(np.asarray(value["array"], dtype=np.float32), int(value["sampling_rate"]))
+    if value.get("bytes") is not None:
+        return {"path": None, "bytes": value["bytes"]}
+    if value.get("path"):
+        return {"path": os.path.abspath(base / value["path"]), "bytes": None}
+    raise ValueError(f"there is neither path nor bytes, only {', '.join(map(str, value)) or 'nothing'}")
+
+
+def _name(value: Any) -> str:
+    """The file name of a cell; empty if it holds something else."""
+    if isinstance(value, dict) and value.get("bytes") is None and value.get("array") is None:
+        value = value.get("path")
+    return str(value) if isinstance(value, str | Path) and str(value).strip() else ""
 
 
 def _relative(name: str, base: Path) -> str:

@@ -26,7 +26,7 @@ def holdout(labels: Sequence[str] | None, n: int, fraction: float, seed: int) ->
     if labels is None:
         taken = order[: min(max(round(n * fraction), 1), n - 1)]
     else:
-        taken = order[_chosen(np.asarray(labels, dtype=object)[order], _quotas(Counter(labels), fraction))]
+        taken = order[chosen(np.asarray(labels, dtype=object)[order], _quotas(Counter(labels), fraction))]
     mask = np.zeros(n, bool)
     mask[taken] = True
     return np.flatnonzero(~mask), np.flatnonzero(mask)
@@ -42,19 +42,24 @@ def _quotas(counts: Counter[str], fraction: float) -> dict[str, int]:
             "the training data",
             "add examples or leave these classes out, or give --validation DATA of its own",
         )
+    return {name: min(max(quota, 1), counts[name] - 1) for name, quota in shares(counts, fraction).items()}
+
+
+def shares(counts: Counter[str], fraction: float) -> dict[str, int]:
+    """A fraction of each count, by largest remainders: the sum is the fraction of the sum, rounded."""
     names = sorted(counts)
-    shares = np.array([counts[name] for name in names]) * fraction
-    quotas = np.floor(shares).astype(int)
-    missing = round(float(shares.sum())) - int(quotas.sum())
-    quotas[np.argsort(quotas - shares, kind="stable")[:missing]] += 1
-    return {name: min(max(int(quota), 1), counts[name] - 1) for name, quota in zip(names, quotas, strict=True)}
+    parts = np.array([counts[name] for name in names]) * fraction
+    quotas = np.floor(parts).astype(int)
+    missing = round(float(parts.sum())) - int(quotas.sum())
+    quotas[np.argsort(quotas - parts, kind="stable")[:missing]] += 1
+    return dict(zip(names, quotas.tolist(), strict=True))
 
 
-def _chosen(labels: np.ndarray, quotas: dict[str, int]) -> np.ndarray:
-    """Places of the first `quotas[label]` examples of each label."""
+def chosen(labels: np.ndarray, quotas: dict[str, int]) -> np.ndarray:
+    """Places of the first `quotas[label]` examples of each label, or of all that are there."""
     left, places = dict(quotas), []
     for place, label in enumerate(labels.tolist()):
-        if left[label]:
+        if left[label] > 0:
             left[label] -= 1
             places.append(place)
     return np.array(places, dtype=np.int64)

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict, cast
 
 import datasets
 import numpy as np
@@ -19,18 +19,27 @@ Modality = Literal["image", "text", "speech"]
 INPUT: dict[Modality, str] = {"image": "image", "text": "text", "speech": "audio"}
 """The column of each modality that holds what a model sees."""
 
+GROUP: dict[Modality, str] = {"image": "group", "text": "group", "speech": "speaker"}
+"""The column that says which examples belong together."""
+
 THREADS = min(16, 4 + (os.cpu_count() or 1))
 """Threads that open files: reading and decoding both wait outside Python's lock."""
 
 # 64-bit offsets: `take` on plain binary fails above 2 GB a column
 _FILE = pa.struct([("path", pa.string()), ("bytes", pa.large_binary())])
+_SEGMENT = pa.struct([*_FILE, ("start", pa.float64()), ("stop", pa.float64())])
 
 
 class File(TypedDict):
-    """An image or a recording: a file by absolute path, or the bytes of one; the other is None."""
+    """An image or a recording: a file by absolute path, or the bytes of one; the other is None.
+
+    `start`, `stop`: seconds, of a recording of which this is a segment; both there, or neither.
+    """
 
     path: str | None
     bytes: bytes | None
+    start: NotRequired[float | None]
+    stop: NotRequired[float | None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +47,7 @@ class Table:
     """Examples of one source.
 
     `rows`: columns `id`, then `image` (a File) and `label`, or `text` and `label`, or `audio` (a File), `text` and
-    `speaker`; label, transcript and speaker are there only where known. Ids are unique: a file's POSIX path relative
+    `speaker`; of images and text `group`. Label, transcript, speaker and group are there only where known. Ids are unique: a file's POSIX path relative
     to its folder, or the number of the row, from 0.
     `source`: what the user gave, for messages and records.
     `skipped`: {"id", "reason"} of every example of the source that was left out.
@@ -74,15 +83,18 @@ class Table:
 
     @cached_property
     def fingerprint(self) -> str:
-        """blake2b (16 bytes, hex) of ids, contents and answers, whatever their order and wherever the files lie.
+        """blake2b (16 bytes, hex) of ids, contents (of segments with their times) and answers, whatever their order and
+        wherever the files lie. Groups that are named for a split change nothing about the examples and are left out.
 
         Every file is read once, the first time this is asked for.
         """
-        rows = self.rows.data.table.to_pylist()
+        kept = [name for name in self.rows.column_names if name != "group"]
+        rows = self.rows.data.table.select(kept).to_pylist()
         with ThreadPoolExecutor(THREADS) as threads:
             files = "image" in self.rows.column_names or "audio" in self.rows.column_names
             # a sentence is hashed in less time than it takes to hand it to a thread
-            digests = sorted(threads.map(_digest, rows) if files else map(_digest, rows))
+            wholes = dict(threads.map(_whole, _segmented(rows))) if files else {}
+            digests = sorted((threads.map if files else map)(lambda row: _digest(row, wholes), rows))
         return hashlib.blake2b(b"".join(digests), digest_size=16).hexdigest()
 
 
@@ -95,13 +107,15 @@ def make(
     speakers: Sequence[str | None] | None = None,
     skipped: Iterable[dict[str, str]] = (),
 ) -> Table:
-    """A table from its columns; `answers` are labels, of speech the transcripts."""
+    """A table from its columns; `answers` are labels, of speech the transcripts; `speakers` are groups of any kind."""
     columns: dict[str, pa.Array] = {"id": pa.array(ids, pa.string())}
-    columns[INPUT[modality]] = pa.array(inputs, pa.string() if modality == "text" else _FILE)
+    segmented = modality == "speech" and any("start" in file for file in cast(Sequence[File], inputs))
+    kind = pa.string() if modality == "text" else _SEGMENT if segmented else _FILE
+    columns[INPUT[modality]] = pa.array(inputs, kind)
     if answers is not None:
         columns["text" if modality == "speech" else "label"] = pa.array(answers, pa.string())
     if speakers is not None:
-        columns["speaker"] = pa.array(speakers, pa.string())
+        columns[GROUP[modality]] = pa.array(speakers, pa.string())
     return Table(datasets.Dataset(pa.table(columns)), source, tuple(skipped))
 
 
@@ -110,11 +124,28 @@ def contents(file: Mapping[str, Any]) -> bytes:
     return Path(file["path"]).read_bytes() if file["bytes"] is None else bytes(file["bytes"])
 
 
-def _digest(row: dict[str, Any]) -> bytes:
+def _digest(row: dict[str, Any], wholes: Mapping[str, bytes]) -> bytes:
+    """`wholes`: digests by path of files that segments are cut from."""
     digest = hashlib.blake2b(digest_size=16)
     for name in sorted(row):
         value = row[name]
-        data = contents(value) if isinstance(value, dict) else (value or "").encode()  # a File, or text
+        if not isinstance(value, dict):
+            data = (value or "").encode()
+        elif value.get("start") is None:
+            data = contents(value)
+        else:
+            held = wholes[value["path"]] if value["bytes"] is None else hashlib.blake2b(value["bytes"]).digest()
+            data = f"{value['start']!r}:{value['stop']!r}:".encode() + held
         # the length in front: without it ("ab", "c") and ("a", "bc") would be one
         digest.update(f"{name}:{len(data)}:".encode() + data)
     return digest.digest()
+
+
+def _segmented(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The files that segments are cut from, each once."""
+    files = (value for row in rows for value in row.values() if isinstance(value, dict))
+    return sorted({file["path"] for file in files if file.get("start") is not None and file["bytes"] is None})
+
+
+def _whole(path: str) -> tuple[str, bytes]:
+    return path, hashlib.blake2b(contents({"path": path, "bytes": None})).digest()

@@ -179,6 +179,14 @@ class Task(ABC):
         """The records with the columns that are stored but not needed for the scores."""
         return records
 
+    def pieces(self, table: Table) -> tuple[Table, list[int]]:
+        """Rows short enough to predict on, and for each the row of `table` that it is from."""
+        return table, list(range(len(table)))
+
+    def join(self, records: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+        """One record of those of an input's pieces, in their order."""
+        return records[0]
+
     @abstractmethod
     def present(self, record: Mapping[str, Any]) -> Prediction:
         """One record as the user sees it."""

@@ -6,8 +6,9 @@ case. The vocabulary is the characters of the training transcripts, entry 0 the 
 
 from __future__ import annotations
 
+import math
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import datasets
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 
 from mmtransfer.backbones.staged import Backbone, State
 from mmtransfer.config import SPEECH, RunConfig
-from mmtransfer.data import audio
+from mmtransfer.data import audio, segments
 from mmtransfer.data.sources import Columns, Table
 from mmtransfer.errors import MMTransferError
 from mmtransfer.heads import CTCHead
@@ -160,6 +161,20 @@ class SpeechRecognition(Task):
         kinds = ("substitutions", "deletions", "insertions")
         words = [len(target.split()) for target in records["target"]]
         return {**records, **{kind: [getattr(edit, kind) for edit in edits] for kind in kinds}, "words": words}
+
+    def pieces(self, table: Table) -> tuple[Table, list[int]]:
+        return segments.cut(table, float(self.config.max_seconds or 30.0))
+
+    def join(self, records: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+        """The texts one after the other, the confidence over all frames."""
+        if len(records) == 1:
+            return records[0]
+        frames = [record["frames"] for record in records]
+        logs = [math.log(max(record["confidence"], 1e-30)) for record in records]
+        return {
+            "prediction": " ".join(record["prediction"] for record in records if record["prediction"]),
+            "confidence": math.exp(float(np.average(logs, weights=frames))),
+        }
 
     def present(self, record: Mapping[str, Any]) -> Prediction:
         return Prediction(record["id"], record["prediction"], record["confidence"], {})

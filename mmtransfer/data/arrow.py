@@ -1,0 +1,200 @@
+"""Tables of Arrow: Parquet files, `datasets.Dataset` objects, datasets saved to disk or on the hub.
+
+Nothing is decoded by `datasets`: images and recordings stay the bytes or paths they are stored as, so that recordings
+need no torchcodec. Columns become Python values when they are asked for.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import datasets
+import pyarrow as pa
+import pyarrow.parquet
+
+from mmtransfer import hub
+from mmtransfer.data.records import Records, wordy
+from mmtransfer.errors import MMTransferError
+
+logger = logging.getLogger("mmtransfer")
+SUFFIXES = frozenset({".parquet", ".pq"})
+PREFIX = "hub:"
+PARTS: dict[str, tuple[str, ...]] = {
+    "train": ("train", "training"),
+    "validation": ("validation", "valid", "val", "dev"),
+    "test": ("test",),
+}
+"""For each split of a run, how the part of a DatasetDict may be called, the first one that is there."""
+
+
+def is_saved(folder: Path) -> bool:
+    """Whether a folder is what `Dataset.save_to_disk` or `DatasetDict.save_to_disk` writes."""
+    return (folder / "dataset_dict.json").is_file() or (folder / "state.json").is_file()
+
+
+def read(path: Path, where: str) -> Records:
+    """The rows of a Parquet file; MMTransferError if it is none."""
+    try:
+        table = pyarrow.parquet.read_table(path)
+    except (pa.ArrowException, OSError) as error:
+        raise MMTransferError(
+            f"Not a readable Parquet file: {_first(error)}", where, "write the file again, or give a CSV"
+        ) from None
+    return from_table(table, where)
+
+
+def from_table(table: pa.Table, where: str) -> Records:
+    """The rows of an Arrow table; columns that its `huggingface` metadata calls ClassLabel hold the labels' names.
+
+    A negative class number is a missing label, as the hub's unlabelled test sets have it.
+    """
+    if not table.num_rows:
+        raise MMTransferError("The table has no rows", where, "give at least one row")
+    columns = _Columns(table, _class_names(table.schema))
+    header = list(table.column_names)
+    strings = [name for name in header if _is_string(table.schema.field(name).type) or name in columns.names]
+    told = wordy({name: columns.top(name) for name in strings})
+    return Records(header, columns, [f"row {number}" for number in range(table.num_rows)], told)
+
+
+def from_dataset(dataset: datasets.Dataset, where: str) -> Records:
+    """The rows of a Dataset, in its order (filtered and shuffled as it is)."""
+    return from_table(dataset.with_format("arrow")[:], where)
+
+
+def saved(folder: Path, split: str, alone: bool, where: str) -> Records:
+    """The rows of a dataset saved to disk; of a DatasetDict the part for `split` (`part`).
+
+    Raises MMTransferError for a folder that is damaged, or that this version of datasets does not know.
+    """
+    try:
+        loaded = datasets.load_from_disk(str(folder))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, pa.ArrowException) as error:
+        raise MMTransferError(
+            f"Not readable as a saved dataset: {_first(error)}",
+            where,
+            f"it is damaged, or of another version than datasets {datasets.__version__}: save it again with this one, "
+            "or write it with to_parquet",
+        ) from None
+    return from_dataset(part(loaded, split, alone, where), where)
+
+
+def part(
+    loaded: datasets.Dataset | Mapping[str, datasets.Dataset], split: str, alone: bool, where: str
+) -> datasets.Dataset:
+    """A Dataset itself; of a DatasetDict the part whose name stands for `split` (PARTS).
+
+    `alone`: a part that is the only one is taken whatever its name.
+    Raises MMTransferError naming the parts if there is none.
+    """
+    if not isinstance(loaded, Mapping):
+        return loaded
+    if alone and len(loaded) == 1:
+        return next(iter(loaded.values()))
+    for name in PARTS[split]:
+        if name in loaded:
+            return loaded[name]
+    there = ", ".join(map(repr, loaded))
+    raise MMTransferError(
+        f"The dataset has no {split} part, only {there}",
+        where,
+        "leave the option out" if split != "train" else "give one part of it, such as hub:NAME:CONFIG:SPLIT or a path",
+    )
+
+
+def from_hub(source: str, split: str, alone: bool, where: str) -> Records:
+    """The rows of `hub:NAME[:CONFIG[:SPLIT]]`; CONFIG may be empty, and without SPLIT it is the part for `split`.
+
+    What the local cache has is used where the hub is out of reach. Raises MMTransferError where neither has it.
+    """
+    name, config, wanted, *rest = [*source.removeprefix(PREFIX).split(":"), "", ""]
+    if not name or any(rest):
+        raise MMTransferError(
+            f"Not the name of a dataset on the hub: {source!r}", where, "write hub:ORG/NAME[:CONFIG[:SPLIT]]"
+        )
+    with _offline(not hub.reachable()) as offline:
+        try:
+            loaded = datasets.load_dataset(name, config or None, split=wanted or None)
+        except Exception as error:  # the library raises some twenty kinds, those of its HTTP client among them
+            if offline:
+                raise MMTransferError(
+                    f"Could not get {name!r}: not in the local cache, and {hub.endpoint()} is out of reach",
+                    where,
+                    "check the network, or give a local file: Parquet, CSV, or a folder of save_to_disk",
+                ) from None
+            raise MMTransferError(
+                f"Could not get {name!r}: {_first(error)}", where, "check name, configuration and split"
+            ) from None
+    return from_dataset(part(loaded, split, alone, where), where)
+
+
+@contextmanager
+def _offline(offline: bool) -> Iterator[bool]:
+    """Tells datasets not to try the hub, for the time being."""
+    before = datasets.config.HF_HUB_OFFLINE
+    datasets.config.HF_HUB_OFFLINE = before or offline
+    try:
+        yield before or offline
+    finally:
+        datasets.config.HF_HUB_OFFLINE = before
+
+
+class _Columns(Mapping[str, list[Any]]):
+    """Columns of an Arrow table as Python values, made anew each time, with names in the place of class numbers."""
+
+    def __init__(self, table: pa.Table, names: Mapping[str, list[str]]) -> None:
+        self.table, self.names = table, names
+
+    def __getitem__(self, name: str) -> list[Any]:
+        return self._values(self.table, name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.table.column_names)
+
+    def __len__(self) -> int:
+        return int(self.table.num_columns)
+
+    def top(self, name: str) -> list[Any]:
+        return self._values(self.table.slice(0, 100), name)
+
+    def _values(self, table: pa.Table, name: str) -> list[Any]:
+        values = table.column(name).to_pylist()
+        names = self.names.get(name)
+        return values if names is None else [_named(value, names) for value in values]
+
+
+def _named(value: Any, names: list[str]) -> Any:
+    if isinstance(value, list):
+        return [_named(one, names) for one in value]
+    return names[value] if isinstance(value, int) and 0 <= value < len(names) else None
+
+
+def _class_names(schema: pa.Schema) -> dict[str, list[str]]:
+    """The labels' names by column. From the metadata's JSON itself: any version's can be read so."""
+    try:
+        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
+    except (KeyError, ValueError, TypeError):
+        return {}
+    found: dict[str, list[str]] = {}
+    for name, feature in features.items():
+        while isinstance(feature, dict) and "feature" in feature:  # a list of labels
+            feature = feature["feature"]
+        if isinstance(feature, list) and len(feature) == 1:  # the older spelling of a list
+            feature = feature[0]
+        if isinstance(feature, dict) and feature.get("_type") == "ClassLabel":
+            found[name] = list(feature["names"])
+    return found
+
+
+def _is_string(kind: pa.DataType) -> bool:
+    plain = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return bool(pa.types.is_string(plain) or pa.types.is_large_string(plain) or pa.types.is_string_view(plain))
+
+
+def _first(error: BaseException) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__) or type(error).__name__

@@ -1,0 +1,89 @@
+"""From what a run is given to its tables: train, validation and, where there is one, test."""
+
+from __future__ import annotations
+
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from mmtransfer.config import RunConfig, flag
+from mmtransfer.data import audio, builtin, groups, sources, splits, subsets
+from mmtransfer.data.columns import Columns
+from mmtransfer.data.table import THREADS, Modality, Table
+
+logger = logging.getLogger("mmtransfer")
+
+
+def assemble(config: RunConfig, modality: Modality, columns: Columns) -> dict[str, Table]:
+    """Reads the sources, then, in this order: the test group leaves the training data; the validation data is cut from
+    it, where none is given, with whole groups if their column is named; what is left is made smaller (`--shots`,
+    `--fraction`, `--shots-minutes`). A validation split that was cut here is not left larger than the training data.
+    """
+    given: dict[str, Any] = {"train": config.train, "validation": config.validation, "test": config.test}
+    if isinstance(config.train, str) and config.train.startswith(builtin.PREFIX) and config.test is None:
+        given["test"] = config.train
+    tables = {
+        split: sources.load(
+            source, modality, columns, config.skip_bad, flag(split), split=split, max_seconds=config.max_seconds
+        )
+        for split, source in given.items()
+        if source is not None
+    }
+    if config.test_group is not None:
+        tables["train"], tables["test"] = groups.leave_out(tables["train"], modality, config.test_group)
+    if config.group_column is not None:
+        for split in tables.keys() - {"train"}:
+            groups.warn_shared(tables["train"], tables[split], flag(split), modality)
+    cut = "validation" not in tables
+    if cut:
+        tables["train"], tables["validation"] = _cut(tables["train"], config, modality)
+    smaller = _smaller(tables["train"], config, modality)
+    if smaller is not None:
+        logger.info("%d of %d training examples are taken", len(smaller), len(tables["train"]))
+        tables["train"] = smaller
+        validation = tables["validation"]
+        if cut and len(validation) > len(smaller):
+            kept = subsets.at_most(_strata(validation), len(validation), len(smaller), config.seed)
+            logger.info("validation: %d of %d examples, no more than there are to train on", len(kept), len(validation))
+            tables["validation"] = validation.select(kept)
+    return tables
+
+
+def _cut(whole: Table, config: RunConfig, modality: Modality) -> tuple[Table, Table]:
+    """(what is left to train on, validation)."""
+    known = groups.of(whole, modality) if config.group_column is not None else None
+    labels, share = _strata(whole), config.validation_fraction
+    if known is None:
+        rest, held = splits.holdout(labels, len(whole), share, config.seed)
+        logger.info("%d of %d training examples held out for validation", len(held), len(whole))
+    else:
+        rest, held = groups.holdout(labels, known, share, config.seed)
+        logger.info(
+            "%d of %d training examples held out for validation: %d of %d groups",
+            len(held),
+            len(whole),
+            len({known[number] for number in held}),
+            len(set(known)),
+        )
+    return whole.select(rest), whole.select(held)
+
+
+def _smaller(train: Table, config: RunConfig, modality: Modality) -> Table | None:
+    """The part of the training data that was asked for; None: all of it."""
+    labels, n = _strata(train), len(train)
+    if config.shots is not None:
+        if labels is None:
+            logger.info("there are no classes: --shots %d takes so many examples in all", config.shots)
+        return train.select(subsets.shots(labels, n, config.shots, config.seed))
+    if config.fraction is not None:
+        return train.select(subsets.fraction(labels, n, config.fraction, config.seed))
+    if config.shots_minutes is not None:
+        with ThreadPoolExecutor(THREADS) as threads:
+            lengths = list(threads.map(audio.seconds, train.column("audio")))
+        return train.select(subsets.minutes(lengths, groups.of(train, modality), config.shots_minutes, config.seed))
+    return None
+
+
+def _strata(table: Table) -> list[str] | None:
+    """The classes that splits keep in proportion; None where an example has no single one."""
+    return table.column("label") if "label" in table.rows.column_names else None

@@ -1,0 +1,115 @@
+"""Folders of files: a folder for each class, recordings with a .txt beside each, or files without answers."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmtransfer.data import audio, encodings, images
+from mmtransfer.data.checks import Draft
+from mmtransfer.data.table import File, Modality
+from mmtransfer.errors import MMTransferError
+
+logger = logging.getLogger("mmtransfer")
+SUFFIXES: dict[Modality, frozenset[str]] = {"image": images.SUFFIXES, "text": frozenset(), "speech": audio.SUFFIXES}
+METADATA = ("metadata.csv", "metadata.tsv", "metadata.jsonl", "metadata.parquet")
+"""Tables that may lie in a folder and say what its files are, the first one that is there."""
+_SPLITS = {"train", "training", "val", "valid", "validation", "dev", "test"}
+
+
+def metadata(folder: Path) -> Path | None:
+    """The table in a folder that says what its files are, None if there is none."""
+    return next((folder / name for name in METADATA if (folder / name).is_file()), None)
+
+
+def read(folder: Path, modality: Modality, labelled: bool, where: str) -> Draft:
+    """The files of a folder without a metadata table: images by class folder, recordings by the .txt beside them.
+
+    Raises MMTransferError for text, and for a folder that holds nothing of the modality or no answers.
+    """
+    if modality == "text":
+        there = ", ".join(sorted(entry.name for entry in folder.iterdir())[:10]) or "nothing"
+        raise MMTransferError("Text is read from a table, not from a folder", where, f"name the file; there is {there}")
+    found = _walk(folder, SUFFIXES[modality])
+    if not found:
+        known = " ".join(sorted(SUFFIXES[modality]))
+        raise MMTransferError(f"The folder holds no {modality} files", where, f"give a folder with files of {known}")
+    if not labelled:
+        return files(found, folder)
+    return _recordings(found, folder, where) if modality == "speech" else _classes(found, folder, where)
+
+
+def files(paths: Sequence[Path], folder: Path) -> Draft:
+    """Files without answers; ids are their paths relative to the folder."""
+    ids = [path.relative_to(folder).as_posix() for path in paths]
+    inputs: list[File] = [{"path": str(path), "bytes": None} for path in paths]
+    return Draft(ids, list(ids), inputs)
+
+
+def _classes(found: Sequence[Path], folder: Path, where: str) -> Draft:
+    classes = sorted({file.relative_to(folder).parts[0] for file in found if file.parent != folder})
+    if len(classes) < 1:
+        raise MMTransferError(
+            "The folder has no class folders", where, f"put images into FOLDER/CLASS/, or write {METADATA[0]}"
+        )
+    if {name.lower() for name in classes} <= _SPLITS:
+        raise MMTransferError(
+            f"The folders {', '.join(classes)} are splits, not classes",
+            where,
+            f"give one of them, such as {where}/{classes[0]}",
+        )
+    empty = sorted(
+        entry.name for entry in folder.iterdir() if _visible(entry) and entry.is_dir() and entry.name not in classes
+    )
+    if empty:
+        logger.warning("%s: no images in the folders %s", where, ", ".join(empty))
+    loose = [file for file in found if file.parent == folder]
+    if loose:
+        logger.warning("%s: %d images outside of class folders are not used", where, len(loose))
+    draft = files([file for file in found if file.parent != folder], folder)
+    draft.answers = [name.split("/")[0] for name in draft.ids]
+    return draft
+
+
+def _recordings(found: Sequence[Path], folder: Path, where: str) -> Draft:
+    """`clip.wav` with its transcript in `clip.txt`; a line break counts as a space."""
+    beside = [file.with_suffix(".txt") for file in found]
+    if not any(file.is_file() for file in beside):
+        raise MMTransferError(
+            f"The folder has no {METADATA[0]}",
+            where,
+            "write one with the columns file_name,text, or put the transcript of each clip.wav into clip.txt beside it",
+        )
+    draft = files(found, folder)
+    draft.answers = [""] * len(found)
+    used: Counter[str] = Counter()
+    for number, file in enumerate(beside):
+        try:
+            text, name = encodings.decode(file.read_bytes())
+        except FileNotFoundError:
+            draft.bad[number] = f"there is no {file.name} beside it"
+        except (OSError, ValueError) as error:
+            draft.bad[number] = f"{file.name} holds no text ({error})"
+        else:
+            used[name] += 1
+            draft.answers[number] = " ".join(text.split())
+    guessed = ", ".join(f"{count} as {name}" for name, count in used.items() if name in ("cp1252", "latin-1"))
+    if guessed:
+        logger.warning("%s: transcripts that are not UTF-8 were read %s, check that accents are right", where, guessed)
+    return draft
+
+
+def _walk(folder: Path, suffixes: frozenset[str]) -> list[Path]:
+    """The files below a folder with one of these suffixes, hidden ones left out, sorted by their parts."""
+    found: list[Path] = []
+    for place, inner, names in os.walk(folder, followlinks=True):
+        inner[:] = [name for name in inner if not name.startswith(".")]
+        found += [Path(place, name) for name in names if _visible(Path(name)) and Path(name).suffix.lower() in suffixes]
+    return sorted(found, key=lambda path: path.parts)
+
+
+def _visible(path: Path) -> bool:
+    return not path.name.startswith(".")

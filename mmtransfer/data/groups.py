@@ -1,0 +1,106 @@
+"""Groups whose examples belong together: speakers, patients, authors. A split that keeps them whole."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+import numpy as np
+
+from mmtransfer.data.table import GROUP, Modality, Table
+from mmtransfer.errors import MMTransferError, unknown
+from mmtransfer.seeding import generator
+
+logger = logging.getLogger("mmtransfer")
+
+
+def of(table: Table, modality: Modality) -> list[str] | None:
+    """The group of each example; one without a group is a group of its own. None if the table knows no groups."""
+    name = GROUP[modality]
+    if name not in table.rows.column_names:
+        return None
+    # "\0" is in no name that was read from a text
+    return [group or f"\0{number}" for number, group in enumerate(table.column(name))]
+
+
+def holdout(
+    labels: Sequence[str] | None, groups: Sequence[str], fraction: float, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Indices (rest, held out), sorted, int64, disjoint and complete; every group is whole on one side.
+
+    `labels`: one an example, or None; `groups`: one an example; `fraction`: share of the examples held out, as nearly
+    as groups allow. Greedy, as scikit-learn's StratifiedGroupKFold: groups, those with the most uneven classes first
+    and otherwise in an order drawn from `seed`, are held out as long as that brings the share held out of each class
+    nearer to `fraction` in the sum of squares. A group is never held out if a class would be left without an example.
+    Raises MMTransferError for fewer than two groups, or if no group may be held out.
+    """
+    names, group = np.unique(np.asarray(groups, dtype=object).astype(str), return_inverse=True)
+    if len(names) < 2:
+        raise MMTransferError(
+            f"{len(names)} group(s) cannot be split in two",
+            "--group-column of the training data",
+            "give data with more groups, or --validation DATA of its own",
+        )
+    classes = np.zeros(len(groups), np.int64)
+    if labels is not None:
+        classes = np.unique(np.asarray(labels, dtype=object).astype(str), return_inverse=True)[1]
+    counts = np.zeros((len(names), int(classes.max()) + 1))
+    np.add.at(counts, (group, classes), 1)
+    total = counts.sum(0)
+    order = generator(seed, "split").permutation(len(names))
+    order = order[np.argsort(-counts[order].std(1), kind="stable")]
+    taken, held = np.zeros(len(names), bool), np.zeros_like(total)
+
+    def distance(of_class: np.ndarray) -> float:
+        # the share of the whole counts as much as those of all classes together
+        share = of_class.sum() / total.sum() - fraction
+        return float(np.mean((of_class / total - fraction) ** 2) + share**2)
+
+    def allowed(candidate: int) -> bool:
+        return bool((held + counts[candidate] < total).all())
+
+    for candidate in order:
+        if allowed(candidate) and distance(held + counts[candidate]) < distance(held):
+            taken[candidate] = True
+            held += counts[candidate]
+    if not taken.any():  # every group is more than the share: the least bad one
+        possible = [candidate for candidate in order if allowed(candidate)]
+        if not possible:
+            raise MMTransferError(
+                "No group can be held out: each has a class that no other group has",
+                "--group-column of the training data",
+                "give data with more groups a class, or --validation DATA of its own",
+            )
+        taken[min(possible, key=lambda candidate: distance(counts[candidate]))] = True
+    mask = taken[group]
+    return np.flatnonzero(~mask), np.flatnonzero(mask)
+
+
+def leave_out(table: Table, modality: Modality, name: str) -> tuple[Table, Table]:
+    """(the rest, the examples of the group called `name`).
+
+    Raises MMTransferError if the table knows no groups, none of this name, or no other.
+    """
+    groups = of(table, modality)
+    where = f"--test-group {name} of {table.source}"
+    if groups is None:
+        raise MMTransferError("The training data has no groups", where, "name their column with --group-column")
+    inside = np.array([group == name for group in groups])
+    if not inside.any():
+        raise unknown("group", name, sorted({group for group in groups if not group.startswith("\0")}), where)
+    if inside.all():
+        raise MMTransferError("All training examples are of this group", where, "give data with several groups")
+    return table.select(np.flatnonzero(~inside)), table.select(np.flatnonzero(inside))
+
+
+def warn_shared(train: Table, other: Table, option: str, modality: Modality) -> None:
+    """Says aloud how many groups of another split the training data has as well."""
+    groups = [set(of(table, modality) or ()) for table in (train, other)]
+    ours, theirs = ({group for group in side if not group.startswith("\0")} for side in groups)
+    if ours & theirs:
+        logger.warning(
+            "%s shares %d of its %d groups with the training data: its scores do not tell how new groups will do",
+            option,
+            len(ours & theirs),
+            len(theirs),
+        )
