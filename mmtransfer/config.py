@@ -31,8 +31,9 @@ class RunConfig:
 
     # data
     train: Any = None
-    """Training data: a class folder, a table (CSV, TSV, JSON, Parquet), a folder with metadata.csv or a .txt beside each
-    recording, a dataset saved to disk, `hub:ORG/NAME[:CONFIG[:SPLIT]]`, `builtin:NAME`; in Python a Dataset or a list."""
+    """Training data: a class folder, a table (CSV, TSV, JSON, Parquet), a folder with metadata.csv or with a .txt for
+    each recording, a dataset saved to disk, `hub:ORG/NAME[:CONFIG[:SPLIT]]`, `builtin:NAME`, or (Python) a Dataset or
+    a list of rows."""
     validation: Any = None
     """Validation data, which chooses the best epoch; cut from the training data when not given."""
     test: Any = None
@@ -50,7 +51,7 @@ class RunConfig:
     label_column: str | None = _for(IMAGE, TEXT)
     """Column with the label; guessed where only one guess is possible."""
     file_column: str | None = _for(IMAGE, SPEECH)
-    """Column with the file name, relative to the table, or the file's bytes; guessed where only one guess is possible."""
+    """Column with the file name, relative to the table, or its bytes; guessed where only one guess is possible."""
     transcript_column: str | None = _for(SPEECH)
     """Column with the transcript; guessed where only one guess is possible."""
     group_column: str | None = None
@@ -198,7 +199,7 @@ class RunConfig:
 
     def as_dict(self) -> dict[str, Any]:
         """All fields as JSON holds them; data given as Python lists is named, not copied."""
-        named = {split: told(getattr(self, split)) for split in ("train", "validation", "test")}
+        named: dict[str, Any] = {split: told(getattr(self, split)) for split in ("train", "validation", "test")}
         return dataclasses.asdict(dataclasses.replace(self, **named))
 
 

@@ -1,4 +1,4 @@
-"""Recordings, or segments of them, as samples: any format of libsndfile, any rate, any number of channels -> mono float32 at one rate.
+"""Recordings, or segments of them, as samples: any format of libsndfile, rate and channels -> mono float32 at one rate.
 
 soundfile reads; torchaudio resamples (its own reading and writing need another library since 2.11).
 """

@@ -23,8 +23,8 @@ LISTED = 10
 class Draft:
     """Examples on their way into a table.
 
-    `ids`, `places` (what messages call them), `inputs`, `answers`, `speakers` (groups of any kind): one entry an example; `bad`: by number,
-    why an example cannot be used, as far as reading the source told.
+    `ids`, `places` (what messages call them), `inputs`, `answers`, `speakers` (groups of any kind): one entry an
+    example; `bad`: by number, why an example cannot be used, as far as reading the source told.
     """
 
     ids: list[str]
@@ -44,7 +44,10 @@ def finish(
     labelled: bool,
     max_seconds: float | None = None,
 ) -> Table:
-    """The table of a draft; recordings above `max_seconds` are bad ones. Raises MMTransferError for bad examples, with `skip_bad` only if no other is left."""
+    """The table of a draft; recordings above `max_seconds` are bad examples.
+
+    Raises MMTransferError for bad examples, with `skip_bad` only if no other is left.
+    """
     # what reading told comes last and wins: a row cut short has an empty label too, but that is not its fault
     bad = _bad_answers(draft, modality) | _bad_inputs(draft, modality, max_seconds) | draft.bad
     if bad and (not skip_bad or len(bad) == len(draft.ids)):

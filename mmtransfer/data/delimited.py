@@ -7,6 +7,7 @@ import io
 import logging
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path, PurePath
+from typing import Literal
 
 from mmtransfer.data import audio, encodings, images
 from mmtransfer.data.columns import NAMES
@@ -92,7 +93,7 @@ def _delimiter(text: str, suffix: str) -> str:
     return max(order, key=agreeing) if any(map(agreeing, order)) else ","
 
 
-def _parsed(text: str, delimiter: str, quoting: int = csv.QUOTE_MINIMAL) -> Iterator[tuple[int, list[str]]]:
+def _parsed(text: str, delimiter: str, quoting: Literal[0, 3] = csv.QUOTE_MINIMAL) -> Iterator[tuple[int, list[str]]]:
     """(line it ends in, row) of every row, blank ones too."""
     # strict: without it, a quote that is never closed swallows the rest of the file silently
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True, quoting=quoting)
@@ -102,7 +103,8 @@ def _parsed(text: str, delimiter: str, quoting: int = csv.QUOTE_MINIMAL) -> Iter
 
 def _rows(text: str, delimiter: str, where: str) -> tuple[list[int], list[list[str]]]:
     """Lines in which rows begin, and the rows, blank ones left out."""
-    for quoting in (csv.QUOTE_MINIMAL, csv.QUOTE_NONE):
+    quotings: tuple[Literal[0, 3], ...] = (csv.QUOTE_MINIMAL, csv.QUOTE_NONE)
+    for quoting in quotings:
         lines: list[int] = []
         rows: list[list[str]] = []
         begin = 1

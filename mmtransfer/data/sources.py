@@ -195,7 +195,8 @@ def _headless(table: Records, columns: Columns, modality: Modality, labelled: bo
     first = table.wordy[0] if len(table.wordy) == 1 else table.header[0]
     second = next(name for name in table.header if name != first)
     logger.info("columns of %s: %s %r, %s %r", where, source, first, answer, second)
-    return dataclasses.replace(columns, **{source: first, answer: second})
+    chosen: dict[str, Any] = {source: first, answer: second}
+    return dataclasses.replace(columns, **chosen)
 
 
 def _draft(

@@ -1,6 +1,7 @@
 """Parts of the training data: few examples a class, a share, some minutes.
 
-More shots of the same seed contain the fewer ones. Parts are drawn from the `split` stream, apart from the validation split: another number of shots leaves that as it is.
+More shots of the same seed contain the fewer ones. Parts are drawn from the `split` stream, apart from the validation
+split: another number of shots leaves that as it is.
 """
 
 from __future__ import annotations

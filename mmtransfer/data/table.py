@@ -47,8 +47,8 @@ class Table:
     """Examples of one source.
 
     `rows`: columns `id`, then `image` (a File) and `label`, or `text` and `label`, or `audio` (a File), `text` and
-    `speaker`; of images and text `group`. Label, transcript, speaker and group are there only where known. Ids are unique: a file's POSIX path relative
-    to its folder, or the number of the row, from 0.
+    `speaker`; of images and text `group`. Label, transcript, speaker and group are there only where known. Ids are
+    unique: a file's POSIX path relative to its folder (of a segment with its times), or the number of the row, from 0.
     `source`: what the user gave, for messages and records.
     `skipped`: {"id", "reason"} of every example of the source that was left out.
     """

@@ -262,24 +262,6 @@ def test_a_hub_name_without_network(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "local folder" in message and "--weights none" in message
 
 
-def test_the_hub_is_asked_only_where_it_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    from huggingface_hub import constants
-
-    asked: list[tuple[str, int]] = []
-
-    def offline(address: tuple[str, int], timeout: float) -> None:
-        asked.append(address)
-        raise OSError("network is unreachable")
-
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(socket, "create_connection", offline)
-    monkeypatch.setattr(pretrained, "getproxies", lambda: {})
-    assert not pretrained._reachable()
-    monkeypatch.setattr(pretrained, "getproxies", lambda: {"https": "http://proxy.example:3128"})
-    assert not pretrained._reachable()
-    assert asked == [("huggingface.co", 443), ("proxy.example", 3128)]
-
-
 @pytest.mark.parametrize("head", [transformers.Wav2Vec2ForPreTraining, transformers.Wav2Vec2ForCTC])
 def test_wav2vec2_folders_with_heads(tmp_path: Path, head: Any, caplog: pytest.LogCaptureFixture) -> None:
     head(WAV2VEC2).save_pretrained(tmp_path)

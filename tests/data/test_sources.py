@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from pathlib import Path
 
+import datasets
 import numpy as np
 import pytest
 import soundfile
@@ -13,6 +15,7 @@ from PIL import Image
 
 from mmtransfer.data import audio, images
 from mmtransfer.data.sources import Columns, load
+from mmtransfer.data.table import contents
 from mmtransfer.errors import MMTransferError
 
 
@@ -187,15 +190,171 @@ def test_one_text_is_not_a_path():
 
 def test_files_where_answers_are_needed(tmp_path):
     assert (
-        failure(write(tmp_path / "a.txt", "hello"), "text").what == "text data with answers is a CSV, not a .txt file"
+        failure(write(tmp_path / "a.txt", "hello"), "text").what == "text data with answers is a table, not a .txt file"
     )
-    assert "is a folder or a CSV" in failure(picture(tmp_path / "a.png"), "image").what
+    assert "is a folder or a table" in failure(picture(tmp_path / "a.png"), "image").what
     assert failure(sound(tmp_path / "s" / "a.wav").parent, "speech").what == "The folder has no metadata.csv"
     assert "there is a.png, a.txt" in failure(tmp_path, "text").do
 
 
 def test_other_objects_are_refused():
     assert failure(np.zeros(3), "speech").what == "Data cannot be a ndarray"
+
+
+# every kind of table: the same examples
+
+TEXTS = [{"text": "where, is it", "label": "01"}, {"text": "caf\u00e9", "label": "x"}]
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.jsonl", "a.json", "a.parquet", "saved", "dataset"])
+def test_text_tables_of_every_kind_are_equal(tmp_path, name):
+    dataset = datasets.Dataset.from_list(TEXTS)
+    path = tmp_path / name
+    if path.suffix in (".csv", ".tsv"):
+        dataset.to_csv(path, sep="\t" if path.suffix == ".tsv" else ",")
+    elif path.suffix == ".jsonl":
+        dataset.to_json(path)
+    elif path.suffix == ".json":
+        path.write_text(json.dumps(TEXTS))
+    elif path.suffix == ".parquet":
+        dataset.to_parquet(path)
+    elif name == "saved":
+        dataset.save_to_disk(path)
+    table = load(dataset if name == "dataset" else path, "text")
+    assert table.fingerprint == load(TEXTS, "text").fingerprint and table.ids == ["0", "1"]
+    unlabelled = load(dataset if name == "dataset" else path, "text", labelled=False)
+    assert unlabelled.rows.column_names == ["id", "text"]
+
+
+@pytest.mark.parametrize("modality", ["image", "speech"])
+@pytest.mark.parametrize("cell", ["path", "struct path", "struct bytes", "bytes"])
+@pytest.mark.parametrize("kind", ["parquet", "dataset"])
+def test_files_in_tables_by_path_or_by_bytes(tmp_path, modality, cell, kind):
+    file = picture(tmp_path / "x.png") if modality == "image" else sound(tmp_path / "x.wav")
+    name = file.name if kind == "parquet" else str(file)
+    values = {
+        "path": name,
+        "struct path": {"path": name, "bytes": None},
+        "struct bytes": {"path": "gone" + file.suffix, "bytes": file.read_bytes()},
+        "bytes": file.read_bytes(),
+    }
+    columns = {"image" if modality == "image" else "audio": [values[cell]], "text": ["said"], "label": ["seen"]}
+    dataset = datasets.Dataset.from_dict(columns)
+    dataset.to_parquet(tmp_path / "a.parquet")
+    table = load(dataset if kind == "dataset" else tmp_path / "a.parquet", modality)
+    held = table.column("image" if modality == "image" else "audio")[0]
+    assert (held["path"] is None) == ("bytes" in cell)
+    assert contents(held) == file.read_bytes()
+    assert table.ids == [file.name if kind == "parquet" and "path" in cell else "0"]
+
+
+def test_an_audio_column_of_datasets_needs_no_torchcodec(tmp_path):
+    file = sound(tmp_path / "x.wav")
+    rows = {
+        "audio": [{"path": "x.wav", "bytes": file.read_bytes()}, {"path": str(file), "bytes": None}],
+        "text": ["a", "b"],
+    }
+    undecoded = datasets.Dataset.from_dict(rows).cast_column("audio", datasets.Audio(decode=False))
+    dataset = undecoded.cast_column("audio", datasets.Audio())
+    dataset.save_to_disk(tmp_path / "saved")
+    for source in (dataset, tmp_path / "saved"):
+        assert len(audio.load(load(source, "speech").column("audio")[1], 8000)) == 100
+
+
+def test_a_decoded_recording_of_a_list_keeps_its_rate():
+    row = {"audio": {"array": np.zeros(80, np.float32), "sampling_rate": 8000, "path": None}, "text": "one"}
+    assert audio.samples(load([row], "speech").column("audio")[0], 16_000) == 160
+
+
+def test_a_cell_that_holds_no_file():
+    what = failure([{"image": {"height": 3}, "label": "x"}], "image").what
+    assert what.endswith("row 0: there is neither path nor bytes, only height")
+
+
+def test_the_part_of_a_dataset_dict_is_that_of_the_option(tmp_path):
+    parts = {name: datasets.Dataset.from_list([{"text": name, "label": "x"}]) for name in ("train", "dev", "test")}
+    whole = datasets.DatasetDict(parts)
+    whole.save_to_disk(tmp_path / "saved")
+    for source in (whole, tmp_path / "saved"):
+        found = [load(source, "text", split=split).column("text") for split in ("train", "validation", "test")]
+        assert found == [["train"], ["dev"], ["test"]]
+    assert load(whole, "text").source == "python:train+dev+test"
+    error = failure(datasets.DatasetDict(train=parts["train"]), "text", option="--test", split="test")
+    assert error.what == "The dataset has no test part, only 'train'" and error.do == "leave the option out"
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.parquet"])
+def test_a_table_without_the_named_column_names_those_that_are_there(tmp_path, name):
+    write = {"a.csv": "to_csv", "a.jsonl": "to_json", "a.parquet": "to_parquet"}[name]
+    getattr(datasets.Dataset.from_list(TEXTS), write)(tmp_path / name)
+    error = failure(tmp_path / name, "text", Columns(label="intention"))
+    assert error.what == "Unknown column 'intention'" and error.do.endswith("known: text, label")
+    assert error.where == f"--label-column of --train {tmp_path / name}"
+
+
+def test_a_broken_line_of_json_is_told_by_its_line_or_left_out(tmp_path):
+    path = write(tmp_path / "a.jsonl", '{"text": "a", "label": "x"}\n\n{"text": \n{"text": "b", "label": 3}\n')
+    error = failure(path, "text")
+    assert error.what == ("1 of 3 examples cannot be used: row 1 (line 3): not JSON (Expecting value at character 10)")
+    assert load(path, "text", skip_bad=True).column("label") == ["x", "3"]
+
+
+def test_two_columns_without_a_header(tmp_path, caplog):
+    caplog.set_level(logging.INFO, "mmtransfer")
+    rows = [f"sentence number {n},{'ab'[n % 2]}" for n in range(6)]
+    table = load(write(tmp_path / "a.csv", "\n".join(rows)), "text")
+    assert len(table) == 6 and table.rows[0] == {"id": "0", "text": "sentence number 0", "label": "a"}
+    assert "has no header: its columns are called 0, 1" in caplog.text and "text '0', label '1'" in caplog.text
+    swapped = load(write(tmp_path / "b.csv", "\n".join(f"{n % 2};sentence {n}" for n in range(6))), "text")
+    assert swapped.column("text")[1] == "sentence 1" and swapped.column("label")[1] == "1"
+    picture(tmp_path / "x.png")
+    picture(tmp_path / "y.png")
+    assert load(write(tmp_path / "c.tsv", "x.png\tant\ny.png\tbee\n"), "image").column("label") == ["ant", "bee"]
+    named = load(tmp_path / "a.csv", "text", Columns(text="1", label="0"))
+    assert named.column("text")[0] == "a"
+
+
+def test_metadata_of_a_folder_may_be_of_any_kind(tmp_path):
+    picture(tmp_path / "a.png")
+    write(tmp_path / "metadata.jsonl", '{"file_name": "a.png", "label": "ant"}\n')
+    assert load(tmp_path, "image").column("label") == ["ant"]
+
+
+# groups
+
+
+def test_groups_of_any_task(tmp_path):
+    path = write(tmp_path / "a.csv", "text,label,patient\na,x,p1\nb,y,\n")
+    assert load(path, "text", Columns(group="patient")).column("group") == ["p1", None]
+    assert "group" not in load(path, "text").rows.column_names
+    assert load(path, "text", Columns(group="patient")).fingerprint == load(path, "text").fingerprint
+
+
+def test_a_group_column_that_is_not_there(tmp_path, caplog):
+    caplog.set_level(logging.INFO, "mmtransfer")
+    path = write(tmp_path / "a.csv", "text,label,patient\na,x,p1\nb,y,\n")
+    error = failure(path, "text", Columns(group="patents"))
+    assert error.what == "Unknown column 'patents'" and "did you mean patient" in error.do
+    assert error.where == f"--group-column of --train {path}"
+    assert len(load(path, "text", Columns(group="patents"), option="--test", split="test")) == 2
+    assert "no column 'patents': what it shares with the training data is not known" in caplog.text
+    picture(tmp_path / "pics/ant/a.png")
+    assert "have no columns, so no groups" in failure(tmp_path / "pics", "image", Columns(group="patient")).what
+
+
+# the hub
+
+
+def test_a_dataset_on_the_hub_without_network_is_one_clear_error():
+    error = failure("hub:nobody/no-such-set:plain", "text")
+    assert error.what.startswith("Could not get 'nobody/no-such-set': not in the local cache, and http")
+    assert error.what.endswith("is out of reach") and error.where == "--train hub:nobody/no-such-set:plain"
+    assert failure("hub:a/b:c:d:e", "text").do == "write hub:ORG/NAME[:CONFIG[:SPLIT]]"
+
+
+def test_a_path_that_may_be_a_dataset_on_the_hub():
+    assert failure("nobody/no-such-set", "text").do.endswith("a dataset on the hub is hub:nobody/no-such-set")
+    assert "hub:" not in failure("nobody/no-such.csv", "text").do
 
 
 # without labels
@@ -302,6 +461,7 @@ def test_builtin_data_by_split():
         ("sst2/test.csv", "text", 1821, 2),
         ("an4/test", "speech", 130, 10),
         ("fsdd/train", "speech", 2700, 6),
+        ("cifar10/test.parquet", "image", 10000, 10),
     ],
 )
 def test_real_sets(data_folder, name, modality, count, classes):
