@@ -21,6 +21,10 @@ from mmtransfer.errors import MMTransferError
         ({"resume": True}, "--resume needs the run"),
         ({"resume": True, "overwrite": True, "out": "x"}, "exclude each other"),
         ({"crop_pct": 1.2}, "--crop-pct must be above 0 and at most 1"),
+        ({"fraction": 0.0}, "--fraction must be above 0 and at most 1"),
+        ({"shots": 0}, "--shots must be more than 0"),
+        ({"fraction": 0.5, "shots": 3}, "--fraction and --shots exclude each other"),
+        ({"test": "a.csv", "test_group": "ann"}, "--test and --test-group exclude each other"),
     ],
 )
 def test_values_out_of_range_are_refused_in_the_flags_spelling(fields, words):
@@ -43,6 +47,16 @@ def test_json_gives_the_same_settings_back(tmp_path):
     config = RunConfig(task=IMAGE, mean=(0.5, 0.5, 0.5), epochs=3, strategy_options={"n": 2})
     (tmp_path / "config.json").write_text(json.dumps(config.as_dict()))
     assert make(read(tmp_path / "config.json"), "a test") == config
+
+
+def test_data_of_python_is_named_and_not_copied():
+    class Uncopied(list):
+        def __deepcopy__(self, memo):
+            raise AssertionError("copied")
+
+    values = RunConfig(train=Uncopied([1, 2]), validation={"train": [], "test": []}, test=iter([])).as_dict()
+    assert values["train"] == "python:2 rows" and values["validation"] == "python:train+test"
+    assert values["test"] == "python:list_iterator"
 
 
 def test_every_default_is_a_field_that_its_task_reads():

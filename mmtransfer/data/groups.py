@@ -29,9 +29,10 @@ def holdout(
     """Indices (rest, held out), sorted, int64, disjoint and complete; every group is whole on one side.
 
     `labels`: one an example, or None; `groups`: one an example; `fraction`: share of the examples held out, as nearly
-    as groups allow. Greedy, as scikit-learn's StratifiedGroupKFold: groups, those with the most uneven classes first
-    and otherwise in an order drawn from `seed`, are held out as long as that brings the share held out of each class
-    nearer to `fraction` in the sum of squares. A group is never held out if a class would be left without an example.
+    as groups allow. Greedy, in the way of scikit-learn's StratifiedGroupKFold: groups come in the order of how many
+    examples of uneven classes they have, by powers of two and otherwise as drawn from `seed`, and each goes to the side
+    where the parts of every class that both sides have, over the parts they should have, stay closest (sum of squares).
+    A group is never held out if a class would be left without an example.
     Raises MMTransferError for fewer than two groups, or if no group may be held out.
     """
     names, group = np.unique(np.asarray(groups, dtype=object).astype(str), return_inverse=True)
@@ -47,22 +48,24 @@ def holdout(
     counts = np.zeros((len(names), int(classes.max()) + 1))
     np.add.at(counts, (group, classes), 1)
     total = counts.sum(0)
+    uneven = np.floor(np.log2(1 + np.hypot(counts.std(1), counts.mean(1))))
     order = generator(seed, "split").permutation(len(names))
-    order = order[np.argsort(-counts[order].std(1), kind="stable")]
-    taken, held = np.zeros(len(names), bool), np.zeros_like(total)
+    order = order[np.argsort(-uneven[order], kind="stable")]
+    taken, sides = np.zeros(len(names), bool), np.zeros((2, len(total)))
+    wanted = np.array([[1 - fraction], [fraction]])
 
-    def distance(of_class: np.ndarray) -> float:
-        # the share of the whole counts as much as those of all classes together
-        share = of_class.sum() / total.sum() - fraction
-        return float(np.mean((of_class / total - fraction) ** 2) + share**2)
+    def imbalance(side: int, candidate: int) -> float:
+        added = sides.copy()
+        added[side] += counts[candidate]
+        filled = added / total / wanted
+        return float(((filled[0] - filled[1]) ** 2).sum())
 
     def allowed(candidate: int) -> bool:
-        return bool((held + counts[candidate] < total).all())
+        return bool((sides[1] + counts[candidate] < total).all())
 
     for candidate in order:
-        if allowed(candidate) and distance(held + counts[candidate]) < distance(held):
-            taken[candidate] = True
-            held += counts[candidate]
+        taken[candidate] = allowed(candidate) and imbalance(1, candidate) < imbalance(0, candidate)
+        sides[int(taken[candidate])] += counts[candidate]
     if not taken.any():  # every group is more than the share: the least bad one
         possible = [candidate for candidate in order if allowed(candidate)]
         if not possible:
@@ -71,7 +74,8 @@ def holdout(
                 "--group-column of the training data",
                 "give data with more groups a class, or --validation DATA of its own",
             )
-        taken[min(possible, key=lambda candidate: distance(counts[candidate]))] = True
+        parts = (counts / total - fraction) ** 2
+        taken[min(possible, key=lambda candidate: parts[candidate].sum())] = True
     mask = taken[group]
     return np.flatnonzero(~mask), np.flatnonzero(mask)
 

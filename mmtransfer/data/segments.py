@@ -41,6 +41,8 @@ def mark(draft: Draft, table: Records, where: str) -> None:
             continue
         try:
             start, stop = map(float, values)
+            if not (math.isfinite(start) and math.isfinite(stop)):
+                raise ValueError
         except (TypeError, ValueError):
             draft.bad[number] = f"segment times must be two numbers of seconds, not {values[0]!r} and {values[1]!r}"
             continue

@@ -18,7 +18,7 @@ import transformers
 from safetensors.torch import load_file, save_file
 
 from mmtransfer import backbones
-from mmtransfer.backbones import pretrained, weights
+from mmtransfer.backbones import weights
 from mmtransfer.errors import MMTransferError
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "where", "is", "my", "card"]

@@ -82,3 +82,18 @@ def test_stored_edits_are_by_kind():
     found = task.annotate({"target": ["a b c", "a"], "prediction": ["a x", "a b"]})
     assert (found["substitutions"], found["deletions"], found["insertions"]) == ([1, 0], [1, 0], [0, 1])
     assert found["words"] == [3, 1]
+
+
+def test_pieces_of_a_long_recording_are_joined():
+    task, _ = task_on([(sound(900), "ab")], max_seconds=0.5)
+    table = sources.load([sound(12_000), sound(900)], "speech", labelled=False)
+    pieces, owners = task.pieces(table)
+    assert owners == [0, 0, 1] and len(pieces) == 3
+    records = [
+        {"id": "0#a", "prediction": "one", "confidence": 0.5, "frames": 1},
+        {"id": "0#b", "prediction": "", "confidence": 0.5, "frames": 1},
+        {"id": "0#c", "prediction": "two", "confidence": 0.125, "frames": 2},
+    ]
+    joined = task.join(records)
+    assert joined["prediction"] == "one two" and joined["confidence"] == pytest.approx(0.25)
+    assert task.join(records[:1]) is records[0]
