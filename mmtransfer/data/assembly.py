@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -14,10 +15,22 @@ from mmtransfer.data.table import THREADS, Modality, Table
 logger = logging.getLogger("mmtransfer")
 
 
-def assemble(config: RunConfig, modality: Modality, columns: Columns) -> dict[str, Table]:
+def classes(table: Table) -> list[str] | None:
+    """The class of each example, of which a split or subset gets its share; None where examples have no single one."""
+    return table.column("label") if "label" in table.rows.column_names else None
+
+
+def assemble(
+    config: RunConfig,
+    modality: Modality,
+    columns: Columns,
+    strata: Callable[[Table], Sequence[str | None] | None] = classes,
+) -> dict[str, Table]:
     """Reads the sources, then, in this order: the test group leaves the training data; the validation data is cut from
     it, where none is given, with whole groups if their column is named; what is left is made smaller (`--shots`,
     `--fraction`, `--shots-minutes`). A validation split that was cut here is not left larger than the training data.
+
+    `strata`: what validation is stratified by, as `splits.holdout` takes it.
     """
     given: dict[str, Any] = {"train": config.train, "validation": config.validation, "test": config.test}
     if isinstance(config.train, str) and config.train.startswith(builtin.PREFIX) and config.test is None:
@@ -36,23 +49,26 @@ def assemble(config: RunConfig, modality: Modality, columns: Columns) -> dict[st
             groups.warn_shared(tables["train"], tables[split], flag(split), modality)
     cut = "validation" not in tables
     if cut:
-        tables["train"], tables["validation"] = _cut(tables["train"], config, modality)
+        labels = strata(tables["train"])
+        tables["train"], tables["validation"] = _cut(tables["train"], labels, config, modality)
     smaller = _smaller(tables["train"], config, modality)
     if smaller is not None:
         logger.info("%d of %d training examples are taken", len(smaller), len(tables["train"]))
         tables["train"] = smaller
         validation = tables["validation"]
         if cut and len(validation) > len(smaller):
-            kept = subsets.at_most(_strata(validation), len(validation), len(smaller), config.seed)
+            kept = subsets.at_most(classes(validation), len(validation), len(smaller), config.seed)
             logger.info("validation: %d of %d examples, no more than there are to train on", len(kept), len(validation))
             tables["validation"] = validation.select(kept)
     return tables
 
 
-def _cut(whole: Table, config: RunConfig, modality: Modality) -> tuple[Table, Table]:
+def _cut(
+    whole: Table, labels: Sequence[str | None] | None, config: RunConfig, modality: Modality
+) -> tuple[Table, Table]:
     """(what is left to train on, validation)."""
     known = groups.of(whole, modality) if config.group_column is not None else None
-    labels, share = _strata(whole), config.validation_fraction
+    share = config.validation_fraction
     if known is None:
         rest, held = splits.holdout(labels, len(whole), share, config.seed)
         logger.info("%d of %d training examples held out for validation", len(held), len(whole))
@@ -70,7 +86,7 @@ def _cut(whole: Table, config: RunConfig, modality: Modality) -> tuple[Table, Ta
 
 def _smaller(train: Table, config: RunConfig, modality: Modality) -> Table | None:
     """The part of the training data that was asked for; None: all of it."""
-    labels, n = _strata(train), len(train)
+    labels, n = classes(train), len(train)
     if config.shots is not None:
         if labels is None:
             logger.info("there are no classes: --shots %d takes so many examples in all", config.shots)
@@ -82,8 +98,3 @@ def _smaller(train: Table, config: RunConfig, modality: Modality) -> Table | Non
             lengths = list(threads.map(audio.seconds, train.column("audio")))
         return train.select(subsets.minutes(lengths, groups.of(train, modality), config.shots_minutes, config.seed))
     return None
-
-
-def _strata(table: Table) -> list[str] | None:
-    """The classes that splits keep in proportion; None where an example has no single one."""
-    return table.column("label") if "label" in table.rows.column_names else None

@@ -24,7 +24,7 @@ def of(table: Table, modality: Modality) -> list[str] | None:
 
 
 def holdout(
-    labels: Sequence[str] | None, groups: Sequence[str], fraction: float, seed: int
+    labels: Sequence[str | None] | None, groups: Sequence[str], fraction: float, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Indices (rest, held out), sorted, int64, disjoint and complete; every group is whole on one side.
 

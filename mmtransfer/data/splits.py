@@ -11,11 +11,12 @@ from mmtransfer.errors import MMTransferError
 from mmtransfer.seeding import generator
 
 
-def holdout(labels: Sequence[str] | None, n: int, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def holdout(labels: Sequence[str | None] | None, n: int, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Indices (rest, held out) of `n` examples, sorted, int64, disjoint and complete.
 
     `labels`: one an example: each class gives its share (largest remainders, so that the total keeps `fraction`) and
-    has at least one example on both sides; None: any examples. `fraction`: share held out, between 0 and 1.
+    has at least one example on both sides, and an example of class None stays in the rest; None: any examples.
+    `fraction`: share held out, between 0 and 1.
     Raises MMTransferError if a class, or the whole, has fewer than two examples.
     """
     if n < 2:
@@ -26,7 +27,8 @@ def holdout(labels: Sequence[str] | None, n: int, fraction: float, seed: int) ->
     if labels is None:
         taken = order[: min(max(round(n * fraction), 1), n - 1)]
     else:
-        taken = order[chosen(np.asarray(labels, dtype=object)[order], _quotas(Counter(labels), fraction))]
+        counts = Counter(label for label in labels if label is not None)
+        taken = order[chosen(np.asarray(labels, dtype=object)[order], _quotas(counts, fraction))]
     mask = np.zeros(n, bool)
     mask[taken] = True
     return np.flatnonzero(~mask), np.flatnonzero(mask)
@@ -59,7 +61,7 @@ def chosen(labels: np.ndarray, quotas: dict[str, int]) -> np.ndarray:
     """Places of the first `quotas[label]` examples of each label, or of all that are there."""
     left, places = dict(quotas), []
     for place, label in enumerate(labels.tolist()):
-        if left[label] > 0:
+        if left.get(label, 0) > 0:
             left[label] -= 1
             places.append(place)
     return np.array(places, dtype=np.int64)

@@ -52,6 +52,11 @@ def test_the_total_keeps_the_fraction(fraction):
     assert len(holdout(labels, len(labels), fraction, 0)[1]) == round(510 * fraction)
 
 
+def test_an_example_without_a_class_is_not_held_out():
+    labels = ["a"] * 6 + [None] * 6 + ["b"] * 6
+    assert not set(range(6, 12)) & set(holdout(labels, 18, 0.5, 0)[1].tolist())
+
+
 @given(seeds)
 @settings(max_examples=20, deadline=None)
 def test_the_seed_alone_decides(seed):
