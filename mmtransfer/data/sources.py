@@ -169,7 +169,7 @@ def _from_records(
 ) -> Draft:
     """`base`: the folder of the table, to which file names are relative; None: rows given in Python."""
     if table.headless:
-        columns = _headless(table, columns, modality, labelled, where)
+        columns = _headless(table, columns, modality, where)
     chosen = choose(table.header, table.wordy, columns, modality, labelled, where)
     source, answer = ROLES[modality]
     inputs = table.column(chosen[source])
@@ -187,12 +187,17 @@ def _from_records(
     return draft
 
 
-def _headless(table: Records, columns: Columns, modality: Modality, labelled: bool, where: str) -> Columns:
-    """Columns of a file with two and no header: the first is the input, or that whose values alone are words."""
+def _headless(table: Records, columns: Columns, modality: Modality, where: str) -> Columns:
+    """Columns of a file with two and no header: the input is the one with file names, or of texts the one with words;
+    where that is true of both or none, the first."""
     source, answer = ROLES[modality]
-    if not labelled or len(table.header) != 2 or getattr(columns, source) or getattr(columns, answer):
+    if len(table.header) != 2 or getattr(columns, source) or getattr(columns, answer):
         return columns
-    first = table.wordy[0] if len(table.wordy) == 1 else table.header[0]
+    likely = table.wordy
+    if modality != "text":
+        suffixes = folders.SUFFIXES[modality]
+        likely = [name for name in table.header if Path(table.column(name)[0]).suffix.lower() in suffixes]
+    first = likely[0] if len(likely) == 1 else table.header[0]
     second = next(name for name in table.header if name != first)
     logger.info("columns of %s: %s %r, %s %r", where, source, first, answer, second)
     chosen: dict[str, Any] = {source: first, answer: second}

@@ -310,6 +310,8 @@ def test_two_columns_without_a_header(tmp_path, caplog):
     picture(tmp_path / "x.png")
     picture(tmp_path / "y.png")
     assert load(write(tmp_path / "c.tsv", "x.png\tant\ny.png\tbee\n"), "image").column("label") == ["ant", "bee"]
+    assert load(write(tmp_path / "d.csv", "ant,x.png\nbee,y.png\n"), "image").column("label") == ["ant", "bee"]
+    assert load(tmp_path / "a.csv", "text", labelled=False).column("text")[0] == "sentence number 0"
     named = load(tmp_path / "a.csv", "text", Columns(text="1", label="0"))
     assert named.column("text")[0] == "a"
 
