@@ -11,6 +11,7 @@ from mmtransfer.config import RunConfig, flag
 from mmtransfer.data import audio, builtin, groups, sources, splits, subsets
 from mmtransfer.data.columns import Columns
 from mmtransfer.data.table import THREADS, Modality, Table
+from mmtransfer.errors import MMTransferError
 
 logger = logging.getLogger("mmtransfer")
 
@@ -68,6 +69,10 @@ def _cut(
 ) -> tuple[Table, Table]:
     """(what is left to train on, validation)."""
     known = groups.of(whole, modality) if config.group_column is not None else None
+    if config.group_column is not None and known is None:
+        raise MMTransferError(
+            "The training data has no groups", f"--group-column {config.group_column} of {whole.source}", "leave it out"
+        )
     share = config.validation_fraction
     if known is None:
         rest, held = splits.holdout(labels, len(whole), share, config.seed)

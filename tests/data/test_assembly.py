@@ -95,4 +95,8 @@ def test_the_limit_of_seconds_reaches_the_sources():
 
 def test_built_in_data_bring_their_test_part():
     made = assemble(make({"task": IMAGE, "train": "builtin:digits"}, "a test"), "image", Columns())
+    config = make({"task": IMAGE, "train": "builtin:digits", "group_column": "writer"}, "a test")
+    with pytest.raises(MMTransferError, match="The training data has no groups") as error:
+        assemble(config, "image", Columns(group="writer"))
+    assert error.value.where == "--group-column writer of builtin:digits"
     assert len(made["test"]) == 359 and len(made["train"]) + len(made["validation"]) == 1438
