@@ -28,7 +28,7 @@ from mmtransfer.config import RunConfig, make, read
 from mmtransfer.data import sources
 from mmtransfer.data.assembly import assemble
 from mmtransfer.data.sources import Table
-from mmtransfer.engine import checkpoint, memory, phases, precision
+from mmtransfer.engine import checkpoint, memory, phases, precision, tracking
 from mmtransfer.engine.evaluation import Records, evaluate
 from mmtransfer.engine.loading import Examples
 from mmtransfer.engine.loop import Job
@@ -53,6 +53,7 @@ def fit(config: RunConfig | None = None, **fields: Any) -> Run:
     Raises MMTransferError for what a user can mend, before the first step where it can be known then.
     """
     config = resolve(config, **fields)
+    tracking.check(config.track)
     accelerator = Accelerator(cpu=not torch.cuda.is_available())
     out = broadcast_object_list([config.out or default_name(config.task)])[0]
     config = dataclasses.replace(config, out=str(out))
@@ -105,6 +106,7 @@ class _Fit:
                 self._write("failed", {"warnings": [*self.warnings.lines, f"{type(error).__name__}: {error}"]})
             raise
         finally:
+            tracking.finish(self.accelerator)
             logger.removeHandler(self.warnings)
 
     def _run(self, received: list[int]) -> Run:
@@ -151,6 +153,7 @@ class _Fit:
             logger.info("going on after step %d (%s)", state.steps_done, point)
         if accelerator.is_main_process:
             self.folder.cut_log(state.steps_done)
+        tracking.start(accelerator, config.track, self.folder.path, saved, state.steps_done)
         job = Job(
             config=config,
             task=task,
@@ -244,9 +247,12 @@ class _Fit:
             for split in ("validation", "test"):
                 if split in examples:
                     records = evaluate(model, examples[split], self.accelerator, job.workers, split)
-                    metrics[split] = {name: score.as_dict() for name, score in task.measure(records).items()}
+                    scores = task.measure(records)
+                    metrics[split] = {name: score.as_dict() for name, score in scores.items()}
                     if self.accelerator.is_main_process:
                         folder.write_predictions(split, task.annotate(records))
+        if "test" in metrics:
+            job.track(tracking.numbers("test", scores))
         split = "test" if "test" in metrics else "validation"
         primary = {"name": task.primary, "split": split, "value": metrics[split][task.primary]["value"]}
         if self.accelerator.is_main_process:

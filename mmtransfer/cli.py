@@ -94,6 +94,11 @@ def _fit(words: list[str], choices: Mapping[str, Any] = types.MappingProxyType({
         raise unknown("task", task, DEFAULTS, "mmtransfer fit TASK")
     given = parse(task, words, choices, program or f"mmtransfer fit {task}")
     _check_trio()
+    if "repeats" in given:
+        from mmtransfer.repeats import repeat
+
+        _show_spread(repeat(n=given.pop("repeats"), **given))
+        return
     from mmtransfer.api import fit
 
     _show(fit(**given))
@@ -108,12 +113,15 @@ def parse(task: str, words: Sequence[str], choices: Mapping[str, Any], program: 
     base = {**choices, **(configuration.read(file) if file else {})}
     if base.setdefault("task", task) != task:
         raise MMTransferError(f"The configuration is for {base['task']}", f"--config {file}", f"use fit {base['task']}")
+    configuration.make(base, f"--config {file}")
     name = _peek(words, "--strategy") or base.get("strategy") or _default_of(task, "strategy")
     if name != base.get("strategy"):
         base.pop("strategy_options", None)
     options = dataclasses.fields(strategies.STRATEGIES[name])
     known: dict[str, tuple[str, Any, Any, str]] = {}
     known["config"] = ("--config", str | None, None, "A JSON file of settings, such as a run's config.json.")
+    many = "Runs with the seeds SEED, SEED + 1, ..., in OUT/seed-S; OUT/repeats.json says how their scores spread."
+    known["repeats"] = ("--repeats", int, 1, many)
     documents = _documents(RunConfig)
     hints = typing.get_type_hints(RunConfig)
     for field in FIELDS.values():
@@ -290,6 +298,25 @@ def _show(run: Any) -> None:
         )
     print(f"{run.result['seconds']['total']:.0f} s; the run is in {run.folder.path}")
     print(f"next: mmtransfer predict {run.folder.path} INPUT")
+
+
+def _show_spread(repeats: Any) -> None:
+    """The end of several runs: the mean of each score, its interval, and the spread over the seeds."""
+    from rich.console import Console
+    from rich.table import Table
+
+    if int(os.environ.get("RANK", "0")):
+        return
+    for split, metrics in repeats.metrics.items():
+        title = f"{split}: {len(repeats.runs)} seeds"
+        table = Table("metric", "mean", "95 % interval", "sd", "min", "max", title=title, title_justify="left")
+        for name, spread in metrics.items():
+            if not name.endswith(("]", "_micro", "_weighted")):
+                cells = ["-" if spread[key] is None else f"{spread[key]:.4f}" for key in ("mean", "sd", "min", "max")]
+                interval = "unknown" if spread["low"] is None else f"{spread['low']:.4f} to {spread['high']:.4f}"
+                table.add_row(name, cells[0], interval, *cells[1:])
+        Console().print(table)
+    print(f"the runs and repeats.json are in {repeats.folder}")
 
 
 def _table(split: str, metrics: Mapping[str, Mapping[str, Any]]) -> None:

@@ -146,6 +146,8 @@ class RunConfig:
     """Optimiser steps between two checkpoints inside an epoch; one is written at the end of every epoch as well."""
     keep_checkpoints: bool = False
     """Keep the folder checkpoints/ after success."""
+    track: tuple[Literal["tensorboard", "wandb", "trackio", "mlflow"], ...] = ()
+    """Trackers that get losses, rates, scores and settings as well; several may be named."""
 
     def __post_init__(self) -> None:
         for name in ("train", "validation", "test", "backbone", "weights", "out"):
@@ -245,9 +247,11 @@ def make(fields: Mapping[str, Any], where: str) -> RunConfig:
                 owners = ", ".join(FIELDS[name].metadata["tasks"])
                 raise MMTransferError(f"{task} does not read {flag(name)}", where, f"leave it out ({owners} reads it)")
     values = dict(fields)
-    for name in ("mean", "std"):
-        if values.get(name) is not None:
+    for name in ("mean", "std", "track"):
+        if isinstance(values.get(name), list):
             values[name] = tuple(values[name])
+    if isinstance(values.get("track"), str):
+        values["track"] = (values["track"],)
     return RunConfig(**values)
 
 

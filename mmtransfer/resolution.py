@@ -18,7 +18,17 @@ from mmtransfer.errors import MMTransferError
 from mmtransfer.run import RunFolder
 from mmtransfer.tasks import TASKS
 
-RESUMABLE = {"resume", "overwrite", "out", "threads", "workers", "max_minutes", "log_every", "keep_checkpoints"}
+RESUMABLE = {
+    "resume",
+    "overwrite",
+    "out",
+    "threads",
+    "workers",
+    "max_minutes",
+    "log_every",
+    "keep_checkpoints",
+    "track",
+}
 """Settings that a resumed run may change: none of them changes what it computes, threads aside, which it says."""
 
 

@@ -134,6 +134,12 @@ def test_a_value_of_another_type_is_status_2(command):
     assert status == 2 and "Traceback" not in said + printed and "--epochs" in said + printed
 
 
+def test_a_configuration_file_is_checked_as_flags_are(command, tmp_path):
+    (tmp_path / "typed.json").write_text(json.dumps({"task": TEXT, "epoch": 3}))
+    status, _, said = command("fit", TEXT, "--config", tmp_path / "typed.json", "--train", "x")
+    assert status == 2 and "Unknown setting 'epoch'" in said and "did you mean epochs" in said
+
+
 def test_debug_shows_the_trace():
     with pytest.raises(MMTransferError, match="Unknown verb"):
         cli.main(["fti", "--debug"])

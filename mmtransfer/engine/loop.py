@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -47,6 +48,10 @@ class Job:
     """Whether a signal has asked to stop."""
     expired: Callable[[], bool]
     """Whether the time budget is spent."""
+
+    def track(self, values: Mapping[str, float]) -> None:
+        """Gives numbers at this step to the trackers, if there are any."""
+        self.accelerator.log(dict(values), step=self.state.steps_done)
 
 
 class Stopped(Exception):
@@ -170,7 +175,7 @@ def _log(job: Job, multiplier: float, steps: int) -> None:
             f"phase {state.phases[state.phase]['name']}, learning rate {job.config.lr}",
             "lower --lr, use --precision fp32, or look for broken targets",
         )
-    line = {
+    line: dict[str, Any] = {
         "step": state.steps_done,
         "phase": state.phases[state.phase]["name"],
         "epoch": state.epoch + state.step / steps,
@@ -181,6 +186,7 @@ def _log(job: Job, multiplier: float, steps: int) -> None:
         "memory_bytes": memory.peak_bytes(),
     }
     state.loss_sum, state.loss_count = 0.0, 0
+    job.track({f"train/{name}": line[name] for name in ("loss", "lr", "epoch", "examples_per_second")})
     if job.accelerator.is_main_process:
         with (job.folder / "log.jsonl").open("a") as file:
             file.write(json.dumps(line) + "\n")

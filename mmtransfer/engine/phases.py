@@ -14,7 +14,7 @@ from accelerate.optimizer import AcceleratedOptimizer
 from torch import Tensor, nn
 
 from mmtransfer.data.plan import Plan, padding_share
-from mmtransfer.engine import checkpoint, optim
+from mmtransfer.engine import checkpoint, optim, tracking
 from mmtransfer.engine.evaluation import evaluate
 from mmtransfer.engine.loop import Job, Stopped, agreed, train_epoch
 from mmtransfer.engine.progress import bar
@@ -108,7 +108,8 @@ def _validate(job: Job, phases: Sequence[Phase], model: nn.Module, begun: float)
     state, task = job.state, job.task
     trained: Trained = job.accelerator.unwrap_model(model)
     records = evaluate(trained, job.validation, job.accelerator, job.workers, "validating")
-    score = task.measure(records)[task.primary]
+    scores = task.measure(records)
+    score = scores[task.primary]
     value = float(score.value if score.value is not None else 0.0)
     state.epoch, state.step, state.epochs_done = state.epoch + 1, 0, state.epochs_done + 1
     state.since_best += 1
@@ -123,6 +124,7 @@ def _validate(job: Job, phases: Sequence[Phase], model: nn.Module, begun: float)
             weights = trained.tensors(stages_of(phases))
             checkpoint.write(job.folder / "checkpoints", state.best, {"weights.safetensors": weights}, None)
     loss = sum(records["loss"]) / max(1, len(records["loss"]))
+    job.track({**tracking.numbers("validation", scores), "validation/loss": loss})
     logger.info("%s epoch %d: validation %s %.4f, loss %.4f", entry["name"], state.epoch, task.primary, value, loss)
     alarm = task.alarm(records) if 4 * state.epoch > phases[state.phase].epochs else None  # early on, all is normal
     if alarm and not state.alarmed:

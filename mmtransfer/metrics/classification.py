@@ -238,7 +238,7 @@ class _ClassMetric(ConfusionMatrix):
         # Hits are 0 where the whole is; nothing between 0 and 1/2 occurs.
         return margins.hits / np.maximum(self._whole(margins), 0.5)
 
-    def _averages(self, margins: Margins) -> np.ndarray:
+    def averages(self, margins: Margins) -> np.ndarray:
         """(draws, 3), in the order of AVERAGES."""
         shares = self._shares(margins)
         present = (margins.references + margins.predictions) > 0
@@ -247,7 +247,7 @@ class _ClassMetric(ConfusionMatrix):
         return np.stack([macro, margins.hits.sum(1) / n, (shares * margins.references).sum(1) / n], 1)
 
     def _compute(self) -> dict[str, Any]:
-        values = self._averages(Margins.of(self.confusion))[0].tolist()
+        values = self.averages(Margins.of(self.confusion))[0].tolist()
         return {f"{self.label}_{average}": value for average, value in zip(AVERAGES, values, strict=True)}
 
     def scores(self) -> dict[str, Score]:
@@ -257,7 +257,7 @@ class _ClassMetric(ConfusionMatrix):
         # Macro averages of independent shares have the variance of one share over this many examples.
         wholes = self._whole(margins)
         wholes = wholes[wholes > 0]
-        scores = cells_bootstrap(self.confusion, self._averages, [len(wholes) ** 2 / (1 / wholes).sum(), n, n])
+        scores = cells_bootstrap(self.confusion, self.averages, [len(wholes) ** 2 / (1 / wholes).sum(), n, n])
         named = dict(zip(AVERAGES, scores, strict=True))
         named |= {average: wilson(int(margins.hits.sum()), n) for average in self.pooled}
         return {f"{self.label}_{average}": score for average, score in named.items()}

@@ -1,0 +1,174 @@
+"""The same run with several seeds: a run folder for each, and how far the scores spread."""
+
+from __future__ import annotations
+
+import logging
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
+
+from mmtransfer.api import Run, fit
+from mmtransfer.config import RunConfig, read
+from mmtransfer.engine.signals import Interrupted
+from mmtransfer.errors import MMTransferError
+from mmtransfer.metrics import crossed
+from mmtransfer.run import RunFolder, default_name
+
+logger = logging.getLogger("mmtransfer")
+SCHEMA = 1
+FILE = "repeats.json"
+
+
+@dataclass(frozen=True)
+class Repeats:
+    """Runs that differ in their seed; `folder` holds theirs, and repeats.json."""
+
+    folder: Path
+    runs: Sequence[Run]
+
+    @property
+    def seeds(self) -> list[int]:
+        return [int(run.result["seed"]) for run in self.runs]
+
+    @cached_property
+    def metrics(self) -> dict[str, dict[str, dict[str, Any]]]:
+        """By split and name: mean, sd, min, max over the seeds; low, high (95 %), n, method of the mean's interval.
+
+        `sd` is None for one seed; `low` and `high` are None where predictions do not allow an interval.
+        """
+        return {
+            split: {name: self._spread(split, name) for name in scores}
+            for split, scores in self.runs[0].metrics.items()
+        }
+
+    def _spread(self, split: str, name: str) -> dict[str, Any]:
+        scores = [run.metrics[split][name] for run in self.runs if name in run.metrics[split]]
+        values = [float(score["value"]) for score in scores if score["value"] is not None]
+        low, high, method = self._interval(split, name, values)
+        return {
+            "mean": statistics.fmean(values) if values else None,
+            "sd": statistics.stdev(values) if len(values) > 1 else None,
+            "min": min(values, default=None),
+            "max": max(values, default=None),
+            "low": low,
+            "high": high,
+            "n": scores[0]["n"],
+            "method": method,
+        }
+
+    def _interval(self, split: str, name: str, values: list[float]) -> tuple[float | None, float | None, str]:
+        if len(values) < len(self.runs):
+            return None, None, "not every run has a value"
+        if len({run.result["data"][split]["fingerprint"] for run in self.runs}) > 1:
+            return None, None, f"every seed has {split} data of its own"
+        found = crossed.statistics(name, self._records[split])
+        if found is None:
+            return None, None, "not known how to draw it again"
+        statistic, units, share = found
+        again = statistic(np.ones((1, units)))[0]
+        if any(abs(one - other) > 1e-6 for one, other in zip(again.tolist(), values, strict=True)):
+            return None, None, "the stored predictions give another value"
+        return (*crossed.crossed(statistic, units, len(values), share), crossed.METHOD)
+
+    @cached_property
+    def _records(self) -> dict[str, list[dict[str, list[Any]]]]:
+        """By split, the stored predictions of each run, in the order of the first one's ids."""
+        import pyarrow.parquet
+
+        found: dict[str, list[dict[str, list[Any]]]] = {}
+        for split in self.runs[0].metrics:
+            tables = [pyarrow.parquet.read_table(run.folder.predictions(split)) for run in self.runs]
+            kept = [name for name in tables[0].column_names if name not in ("logits", "loss")]
+            found[split] = [table.select(kept).sort_by("id").to_pydict() for table in tables]
+        return found
+
+    def as_dict(self) -> dict[str, Any]:
+        """As repeats.json holds it."""
+        first = self.runs[0].result
+        return {
+            "schema": SCHEMA,
+            "task": first["task"],
+            "seeds": self.seeds,
+            "runs": [run.folder.path.name for run in self.runs],
+            "primary": {key: first["primary"][key] for key in ("name", "split")},
+            "metrics": self.metrics,
+        }
+
+
+def repeat(config: RunConfig | None = None, n: int = 3, **fields: Any) -> Repeats:
+    """Trains with the seeds `seed`, `seed + 1`, ... and writes OUT/seed-S of each and OUT/repeats.json.
+
+    `config` and `fields` as `fit` takes them; `out` is the folder of all, runs/TASK-DATE-TIME by default. With
+    `resume`, finished runs are kept, one that was stopped goes on, and missing ones are made, with the settings of
+    those that are there where none are given. Raises MMTransferError where the runs end up with different test data.
+    """
+    if n < 1:
+        raise MMTransferError(f"{n} runs are none", "--repeats", "give 1 or more")
+    own = {name: value for name, value in vars(config).items() if value != getattr(RunConfig(), name)} if config else {}
+    given = own | fields
+    task, resume = given.setdefault("task", RunConfig.task), given.pop("resume", False)
+    accelerator = Accelerator(cpu=not torch.cuda.is_available())
+    out = Path(broadcast_object_list([str(given.pop("out", None) or default_name(task))])[0])
+    earlier = _earlier(out) if resume else {}
+    _check(out, resume, given.get("overwrite", False))
+    first = int(given.pop("seed", min(earlier, default=0)))
+    runs = []
+    for seed in range(first, first + n):
+        settings = given | {"out": str(out / f"seed-{seed}")}
+        if seed in earlier:
+            settings |= {"resume": True}
+        elif earlier:
+            settings = read(earlier[min(earlier)]) | settings | {"seed": seed}
+        else:
+            settings |= {"seed": seed}
+        logger.info("seed %d, run %d of %d", seed, seed - first + 1, n)
+        try:
+            runs.append(fit(**settings))
+        except Interrupted as stop:
+            command = f"mmtransfer fit {task} --repeats {n} --resume --out {out}"
+            raise Interrupted(stop.signum, command, out) from None
+    if len({run.result["data"].get("test", {}).get("fingerprint") for run in runs}) > 1:
+        raise MMTransferError(
+            "The runs have different test data, so their scores cannot be averaged",
+            str(out),
+            "remove the runs on the old data, and give --resume again",
+        )
+    made = Repeats(out, runs)
+    if accelerator.is_main_process:
+        RunFolder(out).write(out / FILE, made.as_dict())
+    accelerator.wait_for_everyone()
+    return made
+
+
+def _check(out: Path, resume: bool, overwrite: bool) -> None:
+    """Refuses a folder that holds anything but runs of `repeat`."""
+    there = [path.name for path in out.iterdir()] if out.is_dir() else []
+    if not there or resume:
+        return
+    strange = [name for name in there if not name.startswith(("seed-", ".weights")) and name != FILE]
+    if strange and overwrite:
+        raise MMTransferError(
+            f"Not a folder of repeated runs, so it is not overwritten: it holds {strange[0]}",
+            f"--out {out}",
+            "give another --out",
+        )
+    if not overwrite:
+        raise MMTransferError(
+            "The folder exists",
+            f"--out {out}",
+            "give another --out, or --resume to make what is missing, or --overwrite to replace the runs",
+        )
+
+
+def _earlier(out: Path) -> dict[int, Path]:
+    """config.json of each run that is there, by seed."""
+    found = {path.parent.name.removeprefix("seed-"): path for path in out.glob("seed-*/config.json")}
+    return {int(seed): path for seed, path in found.items() if seed.isdigit()}

@@ -1,0 +1,100 @@
+"""Crossed intervals: statistics are the metrics, seeds and examples both count, and the interval covers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mmtransfer.metrics import CER, F1, WER, Accuracy, Precision, Recall, TopKAccuracy, wilson
+from mmtransfer.metrics.crossed import crossed, statistics
+
+
+def answers(runs: int, n: int, seed: int) -> list[dict]:
+    rng = np.random.default_rng(seed)
+    target = rng.integers(0, 7, n).tolist()
+    made = []
+    for _ in range(runs):
+        prediction = [t if rng.random() < 0.6 else int(rng.integers(0, 7)) for t in target]
+        top5 = [[p, *rng.integers(0, 7, 4).tolist()] for p in prediction]
+        made.append({"target": target, "prediction": prediction, "top5": top5})
+    return made
+
+
+def scored(metric, run: dict, column: str = "prediction") -> dict:
+    metric.add_batch(predictions=run[column], references=run["target"])
+    return {name: score.value for name, score in metric.scores().items()}
+
+
+@pytest.mark.parametrize("kind", [Accuracy, Precision, Recall, F1, TopKAccuracy])
+def test_the_statistic_under_equal_weights_is_the_metric(kind):
+    runs = answers(3, 60, 0)
+    column = "top5" if kind is TopKAccuracy else "prediction"
+    expected = [scored(kind(), run, column) for run in runs]
+    for name in expected[0]:
+        statistic, units, share = statistics(name, runs)
+        assert units == 60 and share
+        assert statistic(np.ones((1, units)))[0] == pytest.approx([one[name] for one in expected])
+
+
+@pytest.mark.parametrize("name", ["accuracy", "precision_macro", "f1_weighted"])
+def test_weights_are_repetitions(name):
+    runs = answers(2, 30, 1)
+    weights = np.random.default_rng(2).multinomial(30, np.full(30, 1 / 30))
+    again = [{key: np.repeat(run[key], weights, axis=0).tolist() for key in run} for run in runs]
+    found = statistics(name, runs)[0](weights[None].astype(float))[0]
+    assert found == pytest.approx(statistics(name, again)[0](np.ones((1, 30)))[0])
+
+
+@pytest.mark.parametrize("kind", [WER, CER])
+def test_word_errors_are_drawn_by_speaker(kind):
+    target = ["a b c", "a b", "c", "d e f g"]
+    runs = [
+        {"target": target, "prediction": ["a b c", "a", "c d", "d"], "speaker": ["x", "y", "x", "z"]},
+        {"target": target, "prediction": ["a", "a b", "c", "d e f"], "speaker": ["x", "y", "x", "z"]},
+    ]
+    statistic, units, share = statistics(kind.label, runs)
+    assert units == 3 and not share
+    expected = []
+    for run in runs:
+        metric = kind()
+        metric.add_batch(predictions=run["prediction"], references=target, groups=run["speaker"])
+        expected.append(metric.scores()[kind.label].value)
+    assert statistic(np.ones((1, 3)))[0] == pytest.approx(expected)
+
+
+def test_an_unknown_metric_has_no_statistic():
+    assert statistics("perplexity", answers(2, 5, 0)) is None
+
+
+def test_the_interval_is_the_same_every_time_and_inside():
+    statistic, units, share = statistics("accuracy", answers(3, 50, 3))
+    assert crossed(statistic, units, 3, share) == crossed(statistic, units, 3, share)
+
+
+def test_where_nothing_varies_the_interval_is_wilsons():
+    for share in (1.0, 0.0, 0.5):
+        expected = wilson(share * 50, 50)
+        found = crossed(lambda w, share=share: np.full((len(w), 2), share), 50, 2, True)
+        assert found == pytest.approx((expected.low, expected.high))
+
+
+def test_examples_do_not_average_out_over_seeds():
+    """With answers that are the same for every seed, more seeds say nothing more about the test set."""
+    one = answers(1, 200, 4)
+    few, many = (crossed(*statistics("accuracy", one * runs)[:2], runs, True) for runs in (2, 20))
+    assert few[1] - few[0] == pytest.approx(many[1] - many[0], rel=0.1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("runs", [3, 5, 10])
+def test_the_interval_covers_the_mean_over_seeds_and_examples(runs):
+    """Answers are right with a probability that varies by example and by seed; 95 % are meant to cover."""
+    rng, hits, trials = np.random.default_rng(0), 0, 150
+    for _ in range(trials):
+        skill, ease = rng.normal(0, 0.05, runs), rng.normal(0, 0.2, 100)
+        right = rng.random((runs, 100)) < np.clip(0.6 + skill[:, None] + ease, 0, 1)
+        target = [1] * 100
+        records = [{"target": target, "prediction": row.astype(int).tolist()} for row in right]
+        low, high = crossed(*statistics("accuracy", records)[:2], runs, True)
+        hits += low <= 0.5982 <= high  # the mean of the clipped probability
+    assert hits / trials >= 0.9
