@@ -15,6 +15,7 @@ from typing import Any
 _PUBLIC = {
     "fit": ("mmtransfer.api", "fit"),
     "load": ("mmtransfer.api", "load"),
+    "embed": ("mmtransfer.embedding", "embed"),
     "repeat": ("mmtransfer.repeats", "repeat"),
     "Run": ("mmtransfer.api", "Run"),
     "RunConfig": ("mmtransfer.config", "RunConfig"),

@@ -28,6 +28,7 @@ from mmtransfer.config import RunConfig, make, read
 from mmtransfer.data import sources
 from mmtransfer.data.assembly import assemble
 from mmtransfer.data.sources import Table
+from mmtransfer.embedding import Features, features_of
 from mmtransfer.engine import checkpoint, memory, phases, precision, tracking
 from mmtransfer.engine.evaluation import Records, evaluate
 from mmtransfer.engine.loading import Examples
@@ -351,6 +352,10 @@ class Run:
         for place, owner in enumerate(owners):
             parts[owner].append({name: values[place] for name, values in records.items()})
         return [task.present({**task.join(own), "id": name}) for own, name in zip(parts, table.ids, strict=True)]
+
+    def embed(self, inputs: Any) -> Features:
+        """Pooled features of the backbone, for what `predict` takes; of speech the mean over the valid frames."""
+        return features_of(self.model.backbone, self.model.task, self.config, inputs)
 
     def evaluate(self, test: Any) -> dict[str, Score]:
         """All metrics of the task on labelled data."""

@@ -1,4 +1,4 @@
-"""The command line: `mmtransfer fit TASK`, `predict`, `evaluate`, and the recipes, which are `fit` with their choices.
+"""The command line: `mmtransfer fit TASK` and the other verbs, and the recipes, which are `fit` with their choices.
 
 Nothing here loads torch before the words of the command line are known to be right.
 """
@@ -33,6 +33,7 @@ USAGE = """usage: mmtransfer VERB ...
   fit TASK [--train DATA ...]       train a model: image-classification, text-classification, speech-recognition
   predict RUN INPUT [--out X.csv]   predict a file, a folder or a CSV with a finished run
   evaluate RUN --test DATA          score a finished run on labelled data
+  embed RUN|BACKBONE DATA --out X   pooled features with ids, as X.npy or X.parquet
 
 `mmtransfer VERB --help` says more, `mmtransfer fit TASK --help` lists its flags; `--debug` shows stack traces."""
 
@@ -76,7 +77,12 @@ def _guarded(words: list[str], action: Callable[[], None]) -> None:
 
 
 def _dispatch(words: list[str]) -> None:
-    verbs: Mapping[str, Callable[[list[str]], None]] = {"fit": _fit, "predict": _predict, "evaluate": _evaluate}
+    verbs: Mapping[str, Callable[[list[str]], None]] = {
+        "fit": _fit,
+        "predict": _predict,
+        "evaluate": _evaluate,
+        "embed": _embed,
+    }
     if not words or words[0] in ("-h", "--help"):
         print(USAGE)
         return
@@ -253,6 +259,39 @@ class _EvaluateWords:
     """Folder of a finished run."""
     test: str
     """Labelled data."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _EmbedWords:
+    backbone: tyro.conf.Positional[str]
+    """Folder of a finished run, or any name that fit's --backbone takes."""
+    data: tyro.conf.Positional[str]
+    """A file, a folder, a CSV, a text file with a sentence a line, or builtin:NAME."""
+    out: str
+    """X.npy (float32, n x width; ids in X.ids.txt) or X.parquet (id, features)."""
+    weights: str | None = None
+    """Of a backbone's name: none, a torchvision weights name, or a .pth/.safetensors file."""
+    image_size: int | None = None
+    """Of a backbone's name: pixels of a side of the square that the network sees."""
+    max_length: int | None = None
+    """Of a backbone's name: tokens of the longest text that is kept whole."""
+    precision: Literal["fp32", "bf16"] | None = None
+    """Of a backbone's name: arithmetic of the forward pass."""
+
+
+def _embed(words: list[str]) -> None:
+    _refuse_other(words, {flag(field.name) for field in dataclasses.fields(_EmbedWords)[2:]})
+    about = "Writes pooled features (of speech the mean over the frames); a run is used with its own settings."
+    given = dataclasses.asdict(tyro.cli(_EmbedWords, args=words, prog="mmtransfer embed", description=about))
+    _check_trio()
+    from mmtransfer.embedding import check, embed
+
+    out = given.pop("out")
+    check(out)
+    found = embed(**{name: value for name, value in given.items() if value is not None})
+    if not int(os.environ.get("RANK", "0")):
+        found.save(out)
+        print(f"{len(found.ids)} x {found.values.shape[1]} features in {out}")
 
 
 def _predict(words: list[str]) -> None:

@@ -152,6 +152,12 @@ class Wav2Vec2Backbone(Backbone):
             frames = int(self.lengths(torch.tensor([frames]))[0])
         return {"mask": valid(lengths, frames)[:, None, None, :]}
 
+    def pool(self, state: State) -> Tensor:
+        """The mean over the valid frames; CTC reads the frames themselves."""
+        mask = valid(state["lengths"], state["x"].shape[1])[..., None]
+        wide = state["x"].to(torch.promote_types(state["x"].dtype, torch.float32))
+        return (wide * mask).sum(1) / state["lengths"].clamp(min=1)[:, None]
+
     def lengths(self, input_lengths: Tensor) -> Tensor:
         """Frames from samples, by the encoder's own formula."""
         for layer in cast(Convolutions, self.stages[0]).layers:

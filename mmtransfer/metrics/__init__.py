@@ -12,6 +12,7 @@ from mmtransfer.metrics.classification import (
     TopKAccuracy,
 )
 from mmtransfer.metrics.intervals import Margins, Score, cells_bootstrap, jackknife, wilson
+from mmtransfer.metrics.retrieval import RetrievalRecall, nearest
 from mmtransfer.metrics.transcription import CER, WER, Edits, align
 
 __all__ = [
@@ -24,11 +25,13 @@ __all__ = [
     "Margins",
     "Precision",
     "Recall",
+    "RetrievalRecall",
     "Score",
     "StreamingMetric",
     "TopKAccuracy",
     "align",
     "cells_bootstrap",
     "jackknife",
+    "nearest",
     "wilson",
 ]

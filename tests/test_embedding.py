@@ -1,0 +1,100 @@
+"""Features: the backbone's own, in the order of the ids, from a name or a run, as files that others read."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow.parquet
+import pytest
+import tiny
+import torch
+
+import mmtransfer as mmt
+from mmtransfer import cli
+from mmtransfer.backbones.contract import features
+from mmtransfer.config import IMAGE, SPEECH, TEXT
+from mmtransfer.embedding import Features
+from mmtransfer.errors import MMTransferError
+
+MAKERS = {IMAGE: tiny.images, TEXT: tiny.text, SPEECH: tiny.speech}
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("embedding")
+    made = {}
+    for task, make in MAKERS.items():
+        given = cli.parse(task, [*make(folder), "--weights", "none", "--epochs", "1"], {}, "a test")
+        run = mmt.fit(**given, threads=1, strategy="linear-probe", out=folder / task)
+        made[task] = (run, given["validation"])
+    return made
+
+
+@pytest.mark.parametrize("task", MAKERS)
+def test_features_are_the_backbones_of_each_example_alone(runs, task):
+    run, data = runs[task]
+    found = run.embed(data)
+    assert found.ids == [prediction.id for prediction in run.predict(data)] and len(found.ids) == 12
+    assert found.values.dtype == np.float32 and found.values.shape == (12, run.model.backbone.width)
+    table = run._table(data, labelled=False, option="a test")
+    rows, lengths = run.model.task.rows(table)
+    backbone = run.model.backbone.eval()
+    for number in (0, int(lengths.argmin())):
+        one = run.model.task.encode(rows[number], None)
+        state = {"x": one.x[None]} | ({"lengths": torch.tensor([one.length])} if one.length else {})
+        with torch.no_grad():
+            expected = features(backbone, backbone.run(state))[0]
+        expected = expected.mean(0) if task == SPEECH else expected
+        assert found.values[number] == pytest.approx(expected.numpy(), abs=1e-5 * float(expected.abs().max()))
+
+
+def test_a_run_by_its_folder_and_its_backbone_by_name_agree(runs):
+    run, data = runs[TEXT]
+    by_folder = mmt.embed(run.folder.path, data)
+    assert np.array_equal(by_folder.values, run.embed(data).values)
+    again = mmt.embed(run.folder.path / "model" / "..", data)
+    assert np.array_equal(again.values, by_folder.values)
+    with pytest.raises(MMTransferError, match="with its own settings, not with precision"):
+        mmt.embed(run.folder.path, data, precision="bf16")
+
+
+def test_a_name_takes_weights_and_a_seed_and_lists(runs):
+    pictures = [np.full((9, 9, 3), value, np.uint8) for value in (0, 90, 250)]
+    one, other, third = (
+        mmt.embed("resnet18", pictures, weights="none", image_size=32, seed=seed).values for seed in (0, 0, 1)
+    )
+    assert one.shape == (3, 512) and np.array_equal(one, other) and not np.allclose(one, third)
+
+
+def test_built_in_data_has_parts_whose_labels_are_not_read():
+    found = mmt.embed("resnet18", "builtin:digits", split="test", weights="none", image_size=8)
+    assert len(found.ids) == 359 and found.ids[0].startswith("digits/")
+
+
+def test_files_hold_ids_and_features(tmp_path):
+    made = Features(["a", "b/ü.png", "c"], np.arange(6, dtype=np.float32).reshape(3, 2))
+    made.save(tmp_path / "deep" / "x.npy")
+    made.save(tmp_path / "x.parquet")
+    assert np.array_equal(np.load(tmp_path / "deep" / "x.npy"), made.values)
+    assert (tmp_path / "deep" / "x.ids.txt").read_text(encoding="utf-8").splitlines() == made.ids
+    table = pyarrow.parquet.read_table(tmp_path / "x.parquet")
+    assert table.schema.field("features").type == pyarrow.list_(pyarrow.float32())
+    assert table.to_pydict() == {"id": made.ids, "features": made.values.tolist()}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["deep", "x.parquet"]
+
+
+def test_the_verb_writes_what_embed_gives(runs, tmp_path, command):
+    run, data = runs[IMAGE]
+    status, printed, said = command("embed", run.folder.path, data, "--out", tmp_path / "x.npy")
+    assert status == 0 and "12 x 512 features" in printed, said
+    assert np.array_equal(np.load(tmp_path / "x.npy"), run.embed(data).values)
+
+
+def test_a_file_of_another_kind_is_refused_before_anything_is_loaded(tmp_path, command):
+    status, _, said = command("embed", "no-such-backbone", "x", "--out", tmp_path / "x.csv")
+    assert status == 2 and "written as .npy or .parquet, not .csv" in said and "x.npy" in said
+    status, _, said = command("embed", "resnet81", "x", "--out", tmp_path / "x.npy")
+    assert status == 2 and "Unknown backbone 'resnet81'" in said
+    status, _, said = command(
+        "embed", "resnet18", "builtin:digits", "--weights", "none", "--max-length", 3, "--out", "x.npy"
+    )
+    assert status == 2 and f"{IMAGE} does not read --max-length" in said
