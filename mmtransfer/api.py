@@ -29,7 +29,7 @@ from mmtransfer.data import sources
 from mmtransfer.data.assembly import assemble
 from mmtransfer.data.sources import Table
 from mmtransfer.embedding import Features, features_of
-from mmtransfer.engine import checkpoint, memory, phases, precision, tracking
+from mmtransfer.engine import checkpoint, memory, phases, precision, sharding, tracking
 from mmtransfer.engine.evaluation import Records, evaluate
 from mmtransfer.engine.loading import Examples
 from mmtransfer.engine.loop import Job
@@ -55,7 +55,9 @@ def fit(config: RunConfig | None = None, **fields: Any) -> Run:
     """
     config = resolve(config, **fields)
     tracking.check(config.track)
+    sharding.refuse()
     accelerator = Accelerator(cpu=not torch.cuda.is_available())
+    sharding.refuse(accelerator.distributed_type)
     out = broadcast_object_list([config.out or default_name(config.task)])[0]
     config = dataclasses.replace(config, out=str(out))
     folder = RunFolder(Path(out))

@@ -82,8 +82,9 @@ class RunConfig:
     """Channel means of the normalisation, of pixels in 0..1; the backbone's own if None."""
     std: tuple[float, float, float] | None = _for(IMAGE)
     """Channel standard deviations of the normalisation, of pixels in 0..1; the backbone's own if None."""
-    augment: Literal["auto", "none", "light"] | None = _for(IMAGE)
-    """light: random crop and flip. auto: none where the first stages are frozen, else light."""
+    augment: Literal["auto", "none", "light", "strong"] | None = _for(IMAGE, SPEECH)
+    """Random changes in training. Images: light is crop and flip, strong more. Speech: light is speed, gain and noise,
+    strong wider and with bands of frequencies left out. auto: none where the first stages are frozen, else light."""
     max_length: int | None = _for(TEXT)
     """Tokens of the longest text that is kept whole; longer ones are cut."""
     label_smoothing: float | None = _for(IMAGE, TEXT)

@@ -47,6 +47,7 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
         "backbone": "facebook/wav2vec2-base",
         "strategy": "full",
         "max_seconds": 30.0,
+        "augment": "none",
         "mask_prob": 0.05,
         "micro_batch_seconds": 32.0,
         "epochs": 20,

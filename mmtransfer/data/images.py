@@ -66,34 +66,45 @@ def from_pil(image: Image.Image) -> File:
     return {"path": None, "bytes": buffer.getvalue()}
 
 
+_TRIVIAL = v2.TrivialAugmentWide()
+_ERASE = v2.RandomErasing(p=0.25)
+"""Of normalised pixels: what is erased becomes 0, the mean."""
+
+
 @dataclass(frozen=True)
 class ImageTransform:
     """RGB image -> what a network sees: float32 (3, size, size), normalised.
 
     `size`: pixels of a side; `mean`, `std`: of each channel, for pixels in 0..1; `crop_pct`: without a seed the
-    shorter side becomes round(size / crop_pct) pixels before the centre crop; `augment`: with a seed a random crop of
-    0.35 to 1 of the area and a horizontal flip are drawn (Szegedy et al. 2015, the crop).
+    shorter side becomes round(size / crop_pct) pixels before the centre crop; `augment`: what is drawn with a seed.
+    light: a random crop of 0.35 to 1 of the area (Szegedy et al. 2015) and a horizontal flip; strong: then one change
+    of colour or geometry of any strength (TrivialAugment, Mueller & Hutter 2021), and in a quarter of the images a
+    rectangle erased (Zhong et al. 2020).
     """
 
     size: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
     crop_pct: float = 0.875
-    augment: bool = False
+    augment: str = "none"
 
     def __call__(self, image: Image.Image, seed: int | None = None) -> Tensor:
         """A pure function of (image, seed): the global random state is neither read nor moved."""
-        if self.augment and seed is not None:
-            # torchvision draws from torch's global generator; the CPU one only, so that no accelerator is seeded
-            with torch.random.fork_rng(devices=[]):
-                torch.default_generator.manual_seed(seed)
-                box = v2.RandomResizedCrop.get_params(image, scale=(0.35, 1.0), ratio=(3 / 4, 4 / 3))
-                flip = bool(torch.rand(()) < 0.5)
+        if self.augment == "none" or seed is None:
+            image = F.resize(image, [round(self.size / self.crop_pct)], antialias=True)
+            return self._pixels(F.center_crop(image, [self.size, self.size]))
+        # torchvision draws from torch's global generator; the CPU one only, so that no accelerator is seeded
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)
+            box = v2.RandomResizedCrop.get_params(image, scale=(0.35, 1.0), ratio=(3 / 4, 4 / 3))
+            flip = bool(torch.rand(()) < 0.5)
             image = F.resized_crop(image, *box, size=[self.size, self.size], antialias=True)
             image = F.horizontal_flip(image) if flip else image
-        else:
-            image = F.resize(image, [round(self.size / self.crop_pct)], antialias=True)
-            image = F.center_crop(image, [self.size, self.size])
+            if self.augment == "light":
+                return self._pixels(image)
+            return _ERASE(self._pixels(_TRIVIAL(image)))
+
+    def _pixels(self, image: Image.Image) -> Tensor:
         pixels = F.to_dtype(F.pil_to_tensor(image), torch.float32, scale=True)
         return F.normalize(pixels, list(self.mean), list(self.std), inplace=True)
 

@@ -32,7 +32,7 @@ class ImageClassification(Classification):
             mean=tuple(config.mean or backbone.preprocess["mean"]),
             std=tuple(config.std or backbone.preprocess["std"]),
             crop_pct=float(config.crop_pct or 1.0),
-            augment=config.augment == "light",
+            augment=config.augment if config.augment in ("light", "strong") else "none",
         )
         if self.budget() < int(config.batch_size or 1):
             logger.warning(

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from mmtransfer.backbones.staged import Backbone, State
 from mmtransfer.config import SPEECH, RunConfig
 from mmtransfer.data import audio, segments
+from mmtransfer.data.perturbation import STRENGTHS, perturb
 from mmtransfer.data.sources import Columns, Table
 from mmtransfer.errors import MMTransferError
 from mmtransfer.heads import CTCHead
@@ -75,7 +76,7 @@ class SpeechRecognition(Task):
         bad: dict[int, str] = {}
         for place, text in enumerate(table.column("text")):
             labels = self._labels(text)
-            needed = len(labels) + sum(a == b for a, b in zip(labels, labels[1:], strict=False))
+            needed = _frames_needed(labels)
             if frames[place] < max(1, needed if split != "test" else 1):
                 bad[place] = f"{len(labels)} labels need {needed} frames, the recording has {max(0, frames[place])}"
         if not bad:
@@ -98,9 +99,19 @@ class SpeechRecognition(Task):
 
     def encode(self, row: Mapping[str, Any], seed: int | None) -> Encoded:
         waveform = audio.load(row["audio"], self.rate)
+        labels = self._labels(row["text"]) if "text" in row else None
+        if seed is not None and self.config.augment in STRENGTHS:
+            needed = max(1, _frames_needed(labels or []))
+            waveform = perturb(
+                waveform,
+                self.rate,
+                str(self.config.augment),
+                seed,
+                enough=lambda samples: int(self.frames(torch.tensor([samples]))[0]) >= needed,
+            )
         if self.normalise:
             waveform = audio.normalise(waveform)
-        target = torch.tensor(self._labels(row["text"])) if "text" in row else None
+        target = None if labels is None else torch.tensor(labels)
         return Encoded(waveform, length=len(waveform), target=target, seed=seed)
 
     def budget(self) -> int:
@@ -184,3 +195,8 @@ class SpeechRecognition(Task):
 
     def restore(self, state: Mapping[str, Any]) -> None:
         self._set_symbols(list(state["symbols"]))
+
+
+def _frames_needed(labels: list[int]) -> int:
+    """CTC puts a blank between equal neighbours."""
+    return len(labels) + sum(a == b for a, b in zip(labels, labels[1:], strict=False))

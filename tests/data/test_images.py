@@ -103,31 +103,42 @@ def test_evaluation_is_what_torchvision_does():
 @pytest.mark.parametrize("size", [(8, 8), (31, 200), (200, 31), (33, 32)])
 @pytest.mark.parametrize("seed", [None, 5])
 def test_any_size_becomes_the_square(size, seed):
-    transform = ImageTransform(32, (0.5,) * 3, (0.5,) * 3, augment=True)
+    transform = ImageTransform(32, (0.5,) * 3, (0.5,) * 3, augment="light")
     pixels = transform(Image.new("RGB", size, (255, 0, 255)), seed)
     assert pixels.shape == (3, 32, 32) and pixels.dtype == torch.float32
     assert torch.equal(pixels[:, 3, 7], torch.tensor([1.0, -1.0, 1.0]))
 
 
-def test_augmentation_is_a_pure_function_of_image_and_seed():
-    transform = ImageTransform(16, (0.5,) * 3, (0.5,) * 3, augment=True)
+@pytest.mark.parametrize("augment", ["light", "strong"])
+def test_augmentation_is_a_pure_function_of_image_and_seed(augment):
+    transform = ImageTransform(16, (0.5,) * 3, (0.5,) * 3, augment=augment)
     torch.manual_seed(1)
     first = transform(colours(), 9)
     torch.manual_seed(2)
     torch.rand(7)
     assert torch.equal(first, transform(colours(), 9))
-    drawn = {tuple(transform(colours(), seed).flatten()[:4].tolist()) for seed in range(20)}
+    drawn = {tuple(transform(colours(), seed).flatten().tolist()) for seed in range(20)}
     assert len(drawn) == 20
 
 
+def test_strong_is_light_then_changed_and_erased():
+    light, strong = (ImageTransform(16, (0.5,) * 3, (0.5,) * 3, augment=name) for name in ("light", "strong"))
+    white = Image.new("RGB", (40, 40), (255, 255, 255))
+    erased = [bool((strong(white, seed) == 0).all(0).any()) for seed in range(200)]
+    assert 25 <= sum(erased) <= 75  # a quarter of them; no change of colour makes 0, half grey, of white
+    same = sum(torch.equal(light(colours(), seed), strong(colours(), seed)) for seed in range(60))
+    assert same < 20  # TrivialAugment leaves one in fourteen as it is, and some by strength 0
+    assert all(strong(colours(), seed).shape == (3, 16, 16) for seed in range(20))
+
+
 def test_half_of_the_seeds_flip():
-    transform = ImageTransform(16, (0.0,) * 3, (1.0,) * 3, augment=True)
+    transform = ImageTransform(16, (0.0,) * 3, (1.0,) * 3, augment="light")
     ramp = Image.fromarray(np.tile(np.arange(64, dtype=np.uint8)[None, :, None], (64, 1, 3)))
     flips = sum(bool((p := transform(ramp, seed))[0, 0, 0] > p[0, 0, -1]) for seed in range(200))
     assert 70 <= flips <= 130
 
 
-@pytest.mark.parametrize(("augment", "seed"), [(True, 4), (True, None), (False, 4)])
+@pytest.mark.parametrize(("augment", "seed"), [("light", 4), ("light", None), ("strong", 4), ("none", 4)])
 def test_the_global_random_state_is_left_alone(augment, seed):
     torch.manual_seed(0)
     before = torch.get_rng_state()

@@ -97,3 +97,25 @@ def test_pieces_of_a_long_recording_are_joined():
     joined = task.join(records)
     assert joined["prediction"] == "one two" and joined["confidence"] == pytest.approx(0.25)
     assert task.join(records[:1]) is records[0]
+
+
+@pytest.mark.parametrize("augment", ["light", "strong"])
+def test_augmented_recordings_keep_enough_frames_for_their_labels(augment):
+    rows = [(sound(400), "abcabcaabcabcabcabccabcabcabcabcabcab"), (sound(4000), "ab")]
+    task, table = task_on(rows, augment=augment)
+    tight, loose = (dict(row) for row in task.rows(task.check(table, "train"))[0])
+    needed = len(task._labels(tight["text"])) + 2
+    plain = task.encode(loose, None)
+    lengths = set()
+    for seed in range(40):
+        encoded = task.encode(tight, seed)
+        assert int(task.frames(torch.tensor([encoded.length]))[0]) >= needed
+        assert torch.equal(encoded.x, task.encode(tight, seed).x)
+        lengths.add(task.encode(loose, seed).length)
+    assert len(lengths) > 10 and torch.equal(plain.x, task.encode(loose, None).x) and plain.length == 4000
+
+
+def test_without_augmentation_the_seed_changes_no_sample():
+    task, table = task_on([(sound(900), "ab"), (sound(900), "b")], augment="none")
+    row = dict(task.rows(table)[0][0])
+    assert torch.equal(task.encode(row, 3).x, task.encode(row, None).x)
