@@ -98,13 +98,20 @@ def embed(backbone: str | Path, data: Any, split: str = "test", seed: int = 0, *
 
 
 def features_of(backbone: Backbone, task: Task, config: RunConfig, data: Any, split: str = "test") -> Features:
-    """Features of data as the task encodes them under this configuration."""
+    """Features of data as the task encodes them under this configuration; of a recording that is cut into pieces their
+    mean by length."""
     columns = task.columns(config)
     table = sources.load(data, task.modality, columns, config.skip_bad, "the inputs", labelled=False, split=split)
     if task.answer_column in table.rows.column_names:  # of built-in data; labels of others would be unknown
         table = replace(table, rows=table.rows.remove_columns(task.answer_column))
-    rows, lengths = task.rows(table)
+    pieces, owners = task.pieces(table)
+    rows, lengths = task.rows(pieces)
     accelerator = Accelerator(cpu=not torch.cuda.is_available())
     workers = int(config.workers or 0)
-    values = features.pooled(backbone, task, Examples(rows, lengths, None), accelerator, config.precision, workers)
+    found = features.pooled(backbone, task, Examples(rows, lengths, None), accelerator, config.precision, workers)
+    if len(pieces) == len(table):
+        return Features(table.ids, found)
+    weights = lengths[:, None] / np.bincount(owners, lengths, len(table))[owners, None]
+    values = np.zeros((len(table), found.shape[1]), np.float32)
+    np.add.at(values, owners, found * weights.astype(np.float32))
     return Features(table.ids, values)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow.parquet
 import pytest
@@ -12,7 +14,8 @@ import mmtransfer as mmt
 from mmtransfer import cli
 from mmtransfer.backbones.contract import features
 from mmtransfer.config import IMAGE, SPEECH, TEXT
-from mmtransfer.embedding import Features
+from mmtransfer.data import audio, sources
+from mmtransfer.embedding import Features, features_of
 from mmtransfer.errors import MMTransferError
 
 MAKERS = {IMAGE: tiny.images, TEXT: tiny.text, SPEECH: tiny.speech}
@@ -55,6 +58,25 @@ def test_a_run_by_its_folder_and_its_backbone_by_name_agree(runs):
     assert np.array_equal(again.values, by_folder.values)
     with pytest.raises(MMTransferError, match="with its own settings, not with precision"):
         mmt.embed(run.folder.path, data, precision="bf16")
+
+
+def test_a_long_recording_is_the_mean_of_its_pieces_by_length(runs):
+    run, _ = runs[SPEECH]
+    recording = np.random.default_rng(0).normal(size=24_000).astype(np.float32) * 0.1
+    config = replace(run.config, max_seconds=0.6)
+    task, backbone = type(run.model.task)(config, run.model.backbone), run.model.backbone
+    table = sources.load([recording], "speech", labelled=False)
+    pieces, owners = task.pieces(table)
+    assert len(owners) > 1
+    lengths = task.rows(pieces)[1]
+    parts = features_of(backbone, task, replace(config, max_seconds=9.0), _arrays(task, pieces)).values
+    whole = features_of(backbone, task, config, [recording])
+    assert whole.ids == ["0"] and whole.values[0] == pytest.approx(np.average(parts, 0, lengths), rel=1e-4)
+
+
+def _arrays(task, table) -> list[np.ndarray]:
+    """The samples of each row, as they are before normalisation."""
+    return [audio.load(row["audio"], task.rate).numpy() for row in table.rows]
 
 
 def test_a_name_takes_weights_and_a_seed_and_lists(runs):
