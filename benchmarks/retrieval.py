@@ -7,8 +7,8 @@ mobilenet_v2 features; nothing is trained, and no test picture is in the gallery
 a picture of their class among the first k, with Wilson's 95 % interval. Guessing by class size would be right in the
 column `chance` for k = 1. Digits are 8 x 8 pixels, shown at 64; ants and bees at 224.
 
-On digits random weights win: equal digits are alike pixel by pixel, and random layers keep that. Only the other set says
-something about transfer.
+On digits random weights win: equal digits are alike pixel by pixel, and random layers keep that. Only the other set
+says something about transfer.
 """
 
 from __future__ import annotations

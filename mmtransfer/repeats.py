@@ -17,6 +17,7 @@ from accelerate.utils import broadcast_object_list
 
 from mmtransfer.api import Run, fit
 from mmtransfer.config import RunConfig, read
+from mmtransfer.engine import sharding
 from mmtransfer.engine.signals import Interrupted
 from mmtransfer.errors import MMTransferError
 from mmtransfer.metrics import crossed
@@ -80,7 +81,7 @@ class Repeats:
 
     @cached_property
     def _records(self) -> dict[str, list[dict[str, list[Any]]]]:
-        """By split, the stored predictions of each run, in the order of the first one's ids."""
+        """By split, the stored predictions of each run, sorted by id."""
         import pyarrow.parquet
 
         found: dict[str, list[dict[str, list[Any]]]] = {}
@@ -115,6 +116,7 @@ def repeat(config: RunConfig | None = None, n: int = 3, **fields: Any) -> Repeat
     own = {name: value for name, value in vars(config).items() if value != getattr(RunConfig(), name)} if config else {}
     given = own | fields
     task, resume = given.setdefault("task", RunConfig.task), given.pop("resume", False)
+    sharding.refuse()
     accelerator = Accelerator(cpu=not torch.cuda.is_available())
     out = Path(broadcast_object_list([str(given.pop("out", None) or default_name(task))])[0])
     earlier = _earlier(out) if resume else {}
