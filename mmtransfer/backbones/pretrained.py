@@ -6,10 +6,11 @@ import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError
+from torch import nn
 
 from mmtransfer import hub
 from mmtransfer.backbones import speech, text
@@ -40,6 +41,10 @@ def build(config: Mapping[str, Any]) -> Backbone:
     family = family_of(config, "the configuration")
     backbone: Backbone = family(getattr(transformers, family.library)(_made(config), **family.options))
     backbone.source = "random weights"
+    if backbone.modality == "speech":
+        stem = cast(nn.Conv1d, cast(speech.Convolutions, backbone.stages[0]).layers[0].conv)
+        if stem.kernel_size[0] >= speech.FILTERBANK_FROM:
+            speech.filterbank(stem)
     return backbone
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, ClassVar, cast
 
@@ -12,6 +13,12 @@ from torch import Tensor, nn
 from mmtransfer.backbones.staged import Backbone, Context, State
 from mmtransfer.backbones.text import library_name, valid
 from mmtransfer.registry import Registry
+
+FILTER_LEVEL = 4.0
+"""Norm of a filter of `filterbank`: so large that a step of AdamW moves it by little."""
+
+FILTERBANK_FROM = 160
+"""Taps (10 ms at 16 kHz) from which on a first convolution without weights starts as a filterbank."""
 
 SPAN = 10
 """Frames of a masked span, at most half of the recording."""
@@ -165,6 +172,35 @@ class Wav2Vec2Backbone(Backbone):
         return input_lengths
 
 
+def filterbank(conv: nn.Conv1d, rate: int = 16_000) -> None:
+    """Sets a long first convolution to a mel filterbank (learnable, after Zeghidour et al. 2018, "Learning filterbanks").
+
+    Four channels a band: Gabor wavelets at 0, 90, 180 and 270 degrees, whose sum behind a rectifier does not depend on
+    the phase. The level rises with the frequency as that of speech falls. The biases, a tenth of the level of speech,
+    keep the layer norm that follows from blowing up silence.
+    """
+    channels, _, taps = conv.weight.shape
+    bands = channels // 4
+    mel = torch.linspace(math.log1p(60 / 700), math.log1p(0.47 * rate / 700), bands + 1)
+    edges = 700 * torch.expm1(mel)
+    centres, spacing = (edges[1:] + edges[:-1]) / 2, edges[1:] - edges[:-1]
+    # a wavelet neither outlasts the window nor leaves gaps between hops
+    width = (1 / (2 * math.pi * 0.6 * spacing)).clamp(0.4 * conv.stride[0] / rate, 0.2 * taps / rate)
+    time = (torch.arange(taps) - (taps - 1) / 2) / rate
+    envelope = torch.exp(-0.5 * (time / width[:, None]) ** 2)
+    phase = 2 * math.pi * centres[:, None] * time
+    waves = torch.stack([torch.cos(phase), torch.sin(phase), -torch.cos(phase), -torch.sin(phase)], 1)
+    filters = waves * envelope[:, None]
+    level = (centres / 500).clamp(1, 8)[:, None, None]
+    filters = FILTER_LEVEL * level * filters / filters.norm(dim=2, keepdim=True).clamp(min=1e-6)
+    with torch.no_grad():
+        conv.weight[: 4 * bands, 0] = filters.flatten(0, 1)
+        if conv.bias is not None:
+            conv.bias.zero_()
+            signs = torch.tensor([1.0, 1.0, -1.0, -1.0]).repeat(bands // 2)
+            conv.bias[: 4 * bands] = 0.1 * FILTER_LEVEL * signs.repeat_interleave(2)[: 4 * bands]
+
+
 def conv_lengths(lengths: Tensor, conv: nn.Conv1d) -> Tensor:
     """Outputs of an unpadded convolution, 0 where the input is shorter than its kernel."""
     return (torch.div(lengths - conv.kernel_size[0], conv.stride[0], rounding_mode="floor") + 1).clamp(min=0)
@@ -189,7 +225,26 @@ SHAPES: Mapping[str, Mapping[str, Any]] = {
         "layerdrop": 0.0,
         "vocab_size": 32,
     },
+    "wav2vec2-fast": {
+        "hidden_size": 192,
+        "num_hidden_layers": 5,
+        "num_attention_heads": 4,
+        "intermediate_size": 768,
+        "conv_dim": (256, 192, 192),
+        "conv_kernel": (320, 3, 3),
+        "conv_stride": (80, 2, 2),
+        "feat_extract_norm": "layer",
+        "do_stable_layer_norm": True,
+        "num_conv_pos_embeddings": 64,
+        "num_conv_pos_embedding_groups": 16,
+        "conv_bias": True,
+        "layerdrop": 0.0,
+        "hidden_dropout": 0.05,
+        "attention_dropout": 0.0,
+        "activation_dropout": 0.0,
+        "vocab_size": 32,
+    },
 }
 """Named shapes without weights: keyword arguments of Wav2Vec2Config."""
 
-__all__ = ["FAMILIES", "SHAPES", "Wav2Vec2Backbone", "conv_lengths", "masked_group_norm", "span_mask"]
+__all__ = ["FAMILIES", "SHAPES", "Wav2Vec2Backbone", "conv_lengths", "filterbank", "masked_group_norm", "span_mask"]
