@@ -75,5 +75,9 @@ BUILTIN: Mapping[str, Builtin] = {
         data={"train": "builtin:digits", "image_size": 32, "crop_pct": 1.0, "augment": "none", "epochs": 4},
         model={"backbone": "resnet18", "weights": "none", "strategy": "scratch", "lr": 1e-3},
     ),
+    SPEECH: Builtin(
+        data={"train": "builtin:commands", "epochs": 10, "batch_size": 16},
+        model={"backbone": "wav2vec2-fast", "weights": "none", "strategy": "scratch", "lr": 1e-3},
+    ),
 }
 """By task; it comes before DEFAULTS."""

@@ -67,7 +67,7 @@ class Degrader:
         return fft.irfft(spectrum, size)[: len(wave)].astype(np.float32)
 
     def _impulse(self) -> np.ndarray:
-        """Noise that decays by 60 dB in 0.1 to 0.6 s (Polack's model), behind a direct path of 0 to 15 dB more energy."""
+        """Noise that decays by 60 dB in 0.1 to 0.6 s (Polack's model), 0 to 15 dB below the direct path."""
         random = self.random
         decay = random.uniform(0.1, 0.6)
         time = np.arange(int(RATE * min(decay, 0.5)), dtype=np.float32) / RATE
@@ -99,7 +99,7 @@ def resample(speech: np.ndarray, rate: int, speed: float = 1.0) -> np.ndarray:
 
 
 def _band(frequency: np.ndarray, low: float, high: float) -> np.ndarray:
-    """Gain 1 between `low` and `high` Hz, falling as a Butterworth of order 4 outside."""
+    """Gain 1 between `low` and `high` Hz, falling as a Butterworth filter outside."""
     return (1 / np.sqrt((1 + (frequency / high) ** 16) * (1 + (low / np.maximum(frequency, 1)) ** 8))).astype(
         np.float32
     )

@@ -1,7 +1,8 @@
 """espeak-ng through ctypes: text -> samples, by voice, speed, pitch and range.
 
-Its output depends on the calls before (the same text twice in a process differs); the same sequence of calls in a new
-process is equal to the bit. So whoever wants the same recordings again makes them in the same order in a fresh process.
+Its output depends on the calls before (the same text twice in a process differs), the noise of breathy voices on two
+random generators, seeded here. The same sequence of calls in a new process is equal to the bit. So whoever wants the
+same recordings again makes them in the same order in a fresh process.
 """
 
 from __future__ import annotations
@@ -31,11 +32,13 @@ class Manner:
 class Synthesiser:
     """One a process: the library keeps its state in the process."""
 
-    def __init__(self) -> None:
+    def __init__(self, seed: int = 0) -> None:
         self._library = ctypes.CDLL(str(espeakng_loader.get_library_path()))
         self.sample_rate = int(
             self._library.espeak_Initialize(_SYNCHRONOUS, 0, str(espeakng_loader.get_data_path()).encode(), 0)
         )
+        self._library.espeak_ng_SetRandSeed(ctypes.c_long(seed + 1))
+        ctypes.CDLL(None).srand(seed + 1)
         self._parts: list[np.ndarray] = []
         self._callback = _CALLBACK(self._receive)  # kept here: the library holds no reference to it
         self._library.espeak_SetSynthCallback(self._callback)
@@ -72,17 +75,8 @@ TARGET_VARIANTS = ("f2", "m3", "Andy", "linda", "Gene", "steph2", "iven3", "Reed
 VALIDATION_VARIANTS = ("f4", "m7", "ed", "Alicia", "robert", "zac")
 """Variants that only the validation part of the pretraining has."""
 
-_UNNATURAL = (
-    "croak",
-    "Demonic",
-    "Tweaky",
-    "RicishayMax3",
-    "whisperf",
-    "robosoft",
-    "robosoft2",
-    "robosoft3",
-    "robosoft4",
-)
+_UNNATURAL = ("croak", "Demonic", "Tweaky", "RicishayMax3", "whisperf")
+_UNNATURAL += ("robosoft", "robosoft2", "robosoft3", "robosoft4")
 
 
 def training_variants() -> list[str]:

@@ -2,7 +2,8 @@
 
     python -m benchmarks.pretrain.speech make          # the corpus, runs/pretrain/speech/{train,validation}
     python -m benchmarks.pretrain.speech train         # runs/pretrain/speech/run; the same command goes on with it
-    python -m benchmarks.pretrain.speech pack          # mmtransfer/builtin/wav2vec2/
+    python -m benchmarks.pretrain.speech pack          # mmtransfer/builtin/speech/
+    python -m benchmarks.pretrain.speech hold-out      # held_out.txt, when the data it is measured on change
 
 Needs espeakng-loader. `make` gives the same corpus to the bit for the same seed, espeak-ng and Python; nothing recorded
 from people is in it, and no transcript of three or more words that the data sets it is measured on have.
@@ -12,18 +13,18 @@ from __future__ import annotations
 
 import argparse
 import csv
-import itertools
 import json
 import multiprocessing
 import os
-import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks.pretrain.utterances import HELD_OUT
+
 PLACE = Path("runs") / "pretrain" / "speech"
-PACKAGE = Path(__file__).parents[2] / "mmtransfer" / "builtin" / "wav2vec2"
 SHAPE = "wav2vec2-fast"
 SHARDS = 8
 LONGEST = 10.0
@@ -40,14 +41,14 @@ def shard(folder: Path, seed: int, number: int, seconds: float, validation: bool
 
     random = np.random.Generator(np.random.Philox([seed, number + SHARDS * validation]))
     variants = VALIDATION_VARIANTS if validation else training_variants()
-    synthesiser, writer, degrade = Synthesiser(), Writer(random), Degrader(random)
+    synthesiser, writer, degrade = Synthesiser(number), Writer(random), Degrader(random)
     part = f"{number:02d}"
     (folder / part).mkdir(parents=True, exist_ok=True)
     rows: list[tuple[str, str, str]] = []
     total = 0.0
-    for count in itertools.count():
-        if total >= seconds:
-            return rows
+    count = -1
+    while total < seconds:
+        count += 1
         voice = f"{ACCENTS[int(random.integers(len(ACCENTS)))]}+{variants[int(random.integers(len(variants)))]}"
         manner = Manner(
             rate=int(np.clip(random.lognormal(np.log(175), 0.25), 100, 320)),
@@ -62,7 +63,7 @@ def shard(folder: Path, seed: int, number: int, seconds: float, validation: bool
             soundfile.write(folder / name, wave, RATE, subtype="PCM_16")
             rows.append((name, said.text, voice))
             total += len(wave) / RATE
-    raise AssertionError
+    return rows
 
 
 def corpus(folder: Path, seed: int, seconds: float, validation: bool) -> list[tuple[str, str, str]]:
@@ -111,46 +112,96 @@ def train(settings: dict[str, Any], place: Path) -> None:
     )
 
 
-def pack(place: Path, target: Path) -> None:
-    """The run's backbone in float16 with its description, digest and card."""
-    import hashlib
+def pack(place: Path, measured: Sequence[Path]) -> None:
+    """The run's backbone as the built-in one; its card tells the scores of the fine-tuning runs in `measured`."""
+    from mmtransfer.backbones import builtin, weights
 
-    import torch
-    from safetensors.torch import load_file, save_file
+    run = place / "run"
+    backbone = weights.read(run / "model")
+    backbone.name, backbone.source = "builtin", "builtin:speech"
+    print(builtin.pack(backbone, "speech", card(place, measured)))
 
-    model = place / "run" / "model"
-    target.mkdir(parents=True, exist_ok=True)
-    tensors = {
-        name: value.to(torch.float16).contiguous() for name, value in load_file(model / "backbone.safetensors").items()
-    }
-    save_file(tensors, target / "backbone.safetensors")
-    shutil.copyfile(model / "backbone.json", target / "backbone.json")
-    digest = hashlib.sha256((target / "backbone.safetensors").read_bytes()).hexdigest()
-    (target / "sha256").write_text(f"{digest}  backbone.safetensors\n")
-    print(json.dumps({"tensors": len(tensors), "bytes": (target / "backbone.safetensors").stat().st_size}))
+
+def hold_out(data: Path) -> list[str]:
+    """Digests of the transcripts that the pretraining must not have, sorted."""
+    from benchmarks.pretrain.utterances import digest
+    from mmtransfer.data import builtin
+
+    texts = [text for table in builtin.load("commands", "speech").values() for text in table.column("text")]
+    for part in ("an4/train", "an4/test", "fsdd/train", "fsdd/test"):
+        with (data / part / "metadata.csv").open(encoding="utf-8") as file:
+            texts += [row["text"] for row in csv.DictReader(file)]
+    return sorted({digest(" ".join(text.lower().split())) for text in texts} - {""})
+
+
+def card(place: Path, measured: Sequence[Path]) -> str:
+    """The model card, from the corpus and the run folders."""
+    rows = list(csv.DictReader((place / "train" / "metadata.csv").open(encoding="utf-8")))
+    config = json.loads((place / "run" / "config.json").read_text())
+    result = json.loads((place / "run" / "result.json").read_text())
+    phase, data = result["phases"][0], result["data"]
+    wer = result["metrics"]["validation"]["wer"]
+    lines = [
+        "# Speech backbone",
+        "",
+        f"A Wav2Vec2 encoder of {result['backbone']['parameters']:,} parameters (shape `{SHAPE}`): samples at 16 kHz, "
+        "normalised per recording, to 50 frames a second.",
+        "",
+        f"- Learned by CTC from {len(rows):,} synthesised recordings of {len({row['speaker'] for row in rows})} "
+        "voices (espeak-ng), with rooms, noise and telephone bands added: spelled words, numbers, dates, names, "
+        "addresses, stretches of the docstrings of Python's standard library. No recording of a person.",
+        f"- {phase['epochs']} epochs of {data['train']['n']:,} recordings, {phase['steps']:,} steps of "
+        f"{config['batch_size']}, {result['seconds']['train'] / 60:.0f} minutes on {os.cpu_count()} CPU cores. Made by "
+        "`python -m benchmarks.pretrain.speech make`, `train`, `pack`.",
+        f"- Word error rate on {data['validation']['n']} synthesised recordings by voices it did not learn from: "
+        f"{_score(wer)}.",
+        *(f"- Fine-tuned on {name}: {score}." for name, score in map(_measured, measured)),
+        "- Licence: Apache-2.0, as the rest of the package.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _measured(folder: Path) -> tuple[str, str]:
+    config = json.loads((folder / "config.json").read_text())
+    result = json.loads((folder / "result.json").read_text())
+    wer = result["metrics"]["test"]["wer"]
+    name = Path(str(config["train"])).parent.name or str(config["train"])
+    return f"{name} ({config['epochs']} epochs, rate {config['lr']})", f"test word error rate {_score(wer)}"
+
+
+def _score(metric: dict[str, Any]) -> str:
+    return f"{metric['value']:.3f} (95 % interval {metric['low']:.3f} to {metric['high']:.3f})"
 
 
 def main() -> None:
-    """`make`, `train` or `pack`."""
+    """`make`, `train`, `pack` or `hold-out`."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("verb", choices=("make", "train", "pack"))
-    parser.add_argument("--place", type=Path, default=PLACE)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--hours", type=float, default=12.0)
-    parser.add_argument("--epochs", type=int, default=5)
-    parser.add_argument("--batch-size", type=int, default=32)
-    parser.add_argument("--lr", type=float, default=1e-3)
-    parser.add_argument("--warmup", type=float, default=0.08)
-    parser.add_argument("--mask-prob", type=float, default=0.03)
-    parser.add_argument("--max-minutes", type=float, default=None)
+    parser.add_argument("--place", type=Path, default=PLACE, help="folder of corpus and run")
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    making = verbs.add_parser("make")
+    making.add_argument("--seed", type=int, default=0)
+    making.add_argument("--hours", type=float, default=12.0)
+    training = verbs.add_parser("train")
+    training.add_argument("--epochs", type=int, default=3)
+    training.add_argument("--batch-size", type=int, default=24)
+    training.add_argument("--lr", type=float, default=1e-3)
+    training.add_argument("--warmup", type=float, default=0.08)
+    training.add_argument("--mask-prob", type=float, default=0.03)
+    training.add_argument("--seed", type=int, default=0)
+    training.add_argument("--max-minutes", type=float, default=None)
+    packing = verbs.add_parser("pack")
+    packing.add_argument("measured", type=Path, nargs="*", help="finished fine-tuning runs, for the card")
+    verbs.add_parser("hold-out")
     given = vars(parser.parse_args())
-    verb, place, hours = given.pop("verb"), given.pop("place"), given.pop("hours")
+    verb, place = given.pop("verb"), given.pop("place")
     if verb == "make":
-        make(given["seed"], hours, place)
+        make(given["seed"], given["hours"], place)
     elif verb == "train":
         train(given, place)
+    elif verb == "hold-out":
+        HELD_OUT.write_text("\n".join(hold_out(Path(os.environ["MMTRANSFER_DATA"]))) + "\n")
     else:
-        pack(place, PACKAGE)
+        pack(place, given["measured"])
 
 
 if __name__ == "__main__":

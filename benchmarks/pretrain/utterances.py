@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import json
 import re
 import sysconfig
 from collections.abc import Callable, Sequence
@@ -18,65 +19,15 @@ from pathlib import Path
 import numpy as np
 
 Random = np.random.Generator
-HELD_OUT = Path(__file__).parent / "held_out.txt"
-"""Digests of the transcripts of three or more words of the data sets that the backbone is measured on."""
+HERE = Path(__file__).parent
+HELD_OUT = HERE / "held_out.txt"
+"""Digests of the transcripts of three or more words of AN4, FSDD and `builtin:commands`: the pretraining has none."""
 
-MODULES = (
-    "argparse asyncio/tasks base64 bisect calendar cmd codecs collections/__init__ concurrent/futures/_base configparser "
-    "contextlib copy csv datetime decimal difflib doctest email/message enum fileinput fnmatch fractions ftplib functools "
-    "gettext glob gzip heapq http/client http/server imaplib inspect ipaddress json/__init__ logging/__init__ mailbox "
-    "mimetypes multiprocessing/pool nntplib ntpath numbers optparse os pathlib pdb pickle pickletools platform plistlib "
-    "poplib posixpath pprint profile pstats pydoc queue random sched selectors shelve shlex shutil smtplib socket "
-    "socketserver ssl statistics string subprocess symtable tarfile telnetlib tempfile textwrap threading tkinter/__init__ "
-    "tokenize trace traceback turtle types typing unittest/case unittest/mock urllib/parse urllib/request uuid warnings "
-    "weakref webbrowser xml/dom/minidom xmlrpc/client zipfile zoneinfo/_common"
-).split()
-DIGITS = "zero one two three four five six seven eight nine".split()
-TEENS = "ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen".split()
-TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
-ORDINALS = (
-    "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth fifteenth "
-    "sixteenth seventeenth eighteenth nineteenth twentieth"
-).split()
-MONTHS = "january february march april may june july august september october november december".split()
-DAYS = "monday tuesday wednesday thursday friday saturday sunday".split()
-FIRST = (
-    "adam alan alice amanda andrea anthony barbara benjamin brenda bruce carl carol charles christine daniel david deborah "
-    "dennis diana donald dorothy edward elizabeth emily eric eugene frank fred gary george gloria grace gregory hannah "
-    "harold harry helen henry howard jack jacob james janet jason jean jeffrey jennifer jessica joan john jonathan joseph "
-    "joyce judith julia karen katherine keith kelly kenneth kevin laura lawrence linda lisa louis margaret maria mark "
-    "martha martin mary matthew megan michael michelle nancy nathan nicholas olivia oscar pamela patricia paul peter philip "
-    "rachel ralph raymond rebecca richard robert roger ronald rose ruth ryan samuel sandra sarah scott sharon simon stephen "
-    "steven susan teresa theodore thomas timothy victor victoria vincent virginia walter wayne william"
-).split()
-LAST = (
-    "adams allen anderson bailey baker barnes bell bennett brooks brown butler campbell carter clark coleman collins cook "
-    "cooper cox cruz davis diaz edwards evans fisher flores foster garcia gomez gonzalez gray green griffin hall hamilton "
-    "harris hayes hernandez hughes jackson jenkins johnson jones jordan kennedy king kowalski lee lewis lopez martinez "
-    "mason mcdonald meyer miller mitchell moore morgan morris murphy murray myers nelson nguyen novak ortiz owens parker "
-    "patel patterson perez perry peterson phillips powell price quinn ramirez reed reynolds richardson rivera roberts "
-    "robinson rodriguez rogers ross russell sanchez sanders schmidt schneider simmons smith stewart sullivan taylor "
-    "thompson torres turner vaughn wagner walker wallace ward watson weber webster white williams wilson wood wright "
-    "yamamoto young zimmerman"
-).split()
-PLACES = (
-    "albany amsterdam arlington atlanta austin baltimore berlin boston bristol buffalo cambridge charlotte chicago "
-    "cincinnati cleveland columbus dallas denver detroit dublin edinburgh fairfax fresno geneva glasgow hartford houston "
-    "jacksonville kansas kyoto lexington lisbon liverpool london louisville madison manchester memphis miami milwaukee "
-    "minneapolis montreal nashville newark oakland omaha orlando oxford paris phoenix portland quebec raleigh richmond "
-    "rochester sacramento salem seattle springfield stockholm syracuse toledo toronto tucson vancouver vienna warsaw "
-    "wichita zurich"
-).split()
-STREETS = "street avenue road lane drive boulevard court place way square terrace parkway".split()
-TREES = (
-    "maple oak cedar pine elm walnut chestnut willow lake hill park river church mill spring north south east west main "
-    "center bridge union liberty market prospect highland sunset meadow forest garden college front water summit"
-).split()
-COMMANDS = (
-    "yes no go stop start left right up down on off help enter back next open close save cancel repeat delete continue "
-    "forward play pause louder softer faster slower begin end quit return again please okay undo redo copy paste select "
-    "zoom home menu send call answer record search reset clear"
-).split()
+LISTS = {name: words.split() for name, words in json.loads((HERE / "words.json").read_text()).items()}
+MODULES, DIGITS, TEENS, TENS = (LISTS[name] for name in ("modules", "digits", "teens", "tens"))
+ORDINALS, MONTHS, DAYS, UNITS = (LISTS[name] for name in ("ordinals", "months", "days", "units"))
+FIRST, LAST, PLACES, COMMANDS = (LISTS[name] for name in ("first names", "last names", "places", "commands"))
+STREETS, STREET_NAMES = LISTS["streets"], LISTS["street names"]
 
 
 @dataclass(frozen=True)
@@ -93,11 +44,10 @@ class Writer:
     def __init__(self, random: Random) -> None:
         self.random = random
         self.words, self.sentences = prose()
-        self.held_out = frozenset(HELD_OUT.read_text().split()) if HELD_OUT.exists() else frozenset()
-        names, weights = zip(*KINDS.items(), strict=True)
-        self._kinds: list[Callable[[Writer], list[str]]] = [kind for kind, _ in weights]
-        self._shares = np.array([share for _, share in weights]) / sum(share for _, share in weights)
-        assert len(names) == len(self._kinds)
+        self.held_out = frozenset(HELD_OUT.read_text().split())
+        self._kinds = [kind for kind, _ in KINDS.values()]
+        shares = np.array([share for _, share in KINDS.values()])
+        self._shares = shares / shares.sum()
 
     def draw(self) -> Utterance:
         """The next utterance."""
@@ -106,7 +56,7 @@ class Writer:
             words = kind(self)
             text = " ".join(words)
             if digest(text) not in self.held_out:
-                return Utterance(text, self._spoken(words))
+                return Utterance(text, self.spoken(words))
 
     def one(self, choices: Sequence[str]) -> str:
         return choices[int(self.random.integers(len(choices)))]
@@ -120,19 +70,21 @@ class Writer:
     def word(self) -> str:
         return self.one((self.words, FIRST, LAST, PLACES)[self.below(4)])
 
-    def _spoken(self, words: Sequence[str]) -> str:
+    def spoken(self, words: Sequence[str]) -> str:
         """Letters by their names, with pauses in some utterances."""
         pause = 0.0 if self.chance(0.6) else float(self.random.random())
         parts = []
         for word in words:
-            # a single A is read as the article
-            said = "[['eI]]" if word == "a" and self._spells(words) else word
-            parts.append(said.upper() if len(said) == 1 and said not in "a" else said)
+            if word == "a":  # as it stands it is read as the article
+                word = "[['eI]]" if self._has_letters(words) else word
+            elif len(word) == 1:
+                word = word.upper()
+            parts.append(word)
             parts.append(", " if self.chance(pause) else " ")
         return "".join(parts[:-1])
 
     @staticmethod
-    def _spells(words: Sequence[str]) -> bool:
+    def _has_letters(words: Sequence[str]) -> bool:
         return any(len(word) == 1 and word not in "ai" for word in words) or len(words) == 1
 
 
@@ -217,13 +169,8 @@ def _year(w: Writer) -> list[str]:
 
 def _date(w: Writer) -> list[str]:
     day = w.below(32, 1)
-    ordinal = (
-        [ORDINALS[day - 1]]
-        if day <= 20
-        else ["thirtieth"]
-        if day == 30
-        else [TENS[day // 10 - 2], ORDINALS[day % 10 - 1]]
-    )
+    ordinal = [TENS[day // 10 - 2], ORDINALS[day % 10 - 1]] if day > 20 else [ORDINALS[day - 1]]
+    ordinal = ["thirtieth"] if day == 30 else ordinal
     day_words = ordinal if w.chance(0.7) else number(day)
     month = w.one(MONTHS)
     date = ["the", *ordinal, "of", month] if w.chance(0.15) else [month, *day_words]
@@ -240,11 +187,10 @@ def _time(w: Writer) -> list[str]:
 
 
 def _amount(w: Writer) -> list[str]:
-    unit = w.one("dollars cents pounds percent miles minutes hours days weeks degrees meters kilograms".split())
-    value = (
-        number(w.below(10 ** w.below(5, 1), 2)) if w.chance(0.7) else [*number(w.below(100)), "point", w.one(DIGITS)]
-    )
-    return [*value, unit]
+    unit = w.one(UNITS)
+    if w.chance(0.7):
+        return [*number(w.below(10 ** w.below(5, 1), 2)), unit]
+    return [*number(w.below(100)), "point", w.one(DIGITS), unit]
 
 
 def _name(w: Writer) -> list[str]:
@@ -254,7 +200,7 @@ def _name(w: Writer) -> list[str]:
 
 def _address(w: Writer) -> list[str]:
     house = _digits(w)[:4] if w.chance(0.5) else number(w.below(100)) + (number(w.below(100)) if w.chance(0.5) else [])
-    street = [w.one((TREES, LAST, PLACES)[w.below(3)]), w.one(STREETS)]
+    street = [w.one((STREET_NAMES, LAST, PLACES)[w.below(3)]), w.one(STREETS)]
     return [*house, *street, *([w.one(PLACES)] if w.chance(0.3) else [])]
 
 

@@ -173,7 +173,7 @@ class Wav2Vec2Backbone(Backbone):
 
 
 def filterbank(conv: nn.Conv1d, rate: int = 16_000) -> None:
-    """Sets a long first convolution to a mel filterbank (learnable, after Zeghidour et al. 2018, "Learning filterbanks").
+    """Sets a long first convolution to a mel filterbank, still to be trained (after Zeghidour et al. 2018).
 
     Four channels a band: Gabor wavelets at 0, 90, 180 and 270 degrees, whose sum behind a rectifier does not depend on
     the phase. The level rises with the frequency as that of speech falls. The biases, a tenth of the level of speech,

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
+import pyarrow.compute
+import pyarrow.parquet
 
 from mmtransfer.data import images
 from mmtransfer.data.splits import holdout
-from mmtransfer.data.table import Modality, Table, make
+from mmtransfer.data.table import File, Modality, Table, make
 from mmtransfer.errors import MMTransferError, unknown
 
 PREFIX = "builtin:"
+COMMANDS = "builtin_commands.parquet"
 
 
 def load(name: str, modality: Modality) -> dict[str, Table]:
@@ -27,12 +31,10 @@ def load(name: str, modality: Modality) -> dict[str, Table]:
         raise MMTransferError(
             f"{where} is {owners[name]} data, the task needs {modality}", where, "give a file or folder of your own"
         )
-    table = _MAKERS[name]()
-    train, test = holdout(table.column("label"), len(table), 0.2, seed=0)
-    return {"train": table.select(train), "test": table.select(test)}
+    return _MAKERS[name]()
 
 
-def _digits() -> Table:
+def _digits() -> dict[str, Table]:
     """1,797 handwritten digits, 8x8 grey of 17 levels -> RGB (UCI Optical Recognition of Handwritten Digits, test
     part: Alpaydin & Kaynak 1998), from scikit-learn."""
     from sklearn.datasets import load_digits
@@ -41,8 +43,23 @@ def _digits() -> Table:
     pixels = np.rint(bunch.images * (255 / 16)).astype(np.uint8)
     files = [images.from_array(image) for image in pixels]
     ids = [f"digits/{number}" for number in range(len(files))]
-    return make("image", f"{PREFIX}digits", ids, files, [str(target) for target in bunch.target])
+    table = make("image", f"{PREFIX}digits", ids, files, [str(target) for target in bunch.target])
+    train, test = holdout(table.column("label"), len(table), 0.2, seed=0)
+    return {"train": table.select(train), "test": table.select(test)}
 
 
-NAMES: dict[Modality, tuple[str, ...]] = {"image": ("digits",), "text": (), "speech": ()}
-_MAKERS: dict[str, Callable[[], Table]] = {"digits": _digits}
+def _commands() -> dict[str, Table]:
+    """432 synthesised spoken commands by 36 voices, 27 of them for training (espeak-ng; Apache-2.0, as the package).
+    Ids are `commands/`, the voice, and a number."""
+    whole = pyarrow.parquet.read_table(Path(__file__).parent / COMMANDS)
+    tables = {}
+    for split in ("train", "test"):
+        part = whole.filter(pyarrow.compute.equal(whole["split"], split))
+        ids, recordings, texts, speakers = (part[name].to_pylist() for name in ("id", "audio", "text", "speaker"))
+        files: list[File] = [{"path": None, "bytes": recording} for recording in recordings]
+        tables[split] = make("speech", f"{PREFIX}commands", ids, files, texts, speakers)
+    return tables
+
+
+NAMES: dict[Modality, tuple[str, ...]] = {"image": ("digits",), "text": (), "speech": ("commands",)}
+_MAKERS: dict[str, Callable[[], dict[str, Table]]] = {"digits": _digits, "commands": _commands}

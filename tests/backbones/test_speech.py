@@ -51,3 +51,27 @@ def test_group_norm_without_padding_is_the_library_s() -> None:
     torch.testing.assert_close(masked_group_norm(x, torch.tensor([50, 50]), norm), norm(x))
     padded = masked_group_norm(torch.cat([x, torch.randn(2, 4, 9)], 2), torch.tensor([50, 50]), norm)
     torch.testing.assert_close(padded[..., :50], norm(x))
+
+
+def test_a_long_first_convolution_starts_as_a_filterbank() -> None:
+    conv = backbones.load("wav2vec2-fast").stages[0].layers[0].conv
+    time, level = torch.arange(1600) / 16000, {}
+    for tone in (200.0, 700.0, 2500.0, 6000.0):
+        for phase in (0.0, 1.0):
+            wave = torch.sin(2 * torch.pi * tone * time + phase)
+            with torch.no_grad():
+                found = (conv(wave[None, None])[0] - conv.bias[:, None]).reshape(64, 4, -1)
+            # four phases behind a square: what is left is the level of the band
+            level[tone, phase] = found.square().sum(1).mean(1)
+    for tone in (200.0, 700.0, 2500.0, 6000.0):
+        loudest = level[tone, 0.0].argmax()
+        torch.testing.assert_close(level[tone, 0.0][loudest], level[tone, 1.0][loudest], rtol=0.02, atol=0)
+    bands = [int(level[tone, 0.0].argmax()) for tone in (200.0, 700.0, 2500.0, 6000.0)]
+    assert bands == sorted(set(bands)) and bands[0] < 8 and bands[-1] > 55
+    again = backbones.load("wav2vec2-fast").stages[0].layers[0].conv
+    assert torch.equal(conv.weight, again.weight)
+
+
+def test_a_short_first_convolution_is_random() -> None:
+    stems = [backbones.load("wav2vec2-small").stages[0].layers[0].conv.weight for _ in range(2)]
+    assert not torch.equal(*stems)

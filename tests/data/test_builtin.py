@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from mmtransfer.data import builtin, images
+from mmtransfer.data import audio, builtin, images
 from mmtransfer.errors import MMTransferError
 
 
@@ -42,6 +43,31 @@ def test_an_unknown_name_is_told_the_known_ones():
         builtin.load("words", "text")
 
 
+def test_the_commands_are_frozen():
+    tables = builtin.load("commands", "speech")
+    voices = {split: set(table.column("speaker")) for split, table in tables.items()}
+    assert {split: (len(table), len(voices[split])) for split, table in tables.items()} == {
+        "train": (324, 27),
+        "test": (108, 9),
+    }
+    variants = {split: {voice.split("+")[1] for voice in names} for split, names in voices.items()}
+    assert not variants["train"] & variants["test"]
+    assert (
+        tables["train"].fingerprint == "e35af04c94f9ef7985013b1673173652"
+        and tables["test"].fingerprint == "c7fea0091a4c1ec8f067699dccb33ec2"
+    )
+    assert (Path(builtin.__file__).parent / builtin.COMMANDS).stat().st_size < 2.5e6
+
+
+def test_the_commands_can_be_heard():
+    table = builtin.load("commands", "speech")["test"]
+    for row in table.rows:
+        assert row["id"].startswith(f"commands/{row['speaker']}/")
+        waveform = audio.load(row["audio"], 16000)
+        assert len(waveform) == audio.samples(row["audio"], 16000) and 0.05 < waveform.abs().max() <= 1.01
+        assert 0.3 < len(waveform) / 16000 < 8 and set(row["text"]) <= set(" abcdefghijklmnopqrstuvwxyz'")
+
+
 def test_a_set_of_another_modality_is_refused():
     with pytest.raises(MMTransferError) as error:
         builtin.load("digits", "speech")
@@ -52,7 +78,7 @@ def test_names_lists_what_loads():
     assert {m: set(names) for m, names in builtin.NAMES.items()} == {
         "image": {"digits"},
         "text": set(),
-        "speech": set(),
+        "speech": {"commands"},
     }
     for modality, names in builtin.NAMES.items():
         for name in names:
