@@ -11,11 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.pretrain import speech, targets_speech, utterances
+from benchmarks.pretrain import espeak, speech, targets_speech, utterances
 from benchmarks.pretrain.degrade import RATE, Degrader, resample
 from benchmarks.pretrain.utterances import HELD_OUT, Writer, digest, number
-
-espeak = pytest.importorskip("benchmarks.pretrain.espeak", reason="espeakng-loader is not installed")
 
 
 def writer(seed: int = 0) -> Writer:
