@@ -135,6 +135,7 @@ class _Fit:
             task.prepare(tables["train"])
             tables = {split: task.check(table, split) for split, table in tables.items()}
             examples = {split: _examples(task, table) for split, table in tables.items()}
+            examples["train"] = dataclasses.replace(examples["train"], weights=task.weights(tables["train"]))
         torch.manual_seed(number(config.seed, "head"))
         head = task.head(backbone.width)
         backbone.to(accelerator.device)
@@ -189,7 +190,7 @@ class _Fit:
 
     def _tables(self) -> dict[str, Table]:
         """The tables of train, validation and (where given) test."""
-        tables = assemble(self.config, self.task.modality, self.task.columns(self.config))
+        tables = assemble(self.config, self.task.modality, self.task.columns(), self.task.strata)
         if self.accelerator.is_main_process:
             counts = ", ".join(f"{split} {len(table)}" for split, table in tables.items())
             logger.info("data: %s", counts)
@@ -249,7 +250,8 @@ class _Fit:
         with self._timed("evaluate"):
             for split in ("validation", "test"):
                 if split in examples:
-                    records = evaluate(model, examples[split], self.accelerator, job.workers, split)
+                    found = evaluate(model, examples[split], self.accelerator, job.workers, split)
+                    records = task.tune(found) if split == "validation" else found
                     scores = task.measure(records)
                     metrics[split] = {name: score.as_dict() for name, score in scores.items()}
                     if self.accelerator.is_main_process:
@@ -366,7 +368,7 @@ class Run:
 
     def _table(self, source: Any, labelled: bool, option: str) -> Table:
         task = self.model.task
-        columns = task.columns(self.config)
+        columns = task.columns()
         limit = self.config.max_seconds
         return sources.load(source, task.modality, columns, False, option, labelled, "test", limit)
 

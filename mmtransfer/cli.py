@@ -250,7 +250,7 @@ class _PredictWords:
     input: tyro.conf.Positional[str]
     """A file, a folder, a CSV or a text file with a sentence a line."""
     out: str | None = None
-    """CSV to write (id, label, score); the terminal if not given."""
+    """CSV to write (id, label, score, which a number does not have); the terminal if not given."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -302,13 +302,17 @@ def _predict(words: list[str]) -> None:
     predictions = load(given.run).predict(given.input)
     if given.out is None:
         for prediction in predictions:
-            print(f"{prediction.id}\t{prediction.label}\t{prediction.score:.4f}")
+            print(*(prediction.id, prediction.label, *_score(prediction.score, 4)), sep="\t")
         return
     with open(given.out, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["id", "label", "score"])
-        writer.writerows([prediction.id, prediction.label, f"{prediction.score:.6f}"] for prediction in predictions)
+        writer.writerows([p.id, p.label, *(_score(p.score, 6) or [""])] for p in predictions)
     logger.info("%d predictions in %s", len(predictions), given.out)
+
+
+def _score(score: float | None, digits: int) -> list[str]:
+    return [] if score is None else [f"{score:.{digits}f}"]
 
 
 def _evaluate(words: list[str]) -> None:
@@ -331,10 +335,10 @@ def _show(run: Any) -> None:
     """The end of a run: scores with intervals, time, where it is and what to do with it."""
     if int(os.environ.get("RANK", "0")):
         return
+    primary = run.result["primary"]["name"]
     for split, metrics in run.metrics.items():
-        _table(
-            split, {name: score for name, score in metrics.items() if not name.endswith(("]", "_micro", "_weighted"))}
-        )
+        few = {name for name in metrics if name == primary or not name.endswith(("]", "_micro", "_weighted"))}
+        _table(split, {name: score for name, score in metrics.items() if name in few})
     print(f"{run.result['seconds']['total']:.0f} s; the run is in {run.folder.path}")
     print(f"next: mmtransfer predict {run.folder.path} INPUT")
 

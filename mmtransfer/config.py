@@ -48,8 +48,14 @@ class RunConfig:
     """Minutes of randomly drawn recordings that are trained on, spread over the speakers."""
     text_column: str | None = _for(TEXT)
     """Column with the text; guessed where only one guess is possible."""
+    pair_column: str | None = _for(TEXT)
+    """Column with the second text, where pairs are classified; guessed only from usual names, such as text1, text2."""
     label_column: str | None = _for(IMAGE, TEXT)
     """Column with the label; guessed where only one guess is possible."""
+    target: Literal["single-label", "multi-label", "regression"] = _for(IMAGE, TEXT, default="single-label")
+    """What the label column holds: one label, any number of labels, or a number."""
+    label_separator: str | None = _for(IMAGE, TEXT)
+    """Between the labels of one example, with --target multi-label; | if None."""
     file_column: str | None = _for(IMAGE, SPEECH)
     """Column with the file name, relative to the table, or its bytes; guessed where only one guess is possible."""
     transcript_column: str | None = _for(SPEECH)
@@ -87,10 +93,15 @@ class RunConfig:
     strong wider and with bands of frequencies left out. auto: none where the first stages are frozen, else light."""
     max_length: int | None = _for(TEXT)
     """Tokens of the longest text that is kept whole; longer ones are cut."""
+    head: Literal["linear", "mlp"] = _for(IMAGE, TEXT, default="linear")
+    """On the pooled features: one linear layer, or two with GELU and dropout between them."""
     label_smoothing: float | None = _for(IMAGE, TEXT)
     """Share of the target's mass spread over all classes in training, 0 to 1 (Szegedy et al. 2016)."""
     mask_prob: float | None = _for(SPEECH)
     """Share of the frames masked in training (SpecAugment in time, Baevski et al. 2020); 0 for none."""
+
+    class_weights: Literal["none", "auto"] = _for(IMAGE, TEXT, default="none")
+    """auto: in the training loss an example weighs as the inverse of its class's frequency, 1 on average."""
 
     # training
     epochs: int | None = None
@@ -195,6 +206,16 @@ class RunConfig:
             given = [flag(name) for name in names if getattr(self, name) is not None]
             if len(given) > 1:
                 raise MMTransferError(f"{' and '.join(given)} exclude each other", "the settings", "give one of them")
+        if self.label_separator == "":
+            raise _bad("label_separator", "", "a character or more")
+        one = self.target == "single-label"
+        for name, unread in (
+            ("label_separator", self.label_separator is not None and self.target != "multi-label"),
+            ("label_smoothing", bool(self.label_smoothing) and not one),
+            ("class_weights", self.class_weights != "none" and not one),
+        ):
+            if unread:
+                raise MMTransferError(f"--target {self.target} does not read {flag(name)}", flag(name), "leave it out")
         if self.resume and self.overwrite:
             raise MMTransferError("--resume and --overwrite exclude each other", "the command line", "give one of them")
         if self.resume and self.out is None:

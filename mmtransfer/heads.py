@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -52,6 +52,10 @@ class MLPHead(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         return self.layers(features)
+
+
+HEADS: Mapping[str, Callable[[int, int], nn.Module]] = {"linear": LinearHead, "mlp": MLPHead}
+"""By the name on the command line, heads of one output vector: (width, outputs) -> module."""
 
 
 class CTCHead(nn.Module):

@@ -15,7 +15,8 @@ logger = logging.getLogger("mmtransfer")
 
 State = dict[str, Tensor]
 """`x`, batch first: pixels (batch, 3, height, width), token ids (batch, tokens) or samples (batch, samples), then
-features; `lengths` (batch,) valid positions of `x` where they vary; `seeds` (batch,) numbers behind random masking."""
+features; `lengths` (batch,) valid positions of `x` where they vary; `types` (batch, tokens) the text of a pair that a
+token belongs to, 0 or 1; `seeds` (batch,) numbers behind random masking."""
 
 Context = dict[str, Any]
 """What every layer needs but can be rebuilt from the state: masks, position biases."""

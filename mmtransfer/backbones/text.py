@@ -13,14 +13,15 @@ from mmtransfer.registry import Registry
 
 
 class Embeddings(nn.Module):
-    """Token ids (batch, tokens) -> (batch, tokens, width)."""
+    """Token ids (batch, tokens), of pairs with `types` (batch, tokens), 0 or 1, -> (batch, tokens, width)."""
 
     def __init__(self, embeddings: nn.Module) -> None:
         super().__init__()
         self.embeddings = embeddings
 
     def forward(self, state: State, context: Context) -> State:
-        return {**state, "x": self.embeddings(state["x"])}
+        types = {"token_type_ids": state["types"]} if "types" in state else {}
+        return {**state, "x": self.embeddings(state["x"], **types)}
 
 
 class Layer(nn.Module):

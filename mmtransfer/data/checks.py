@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
 from mmtransfer.data import audio, images
+from mmtransfer.data.labels import Kind
 from mmtransfer.data.table import THREADS, File, Modality, Table, make
 from mmtransfer.errors import MMTransferError
 
@@ -23,16 +24,19 @@ LISTED = 10
 class Draft:
     """Examples on their way into a table.
 
-    `ids`, `places` (what messages call them), `inputs`, `answers`, `speakers` (groups of any kind): one entry an
-    example; `bad`: by number, why an example cannot be used, as far as reading the source told.
+    `ids`, `places` (what messages call them), `inputs`, `answers` (of what `kind` says), `speakers` (groups of any
+    kind), `pairs` (second texts): one entry an example; `bad`: by number, why an example cannot be used, as far as
+    reading the source told.
     """
 
     ids: list[str]
     places: list[str]
     inputs: Sequence[str] | Sequence[File]
-    answers: list[str] | None = None
+    answers: list[Any] | None = None
     speakers: list[str | None] | None = None
     bad: dict[int, str] = field(default_factory=dict)
+    pairs: list[str] | None = None
+    kind: Kind = "label"
 
 
 def finish(
@@ -62,7 +66,9 @@ def finish(
             draft.places[first],
             bad[first],
         )
-    table = make(modality, source, draft.ids, draft.inputs, draft.answers, draft.speakers)
+    table = make(
+        modality, source, draft.ids, draft.inputs, draft.answers, draft.speakers, pairs=draft.pairs, kind=draft.kind
+    )
     order = sorted(bad)
     return table.without(order, [bad[number] for number in order]) if bad else table
 
@@ -80,8 +86,11 @@ def _refusal(bad: dict[int, str], draft: Draft, where: str, skippable: bool) -> 
 def _bad_inputs(draft: Draft, modality: Modality, max_seconds: float | None) -> dict[int, str]:
     if modality == "text":
         texts = cast(Sequence[str], draft.inputs)
-        return {number: "the text is empty" for number, text in enumerate(texts) if not text.strip()}
-    bad: dict[int, str] = {}
+        seconds = enumerate(draft.pairs or ())
+        bad = {number: "the second text of the pair is empty" for number, text in seconds if not text.strip()}
+        first = "the text is empty" if draft.pairs is None else "the first text of the pair is empty"
+        return bad | {number: first for number, text in enumerate(texts) if not text.strip()}
+    bad = {}
     files = cast(Sequence[File], draft.inputs)
     seen: dict[str, int] = {}
     for number, name in enumerate(draft.ids):
@@ -106,5 +115,7 @@ def _fault_on_disk(file: File) -> str | None:
 
 
 def _bad_answers(draft: Draft, modality: Modality) -> dict[int, str]:
+    if draft.kind != "label":  # several labels may be none; a number was read or is in `draft.bad`
+        return {}
     kind = "transcript" if modality == "speech" else "label"
     return {number: f"the {kind} is empty" for number, answer in enumerate(draft.answers or ()) if not answer.strip()}

@@ -5,20 +5,22 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
+from mmtransfer.data.labels import SEPARATOR, Kind
 from mmtransfer.data.table import Modality
 from mmtransfer.errors import MMTransferError, unknown
 
 logger = logging.getLogger("mmtransfer")
-Role = Literal["file", "text", "label", "transcript", "group"]
+Role = Literal["file", "text", "pair", "label", "transcript", "group"]
 
 ROLES: dict[Modality, tuple[Role, Role]] = {
     "image": ("file", "label"),
     "text": ("text", "label"),
     "speech": ("file", "transcript"),
 }
-"""For each modality the column with the input and the one with the answer; speech may have `group` as well."""
+"""For each modality the column with the input and the one with the answer; `group` may be there as well, of text
+`pair`, the second text of each example."""
 
 NAMES: dict[Role, frozenset[str]] = {
     "file": frozenset(
@@ -34,27 +36,44 @@ NAMES: dict[Role, frozenset[str]] = {
 }
 """Usual names of the columns, in lower case."""
 
+PAIRS: tuple[tuple[str, str], ...] = (
+    *((f"{name}{one}", f"{name}{two}") for name in ("text", "sentence", "question") for one, two in ("12", "ab")),
+    *((f"{name}_{one}", f"{name}_{two}") for name in ("text", "sentence", "question") for one, two in ("12", "ab")),
+    ("premise", "hypothesis"),
+    ("question", "answer"),
+    ("question", "sentence"),
+    ("query", "passage"),
+    ("query", "document"),
+)
+"""Usual names of the two columns of a pair of texts, in lower case."""
+
 
 @dataclass(frozen=True)
 class Columns:
     """The user's choice of columns; None: guess.
 
-    `text`: the sentence to classify; `label`: the class of an image or text; `file`: file name, relative to the table;
-    `transcript`: what is said; `group`: the speaker, patient, author, ... whose examples belong together, guessed of
-    speech only; `group_needed`: whether it is an error if `group` is not there.
+    `text`: the sentence to classify; `pair`: the second text where pairs are classified; `label`: the answer of an
+    image or text, and `kind` what it is, with `separator` between several labels; `file`: file name, relative to the
+    table; `transcript`: what is said; `group`: the speaker, patient, author, ... whose examples belong together,
+    guessed of speech only; `group_needed`: whether it is an error if `group` is not there; `paired`: whether examples
+    are pairs, None: if `pair` is named, or two columns have names of `PAIRS`.
     """
 
     text: str | None = None
+    pair: str | None = None
     label: str | None = None
     file: str | None = None
     transcript: str | None = None
     group: str | None = None
     group_needed: bool = True
+    paired: bool | None = None
+    kind: Kind = "label"
+    separator: str = SEPARATOR
 
     @property
     def named(self) -> set[str]:
         """The names that the user gave."""
-        return {value for value in vars(self).values() if isinstance(value, str)}
+        return {getattr(self, role) for role in get_args(Role)} - {None}
 
 
 def choose(
@@ -75,11 +94,13 @@ def choose(
     found: dict[Role, str] = {}
     guessed: dict[Role, str] = {}
     roles: list[Role] = [source, answer]
+    if modality == "text":
+        roles.append("pair")
     if modality == "speech" or columns.group is not None:
         roles.append("group")
     for role in roles:
         wanted = getattr(columns, role)
-        needed = labelled or role == source
+        needed = labelled or role in (source, "pair")
         if wanted is not None:
             if wanted in header:
                 found[role] = wanted
@@ -87,8 +108,13 @@ def choose(
                 logger.info("%s has no column %r: what it shares with the training data is not known", where, wanted)
             elif needed:
                 raise unknown("column", wanted, header, f"--{role}-column of {where}")
+    if modality == "text" and columns.paired is not False and not {"text", "pair"} & found.keys():
+        guessed |= _pair(header, set(found.values()), labelled)
+        found |= guessed
+    if columns.paired and "pair" not in found:
+        raise _missing("pair", header, where)
     for role in roles:
-        if role in found or (role == "group" and columns.group is not None):
+        if role in found or role == "pair" or (role == "group" and columns.group is not None):
             continue
         usual = [name for name in header if name.lower() in NAMES[role] and name not in found.values()]
         if len(usual) == 1:
@@ -103,7 +129,7 @@ def choose(
             raise _ambiguous(role, rest, where) if rest else _missing(role, header, where)
         found[role] = guessed[role] = rest[0]
     if not labelled:
-        found = {role: name for role, name in found.items() if role == source}
+        found = {role: name for role, name in found.items() if role in (source, "pair")}
     told = ", ".join(f"{role} {name!r}" for role, name in guessed.items() if role in found)
     if told:
         logger.info("columns of %s: %s", where, told)
@@ -111,6 +137,15 @@ def choose(
         flags = ", ".join(f"--{role}-column {name}" for role, name in found.items())
         raise MMTransferError("One column is given two meanings", f"{flags} of {where}", "name different columns")
     return found
+
+
+def _pair(header: Sequence[str], taken: set[str], labelled: bool) -> dict[Role, str]:
+    """The two columns of a pair, if just one pair of usual names is there and leaves a column for the label."""
+    free = {name.lower(): name for name in header if name not in taken}
+    there = [(free[one], free[two]) for one, two in PAIRS if one in free and two in free]
+    if len(there) != 1 or (labelled and not taken and len(free) < 3):
+        return {}
+    return {"text": there[0][0], "pair": there[0][1]}
 
 
 def _ambiguous(role: Role, names: Sequence[str], where: str) -> MMTransferError:

@@ -19,7 +19,19 @@ import torch
 from PIL import Image
 
 from mmtransfer.config import told
-from mmtransfer.data import arrow, audio, builtin, delimited, encodings, folders, images, jsonlines, records, segments
+from mmtransfer.data import (
+    arrow,
+    audio,
+    builtin,
+    delimited,
+    encodings,
+    folders,
+    images,
+    jsonlines,
+    labels,
+    records,
+    segments,
+)
 from mmtransfer.data.checks import Draft, finish
 from mmtransfer.data.columns import ROLES, Columns, choose
 from mmtransfer.data.records import Records
@@ -53,8 +65,8 @@ def load(
     metadata.csv, .tsv, .jsonl or .parquet; of images with a folder for each class; of recordings with a .txt beside
     each; what `save_to_disk` of datasets wrote. `hub:ORG/NAME[:CONFIG[:SPLIT]]`; `builtin:NAME`. Without labels also a
     folder of files, one file, a .txt with a sentence a line. In Python a `datasets.Dataset` or DatasetDict, a list of
-    dicts, of pairs (input, label), or without labels of inputs: texts, paths, PIL images, uint8 arrays (height, width,
-    3), float arrays (samples,) at 16 kHz.
+    dicts, of pairs (input, label), or without labels of inputs: texts, pairs of texts, paths, PIL images, uint8 arrays
+    (height, width, 3), float arrays (samples,) at 16 kHz.
     `columns`: the user's choice of columns; `skip_bad`: leave bad examples out instead of stopping; `option`: what the
     source is called in messages; `labelled`: whether answers are needed; if not, they are not read; `split`: which
     part of a source that has several is taken; `max_seconds`: length from which a recording with a transcript is bad.
@@ -62,7 +74,7 @@ def load(
     Raises MMTransferError for a source that is not there, holds nothing, or holds bad examples.
     """
     if isinstance(source, str) and source.startswith(builtin.PREFIX):
-        return _builtin(source, modality, option, split)
+        return _builtin(source, modality, columns, option, split)
     name = str(told(source))
     where = f"{option} {name}"
     # what is trained on needs its groups, a test set from elsewhere may have none
@@ -89,10 +101,13 @@ def load(
             f"--group-column {columns.group} of {where}",
             "give a table, or a folder with metadata.csv",
         )
+    if draft.answers is not None:
+        draft.kind, (draft.answers, bad) = columns.kind, labels.read(draft.answers, columns.kind, columns.separator)
+        draft.bad = bad | draft.bad
     return finish(draft, modality, name, option, skip_bad, labelled, max_seconds if labelled else None)
 
 
-def _builtin(source: str, modality: Modality, option: str, split: str) -> Table:
+def _builtin(source: str, modality: Modality, columns: Columns, option: str, split: str) -> Table:
     tables = builtin.load(source.removeprefix(builtin.PREFIX), modality)
     if split not in tables:
         raise MMTransferError(
@@ -100,7 +115,17 @@ def _builtin(source: str, modality: Modality, option: str, split: str) -> Table:
             option,
             f"leave {option} out: it is cut from the training data",
         )
-    return tables[split]
+    table = tables[split]
+    if columns.kind == "label":
+        return table
+    answers, bad = labels.read(table.column("label"), columns.kind, columns.separator)
+    if bad:
+        raise MMTransferError(
+            f"{len(bad)} of {len(table)} labels of {source} cannot be used: {bad[min(bad)]}",
+            option,
+            "leave --target out, or give data of your own",
+        )
+    return table.relabelled(columns.kind, answers)
 
 
 def _from_path(path: Path, modality: Modality, columns: Columns, labelled: bool, where: str, split: str) -> Draft:
@@ -127,6 +152,8 @@ def _from_path(path: Path, modality: Modality, columns: Columns, labelled: bool,
             where,
             f"give {readable} ({' '.join(sorted(TABLES))})",
         )
+    if modality == "text" and columns.paired:
+        raise MMTransferError("A file of lines has no second texts", where, "give a table with both columns")
     return _from_lines(path, where) if modality == "text" else folders.files([path], path.parent)
 
 
@@ -152,16 +179,32 @@ def _from_list(rows: Sequence[Any], modality: Modality, columns: Columns, labell
     if all(isinstance(row, dict) for row in rows):
         return _from_records(records.from_dicts(rows), modality, columns, labelled, where, None)
     bad: dict[int, str] = {}
-    inputs, answers = list(rows), [""] * len(rows)
+    inputs: list[Any] = list(rows)
+    answers: list[Any] = [None] * len(rows)
     for number, row in enumerate(rows if labelled else ()):
         if isinstance(row, list | tuple) and len(row) == 2:
-            inputs[number], answers[number] = row[0], _string(row[1])
+            inputs[number], answers[number] = row
         else:
             inputs[number], bad[number] = None, f"not a pair (input, answer) nor a dict, but a {type(row).__name__}"
+    pairs = _seconds(inputs, bad) if modality == "text" and _paired(inputs, columns) else None
     ids = [str(number) for number in range(len(rows))]
-    return _draft(
-        ids, [f"row {name}" for name in ids], inputs, answers if labelled else None, None, modality, None, bad
-    )
+    places = [f"row {name}" for name in ids]
+    return _draft(ids, places, inputs, pairs, answers if labelled else None, None, modality, None, bad)
+
+
+def _paired(inputs: Sequence[Any], columns: Columns) -> bool:
+    return any(isinstance(value, list | tuple) for value in inputs) if columns.paired is None else columns.paired
+
+
+def _seconds(inputs: list[Any], bad: dict[int, str]) -> list[Any]:
+    """Takes pairs of texts apart: the first ones stay in `inputs`, the second ones are returned."""
+    seconds: list[Any] = [None] * len(inputs)
+    for number, value in enumerate(inputs):
+        if isinstance(value, list | tuple) and len(value) == 2:
+            inputs[number], seconds[number] = value
+        else:
+            bad.setdefault(number, f"not a pair of texts, but a {type(value).__name__}")
+    return seconds
 
 
 def _from_records(
@@ -173,15 +216,16 @@ def _from_records(
     chosen = choose(table.header, table.wordy, columns, modality, labelled, where)
     source, answer = ROLES[modality]
     inputs = table.column(chosen[source])
-    answers = [_string(value) for value in table.column(chosen[answer])] if answer in chosen else None
-    speakers = [_string(value) or None for value in table.column(chosen["group"])] if "group" in chosen else None
+    answers = table.column(chosen[answer]) if answer in chosen else None
+    pairs = table.column(chosen["pair"]) if "pair" in chosen else None
+    speakers = [labels.string(value) or None for value in table.column(chosen["group"])] if "group" in chosen else None
     ids, places = [str(number) for number in range(len(inputs))], table.places
     if modality != "text":
         names = [_name(value) for value in inputs]
         if base is not None:
             places = [f"{name or 'a file'}, {place}" for name, place in zip(names, places, strict=True)]
             ids = [_relative(name, base) if name else number for name, number in zip(names, ids, strict=True)]
-    draft = _draft(ids, places, inputs, answers, speakers, modality, base, dict(table.bad))
+    draft = _draft(ids, places, inputs, pairs, answers, speakers, modality, base, dict(table.bad))
     if modality == "speech":
         segments.mark(draft, table, where)
     return draft
@@ -208,20 +252,24 @@ def _draft(
     ids: list[str],
     places: list[str],
     values: Sequence[Any],
-    answers: list[str] | None,
+    pairs: Sequence[Any] | None,
+    answers: list[Any] | None,
     speakers: list[str | None] | None,
     modality: Modality,
     base: Path | None,
     bad: dict[int, str],
 ) -> Draft:
-    inputs = [_EMPTY[modality]] * len(values)
-    for number, value in enumerate(values):
-        if number not in bad:
-            try:
-                inputs[number] = _input(value, modality, base or Path())
-            except ValueError as error:
-                bad[number] = str(error)
-    return Draft(ids, places, inputs, answers, speakers, bad)
+    def inputs(values: Sequence[Any]) -> list[Any]:
+        found = [_EMPTY[modality]] * len(values)
+        for number, value in enumerate(values):
+            if number not in bad:
+                try:
+                    found[number] = _input(value, modality, base or Path())
+                except ValueError as error:
+                    bad[number] = str(error)
+        return found
+
+    return Draft(ids, places, inputs(values), answers, speakers, bad, inputs(pairs) if pairs is not None else None)
 
 
 def _input(value: Any, modality: Modality, base: Path) -> str | File:
@@ -268,8 +316,3 @@ def _name(value: Any) -> str:
 def _relative(name: str, base: Path) -> str:
     path = Path(os.path.abspath(base / name))
     return path.relative_to(base).as_posix() if path.is_relative_to(base) else path.as_posix()
-
-
-def _string(value: Any) -> str:
-    """A label or transcript; missing (None, NaN) is the empty one."""
-    return "" if value is None or value != value else str(value)

@@ -15,6 +15,8 @@ import datasets
 import numpy as np
 import pyarrow as pa
 
+from mmtransfer.data.labels import Kind
+
 Modality = Literal["image", "text", "speech"]
 INPUT: dict[Modality, str] = {"image": "image", "text": "text", "speech": "audio"}
 """The column of each modality that holds what a model sees."""
@@ -25,6 +27,11 @@ GROUP: dict[Modality, str] = {"image": "group", "text": "group", "speech": "spea
 THREADS = min(16, 4 + (os.cpu_count() or 1))
 """Threads that open files: reading and decoding both wait outside Python's lock."""
 
+_ANSWER: dict[Kind, pa.DataType] = {
+    "label": pa.string(),
+    "labels": pa.large_list(pa.string()),
+    "value": pa.float64(),
+}
 # 64-bit offsets: `take` on plain binary fails above 2 GB a column
 _FILE = pa.struct([("path", pa.string()), ("bytes", pa.large_binary())])
 _SEGMENT = pa.struct([*_FILE, ("start", pa.float64()), ("stop", pa.float64())])
@@ -46,9 +53,10 @@ class File(TypedDict):
 class Table:
     """Examples of one source.
 
-    `rows`: columns `id`, then `image` (a File) and `label`, or `text` and `label`, or `audio` (a File), `text` and
-    `speaker`; of images and text `group`. Label, transcript, speaker and group are there only where known. Ids are
-    unique: a file's POSIX path relative to its folder (of a segment with its times), or the number of the row, from 0.
+    `rows`: columns `id`, then `image` (a File), or `text` and of pairs `pair`, the second text, with the answer in
+    `label` (str), `labels` (sorted list of str) or `value` (float), and `group`; or `audio` (a File), `text` and
+    `speaker`. Answer, transcript, speaker and group are there only where known. Ids are unique: a file's POSIX path
+    relative to its folder (of a segment with its times), or the number of the row, from 0.
     `source`: what the user gave, for messages and records.
     `skipped`: {"id", "reason"} of every example of the source that was left out.
     """
@@ -81,6 +89,11 @@ class Table:
         kept = self.select([i for i in range(len(self)) if i not in out])
         return replace(kept, skipped=self.skipped + entries)
 
+    def relabelled(self, kind: Kind, answers: Sequence[Any]) -> Table:
+        """The table with these answers instead of `label`."""
+        kept = self.rows.data.table.drop_columns("label")
+        return replace(self, rows=datasets.Dataset(kept.append_column(kind, pa.array(answers, _ANSWER[kind]))))
+
     @cached_property
     def fingerprint(self) -> str:
         """blake2b (16 bytes, hex) of ids, contents (of segments with their times) and answers, whatever their order and
@@ -103,17 +116,22 @@ def make(
     source: str,
     ids: Sequence[str],
     inputs: Sequence[str] | Sequence[File],
-    answers: Sequence[str] | None = None,
+    answers: Sequence[Any] | None = None,
     speakers: Sequence[str | None] | None = None,
     skipped: Iterable[dict[str, str]] = (),
+    pairs: Sequence[str] | None = None,
+    kind: Kind = "label",
 ) -> Table:
-    """A table from its columns; `answers` are labels, of speech the transcripts; `speakers` are groups of any kind."""
+    """A table from its columns; `answers` are what `kind` says, of speech the transcripts; `speakers` are groups of any
+    kind; `pairs` are second texts."""
     columns: dict[str, pa.Array] = {"id": pa.array(ids, pa.string())}
     segmented = modality == "speech" and any("start" in file for file in cast(Sequence[File], inputs))
-    kind = pa.string() if modality == "text" else _SEGMENT if segmented else _FILE
-    columns[INPUT[modality]] = pa.array(inputs, kind)
+    stored = pa.string() if modality == "text" else _SEGMENT if segmented else _FILE
+    columns[INPUT[modality]] = pa.array(inputs, stored)
+    if pairs is not None:
+        columns["pair"] = pa.array(pairs, pa.string())
     if answers is not None:
-        columns["text" if modality == "speech" else "label"] = pa.array(answers, pa.string())
+        columns["text" if modality == "speech" else kind] = pa.array(answers, _ANSWER[kind])
     if speakers is not None:
         columns[GROUP[modality]] = pa.array(speakers, pa.string())
     return Table(datasets.Dataset(pa.table(columns)), source, tuple(skipped))
@@ -128,16 +146,16 @@ def _digest(row: dict[str, Any], wholes: Mapping[str, bytes]) -> bytes:
     """`wholes`: digests by path of files that segments are cut from."""
     digest = hashlib.blake2b(digest_size=16)
     for name in sorted(row):
-        value = row[name]
-        if not isinstance(value, dict):
-            data = (value or "").encode()
-        elif value.get("start") is None:
-            data = contents(value)
-        else:
-            held = wholes[value["path"]] if value["bytes"] is None else hashlib.blake2b(value["bytes"]).digest()
-            data = f"{value['start']!r}:{value['stop']!r}:".encode() + held
-        # the length in front: without it ("ab", "c") and ("a", "bc") would be one
-        digest.update(f"{name}:{len(data)}:".encode() + data)
+        for value in row[name] if isinstance(row[name], list) else (row[name],):
+            if not isinstance(value, dict):
+                data = ("" if value is None else str(value)).encode()
+            elif value.get("start") is None:
+                data = contents(value)
+            else:
+                held = wholes[value["path"]] if value["bytes"] is None else hashlib.blake2b(value["bytes"]).digest()
+                data = f"{value['start']!r}:{value['stop']!r}:".encode() + held
+            # the length in front: without it ("ab", "c") and ("a", "bc") would be one
+            digest.update(f"{name}:{len(data)}:".encode() + data)
     return digest.digest()
 
 

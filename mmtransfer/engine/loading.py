@@ -16,14 +16,20 @@ from mmtransfer.tasks.base import Batch, Encoded, Task, collate
 
 @dataclass(frozen=True)
 class Examples:
-    """A split, ready for the engine: rows for `task.encode`, lengths int32 (n,), answers as `predict` spells them."""
+    """A split, ready for the engine: rows for `task.encode`, lengths int32 (n,), answers as `predict` gives them,
+    weights in the loss float64 (n,), None where all are 1."""
 
     rows: datasets.Dataset
     lengths: np.ndarray
-    answers: list[str] | None
+    answers: list[Any] | None
+    weights: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def weigh(self, indices: np.ndarray) -> np.ndarray:
+        """The weights of these examples."""
+        return np.ones(len(indices)) if self.weights is None else self.weights[indices]
 
     @property
     def ids(self) -> list[str]:

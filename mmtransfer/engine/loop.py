@@ -92,7 +92,8 @@ def train_epoch(
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             examples = epoch.examples(state.step)
-            state.advance(len(examples), int(job.train.lengths[examples].sum()), time.monotonic() - begun)
+            weight, units = float(job.train.weigh(examples).sum()), int(job.train.lengths[examples].sum())
+            state.advance(len(examples), weight, units, time.monotonic() - begun)
             bar.advance(len(examples))
             logged = state.steps_done % config.log_every == 0 or state.step == len(epoch)
             saved = state.steps_done % config.checkpoint_every == 0 and state.step < len(epoch)
@@ -111,7 +112,8 @@ def train_epoch(
 
 
 def _gradients(job: Job, model: nn.Module, epoch: Epoch, batches: Iterator[Batch]) -> Tensor:
-    """Leaves in the parameters the gradient of (sum of losses / examples of the step); returns this process's sum.
+    """Leaves in the parameters the gradient of (sum of weighted losses / weight of the step's examples, which is their
+    number unless the task weighs them); returns this process's sum.
 
     The divisor is known from the plan, so the gradient does not depend on how the step was cut; a mean per micro-batch
     would weigh examples by the company they keep. DDP averages over W processes, hence the factor W.
@@ -120,11 +122,11 @@ def _gradients(job: Job, model: nn.Module, epoch: Epoch, batches: Iterator[Batch
     trained: Trained = accelerator.unwrap_model(model)
     processes, rank = accelerator.num_processes, accelerator.process_index
     share = epoch.share(state.step, rank, processes)
-    scale = processes / len(epoch.examples(state.step))
+    scale = processes / float(job.train.weigh(epoch.examples(state.step)).sum())
     losses = torch.zeros((), dtype=torch.float64, device=accelerator.device)
     buffers = [buffer.clone() for buffer in model.buffers()]
     try:
-        for position, (_, counts) in enumerate(share):
+        for position, (examples, counts) in enumerate(share):
             if processes == 1 and job.interrupted():
                 raise Stopped(True)
             waiting = time.monotonic()
@@ -137,7 +139,8 @@ def _gradients(job: Job, model: nn.Module, epoch: Epoch, batches: Iterator[Batch
             last = position == len(share) - 1
             with nullcontext() if last else accelerator.no_sync(model):
                 assert batch.targets is not None  # training data is labelled: checked when it was loaded
-                loss = job.task.loss(model(reached), batch.targets).sum()
+                each = job.task.loss(model(reached), batch.targets)
+                loss = (each * torch.as_tensor(job.train.weigh(examples)).to(each)).sum()
                 accelerator.backward(loss * (scale if counts else 0.0))
             if counts:
                 losses += loss.detach()
@@ -168,7 +171,7 @@ def agreed(accelerator: Accelerator, flag: bool) -> bool:
 def _log(job: Job, multiplier: float, steps: int) -> None:
     """Appends a line to log.jsonl and starts a new sum; raises MMTransferError for a loss that is no number."""
     state = job.state
-    loss, since = state.loss_sum / max(1, state.loss_count), state.steps_done
+    loss, since = state.loss_sum / (state.loss_count or 1.0), state.steps_done
     if not loss == loss or loss in (float("inf"), float("-inf")):
         raise MMTransferError(
             f"The training loss is {loss} between steps {since - job.config.log_every} and {since}",
@@ -185,7 +188,7 @@ def _log(job: Job, multiplier: float, steps: int) -> None:
         "stall_share": state.stalled / max(1e-9, state.seconds),
         "memory_bytes": memory.peak_bytes(),
     }
-    state.loss_sum, state.loss_count = 0.0, 0
+    state.loss_sum, state.loss_count = 0.0, 0.0
     job.track({f"train/{name}": line[name] for name in ("loss", "lr", "epoch", "examples_per_second")})
     if job.accelerator.is_main_process:
         with (job.folder / "log.jsonl").open("a") as file:

@@ -107,7 +107,7 @@ def _validate(job: Job, phases: Sequence[Phase], model: nn.Module, begun: float)
     """Scores the model on the validation data, keeps it if it is the best so far, and moves on to the next epoch."""
     state, task = job.state, job.task
     trained: Trained = job.accelerator.unwrap_model(model)
-    records = evaluate(trained, job.validation, job.accelerator, job.workers, "validating")
+    records = task.tune(evaluate(trained, job.validation, job.accelerator, job.workers, "validating"))
     scores = task.measure(records)
     score = scores[task.primary]
     value = float(score.value if score.value is not None else 0.0)

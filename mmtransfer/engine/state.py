@@ -34,8 +34,8 @@ class TrainState:
     """Epochs of this phase since the best value improved."""
     loss_sum: float = 0.0
     """Sum of the losses since the last line of log.jsonl."""
-    loss_count: int = 0
-    """Examples in that sum."""
+    loss_count: float = 0.0
+    """Weight of the examples in that sum: their number, unless the task weighs them."""
     seconds: float = 0.0
     """Seconds spent in training so far, over all starts of the run."""
     examples: int = 0
@@ -56,12 +56,12 @@ class TrainState:
         for name, value in state.items():
             setattr(self, name, value)
 
-    def advance(self, examples: int, units: int, seconds: float) -> None:
+    def advance(self, examples: int, weight: float, units: int, seconds: float) -> None:
         """Counts one optimiser step."""
         self.step += 1
         self.steps_done += 1
         self.examples += examples
-        self.loss_count += examples
+        self.loss_count += weight
         self.units += units
         self.seconds += seconds
 

@@ -27,21 +27,23 @@ class StreamingMetric(evaluate.Metric):
     Unlike evaluate's own metrics, `compute` does not forget: `scores` may follow it, and what is added later is counted
     on top. `reset` forgets. Counts are those of this process alone.
 
-    A subclass sets `describes`, `takes` and `higher_is_better`, and writes `reset`, `__len__`, `_count`, `_compute`,
-    `scores`. Every override of `add`, `add_batch` or `compute` needs a docstring: evaluate appends to it.
+    A subclass sets `describes`, `takes`, `higher_is_better` and the types of a prediction and a reference, and writes
+    `reset`, `__len__`, `_count`, `_compute`, `scores`. Every override of `add`, `add_batch` or `compute` needs a
+    docstring: evaluate appends to it.
     """
 
     higher_is_better = True
     describes = ""
     takes = "predictions (n,) and references (n,): class numbers."
     value_type: Any = datasets.Value("int64")
+    reference_type: Any = datasets.Value("int64")
 
     def __init__(self) -> None:
         self.reset()
         super().__init__(keep_in_memory=True)
 
     def _info(self) -> evaluate.MetricInfo:
-        features = datasets.Features({"predictions": self.value_type, "references": datasets.Value("int64")})
+        features = datasets.Features({"predictions": self.value_type, "references": self.reference_type})
         return evaluate.MetricInfo(description=self.describes, citation="", features=features)
 
     def _build_data_dir(self) -> str:

@@ -100,7 +100,7 @@ def cells_bootstrap(
     """
     rows, columns = np.nonzero(confusion)
     cells = confusion[rows, columns]
-    n, classes = int(cells.sum()), len(confusion)
+    classes = len(confusion)
     by_cell = np.arange(len(cells))
 
     def incidence(chosen: np.ndarray, labels: np.ndarray) -> csr_array:
@@ -109,16 +109,37 @@ def cells_bootstrap(
     to_rows, to_columns = incidence(by_cell, rows), incidence(by_cell, columns)
     diagonal = by_cell[rows == columns]
     to_hits = incidence(diagonal, rows[diagonal])
-    rng = np.random.default_rng(seed)
-    values: list[np.ndarray] = []
-    # Whatever the size of the blocks, the generator is read in the same order: the interval does not depend on it.
-    block = max(1, BLOCK // (len(cells) + 3 * classes))
-    for start in range(0, draws, block):
-        drawn = rng.multinomial(n, cells / n, size=min(block, draws - start)).T
-        values.append(statistic(Margins((to_hits @ drawn).T, (to_rows @ drawn).T, (to_columns @ drawn).T)))
-    deviations = np.concatenate(values).std(0, ddof=1)
-    points = statistic(Margins.of(confusion))[0]
-    method = f"bootstrap of confusion cells, {draws} draws, logit scale"
+
+    def of_cells(drawn: np.ndarray) -> np.ndarray:
+        return statistic(Margins((to_hits @ drawn.T).T, (to_rows @ drawn.T).T, (to_columns @ drawn.T).T))
+
+    return shares_bootstrap(cells, of_cells, "confusion cells", trials, 3 * classes, seed, draws)
+
+
+def shares_bootstrap(
+    cells: np.ndarray,
+    statistic: Callable[[np.ndarray], np.ndarray],
+    unit: str,
+    trials: Sequence[float] | None = None,
+    width: int = 0,
+    seed: int = 0,
+    draws: int = 2000,
+) -> list[Score]:
+    """What `cells_bootstrap` does, for shares that depend on any kind of cells.
+
+    Args:
+        cells: (cells,) how many examples each holds, all positive.
+        statistic: counts (draws, cells) -> (draws, values), each in 0..1.
+        unit: what a cell is, for `method`.
+        trials: (values,) how many independent examples each value is about where it does not vary; default all.
+        width: numbers that `statistic` holds for a draw beside the counts.
+        seed: of the draws.
+        draws: number of resamples.
+    """
+    n = int(cells.sum())
+    deviations = resampled(cells, statistic, width, seed, draws).std(0, ddof=1)
+    points = statistic(cells[None])[0]
+    method = f"bootstrap of {unit}, {draws} draws, logit scale"
     scores = []
     for place, (p, sd) in enumerate(zip(points.tolist(), deviations.tolist(), strict=True)):
         if sd > 1e-12 and 0 < p < 1:
@@ -130,6 +151,21 @@ def cells_bootstrap(
             flat = wilson(p * effective, effective)
             scores.append(Score(p, flat.low, flat.high, n, "Wilson (the bootstrap does not vary)"))
     return scores
+
+
+def resampled(
+    cells: np.ndarray,
+    statistic: Callable[[np.ndarray], np.ndarray],
+    width: int = 0,
+    seed: int = 0,
+    draws: int = 2000,
+) -> np.ndarray:
+    """The statistic of `draws` resamples, (draws, values); arguments as of `shares_bootstrap`, values of any size."""
+    rng, n = np.random.default_rng(seed), int(cells.sum())
+    # Whatever the size of the blocks, the generator is read in the same order: the interval does not depend on it.
+    block = max(1, BLOCK // (len(cells) + width))
+    sizes = [min(block, draws - start) for start in range(0, draws, block)]
+    return np.concatenate([statistic(rng.multinomial(n, cells / n, size=size)) for size in sizes])
 
 
 def jackknife(edits: Sequence[int], words: Sequence[int], unit: str = "group") -> Score:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import datasets
-import evaluate
 import numpy as np
 
 from mmtransfer.errors import MMTransferError
@@ -64,12 +63,8 @@ class WER(StreamingMetric):
     higher_is_better = False
     describes = "Edits over reference words."
     takes = "predictions (n,) and references (n,): texts; groups (n,): speakers, may be None."
-    value_type = datasets.Value("string")
+    value_type = reference_type = datasets.Value("string")
     label = "wer"
-
-    def _info(self) -> evaluate.MetricInfo:
-        features = datasets.Features({"predictions": self.value_type, "references": self.value_type})
-        return evaluate.MetricInfo(description=self.describes, citation="", features=features)
 
     def reset(self) -> None:
         self.recordings = 0

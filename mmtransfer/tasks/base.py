@@ -30,19 +30,22 @@ class Encoded:
     """One example as tensors.
 
     `x`: pixels (3, height, width), token ids (tokens,) or samples (samples,); `length`: its tokens or samples, None for
-    fixed sizes; `target`: class number, or symbol numbers (labels,), None where unknown; `seed`: number behind the
-    example's random masking, None in evaluation.
+    fixed sizes; `target`: class number, symbol numbers (labels,), 0 or 1 for every label (labels,), or a real number;
+    None where unknown; `seed`: number behind the example's random masking, None in evaluation; `types` (tokens,): which
+    text of a pair a token belongs to, None where there are no pairs.
     """
 
     x: Tensor
     length: int | None = None
     target: Tensor | None = None
     seed: int | None = None
+    types: Tensor | None = None
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Encoded examples side by side; `targets` (batch,) or (batch, labels) padded with -100, None where unknown."""
+    """Encoded examples side by side; `targets` (batch,) or (batch, labels), ragged ones padded with -100, None where
+    unknown."""
 
     state: State
     targets: Tensor | None
@@ -60,6 +63,9 @@ def collate(examples: Sequence[Encoded]) -> Batch:
     else:
         state["x"] = nn.utils.rnn.pad_sequence([example.x for example in examples], batch_first=True)
         state["lengths"] = torch.tensor([example.length for example in examples])
+    if examples[0].types is not None:
+        types = [example.types for example in examples if example.types is not None]
+        state["types"] = nn.utils.rnn.pad_sequence(types, batch_first=True)
     if examples[0].seed is not None:
         state["seeds"] = torch.tensor([example.seed for example in examples])
     if examples[0].target is None:
@@ -72,10 +78,10 @@ def collate(examples: Sequence[Encoded]) -> Batch:
 
 @dataclass(frozen=True)
 class Predictions:
-    """What a batch of outputs says. `answers`: a label or a text for each example; `columns`: all that is stored of
-    them beside ids, one value an example (`logits`, scores, lengths)."""
+    """What a batch of outputs says. `answers`: for each example a label, a text, a list of labels or a number;
+    `columns`: all that is stored of them beside ids, one value an example (`logits`, scores, lengths)."""
 
-    answers: list[str]
+    answers: list[Any]
     columns: dict[str, list[Any]]
 
 
@@ -83,14 +89,19 @@ class Predictions:
 class Prediction:
     """An answer for one input.
 
-    `id`: name or number of the input; `label`: the class, or the text that was heard; `score`: its probability, 0 to 1
-    (speech: the mean over frames of the best symbol's); `scores`: probability of every class, empty for speech.
+    `id`: name or number of the input; `label`: the class, the text that was heard, the labels with the separator
+    between them, or the number as text; `score`: its probability, 0 to 1 (speech: the mean over frames of the best
+    symbol's; several labels: that of exactly these, taken as independent), None for a number; `scores`: probability of
+    every class or label, empty for speech and numbers; `labels`: the one or several, in order of the alphabet, empty
+    for speech and numbers; `value`: the number in the units of the data, None for all else.
     """
 
     id: str
     label: str
-    score: float
+    score: float | None
     scores: Mapping[str, float]
+    labels: tuple[str, ...] = ()
+    value: float | None = None
 
 
 Records = Mapping[str, list[Any]]
@@ -101,24 +112,28 @@ class Task(ABC):
     """The protocol of a task.
 
     `primary`: the metric that picks the best epoch, `higher_is_better` its direction; `answer_column`: the column of
-    the data with what is to be predicted; `unit`: what one unit of length is worth in result.json's throughput
+    the table with what is to be predicted; `unit`: what one unit of length is worth in result.json's throughput
     (tokens: 1, samples: seconds).
     """
 
     name: ClassVar[str]
     modality: ClassVar[Modality]
-    primary: ClassVar[str]
-    higher_is_better: ClassVar[bool]
-    answer_column: ClassVar[str]
+    primary: str
+    higher_is_better: bool
+    answer_column: str
     unit: float = 1.0
 
     def __init__(self, config: RunConfig, backbone: Backbone) -> None:
         self.config = config
 
-    @staticmethod
     @abstractmethod
-    def columns(config: RunConfig) -> Columns:
-        """The columns of the data that the configuration names."""
+    def columns(self) -> Columns:
+        """The columns of the data that the configuration names, and what they hold."""
+
+    def strata(self, table: Table) -> list[str | None] | None:
+        """A class of each example, of which validation data cut from the table gets its share; None for an example
+        that has to stay in training. None instead of the list (the default): any examples will do."""
+        return None
 
     @abstractmethod
     def prepare(self, table: Table) -> None:
@@ -127,6 +142,11 @@ class Task(ABC):
     @abstractmethod
     def check(self, table: Table, split: str) -> Table:
         """The table without examples that cannot be used; raises MMTransferError for those, unless --skip-bad."""
+
+    def weights(self, table: Table) -> np.ndarray | None:
+        """The weight of each training example in the loss of its step, float64 (n,), positive; None (the default): all
+        weigh the same."""
+        return None
 
     @abstractmethod
     def rows(self, table: Table) -> tuple[datasets.Dataset, np.ndarray]:
@@ -150,15 +170,22 @@ class Task(ABC):
 
     @abstractmethod
     def loss(self, outputs: Outputs, targets: Tensor) -> Tensor:
-        """Each example's loss, float32 (batch,); the engine sums a step's and divides once by its examples."""
+        """Each example's loss, float32 (batch,); the engine weighs them, sums a step's and divides by its weight."""
 
     @abstractmethod
     def predict(self, outputs: Outputs) -> Predictions:
         """Answers and what is stored with them."""
 
     @abstractmethod
-    def answer(self, value: str) -> str:
-        """A true label or text of the data, as `predict` would spell it."""
+    def answer(self, value: Any) -> Any:
+        """A true answer of the table, as `predict` would give it."""
+
+    def tune(self, records: Records) -> Records:
+        """Chooses from validation records what training does not (a threshold); gives the records under the choice.
+
+        Called on the validation records of every epoch, before they are measured, and of the model that is kept.
+        """
+        return records
 
     @abstractmethod
     def metrics(self, records: Records) -> Mapping[str, Any]:
@@ -193,7 +220,7 @@ class Task(ABC):
 
     @abstractmethod
     def state(self) -> dict[str, Any]:
-        """What `restore` needs beside the configuration, as JSON: labels or vocabulary."""
+        """What `restore` needs beside the configuration, as JSON: labels or vocabulary, and what was tuned."""
 
     @abstractmethod
     def restore(self, state: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Image classification: pixels through torchvision transforms, pooled features, a linear head."""
+"""Image classification: pixels through torchvision transforms, pooled features, a head."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ logger = logging.getLogger("mmtransfer")
 
 
 class ImageClassification(Classification):
-    """Images of any size and mode -> one label each."""
+    """Images of any size and mode -> a label, labels or a number each."""
 
     name = IMAGE
     modality = "image"
@@ -39,15 +39,14 @@ class ImageClassification(Classification):
                 "BatchNorm sees micro-batches of %d images, not the step's %d", self.budget(), config.batch_size
             )
 
-    @staticmethod
-    def columns(config: RunConfig) -> Columns:
-        return Columns(label=config.label_column, file=config.file_column)
+    def columns(self) -> Columns:
+        return Columns(file=self.config.file_column, **self.answer_columns())
 
     def rows(self, table: Table) -> tuple[datasets.Dataset, np.ndarray]:
         return table.rows, np.ones(len(table), np.int32)
 
     def encode(self, row: Mapping[str, Any], seed: int | None) -> Encoded:
-        return Encoded(self.transform(images.decode(row["image"]), seed), target=self.target(row))
+        return Encoded(self.transform(images.decode(row["image"]), seed), target=self.target_of(row))
 
     def budget(self) -> int:
         return int(self.config.micro_batch_size or self.config.batch_size or 1)

@@ -48,8 +48,8 @@ class SpeechRecognition(Task):
         self.unit = 1.0 / self.rate
         backbone.mask_prob = float(config.mask_prob or 0.0)
 
-    @staticmethod
-    def columns(config: RunConfig) -> Columns:
+    def columns(self) -> Columns:
+        config = self.config
         return Columns(file=config.file_column, transcript=config.transcript_column, group=config.group_column)
 
     def prepare(self, table: Table) -> None:

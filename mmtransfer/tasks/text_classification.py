@@ -1,4 +1,4 @@
-"""Text classification: token ids of the backbone's own tokenizer, pooled features, a linear head."""
+"""Text classification: token ids of the backbone's own tokenizer, pooled features, a head."""
 
 from __future__ import annotations
 
@@ -18,7 +18,11 @@ from mmtransfer.tasks.classification import Classification
 
 
 class TextClassification(Classification):
-    """Sentences -> one label each."""
+    """Sentences, or pairs of them, -> a label, labels or a number each.
+
+    A pair is one sequence, as the tokenizer joins two texts; too long a one loses tokens of its longer text. Where the
+    backbone tells two kinds of tokens, `types` says which text a token belongs to.
+    """
 
     name = TEXT
     modality = "text"
@@ -26,6 +30,8 @@ class TextClassification(Classification):
     def __init__(self, config: RunConfig, backbone: Backbone) -> None:
         super().__init__(config, backbone)
         self.tokenizer: Any = backbone.tokenizer
+        self.typed = int(backbone.config.get("type_vocab_size") or 0) > 1
+        self.paired: bool | None = None
         positions = backbone.config.get("max_position_embeddings")
         if positions and int(config.max_length or 0) > positions:
             raise MMTransferError(
@@ -34,19 +40,48 @@ class TextClassification(Classification):
                 f"give at most {positions}",
             )
 
-    @staticmethod
-    def columns(config: RunConfig) -> Columns:
-        return Columns(text=config.text_column, label=config.label_column)
+    def columns(self) -> Columns:
+        config = self.config
+        return Columns(text=config.text_column, pair=config.pair_column, paired=self.paired, **self.answer_columns())
+
+    def prepare(self, table: Table) -> None:
+        self.paired = "pair" in table.rows.column_names
+        super().prepare(table)
+
+    def check(self, table: Table, split: str) -> Table:
+        if ("pair" in table.rows.column_names) != self.paired:
+            there, other = ("pairs", "single texts") if self.paired else ("single texts", "pairs")
+            raise MMTransferError(
+                f"The training data are {there}, these are {other}",
+                f"{table.source} (--{split})",
+                "name the columns with --text-column and --pair-column, alike in all files",
+            )
+        return super().check(table, split)
 
     def rows(self, table: Table) -> tuple[datasets.Dataset, np.ndarray]:
-        texts = table.column("text")
-        ids = self.tokenizer(texts, truncation=True, max_length=int(self.config.max_length or 128))["input_ids"]
-        lengths = np.fromiter(map(len, ids), np.int32, len(ids))
-        return table.rows.add_column("tokens", ids), lengths
+        encoded = self.tokenizer(
+            table.column("text"),
+            table.column("pair") if self.paired else None,
+            truncation=True,
+            max_length=int(self.config.max_length or 128),
+            return_token_type_ids=self.typed,
+        )
+        ids, rows = encoded["input_ids"], table.rows.add_column("tokens", encoded["input_ids"])
+        if self.paired and self.typed:
+            rows = rows.add_column("types", encoded["token_type_ids"])
+        return rows, np.fromiter(map(len, ids), np.int32, len(ids))
 
     def encode(self, row: Mapping[str, Any], seed: int | None) -> Encoded:
         tokens = torch.tensor(row["tokens"], dtype=torch.int64)
-        return Encoded(tokens, length=len(tokens), target=self.target(row))
+        types = torch.tensor(row["types"], dtype=torch.int64) if "types" in row else None
+        return Encoded(tokens, length=len(tokens), target=self.target_of(row), types=types)
 
     def budget(self) -> int:
         return int(self.config.micro_batch_tokens or 4096)
+
+    def state(self) -> dict[str, Any]:
+        return {**super().state(), "paired": self.paired}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        super().restore(state)
+        self.paired = bool(state.get("paired"))

@@ -73,3 +73,16 @@ def test_files_on_disk(tmp_path):
         f"a: no such file: {paths[0]}; b: the file is empty (0 bytes); c: not a file: {paths[2]}; d: there are no"
         in what
     )
+
+
+def test_both_sides_of_a_pair_are_looked_at():
+    draft = texts("a", "", "c", answers=["x"] * 3)
+    draft.pairs = ["d", "e", " "]
+    with pytest.raises(MMTransferError) as error:
+        finished(draft)
+    assert error.value.what == (
+        "2 of 3 examples cannot be used: row 1: the first text of the pair is empty; "
+        "row 2: the second text of the pair is empty"
+    )
+    draft.pairs, draft.inputs = ["d", "e", "f"], ["a", "b", "c"]
+    assert finished(draft).column("pair") == ["d", "e", "f"]

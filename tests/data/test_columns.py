@@ -88,3 +88,41 @@ def test_without_labels_the_answer_is_neither_needed_nor_read():
     assert chosen(["file", "speaker", "speaker_id"], "speech", labelled=False) == {"file": "file"}
     with pytest.raises(MMTransferError, match="Unknown column 'words'"):
         chosen(["text"], "text", labelled=False, text="words")
+
+
+# pairs
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        (["text1", "text2", "label"], ("text1", "text2")),
+        (["id", "Sentence_A", "Sentence_B", "label"], ("Sentence_A", "Sentence_B")),
+        (["premise", "hypothesis", "gold"], ("premise", "hypothesis")),
+        (["question", "answer", "label"], ("question", "answer")),
+    ],
+)
+def test_a_pair_is_guessed_from_usual_names_and_said(header, expected, caplog):
+    caplog.set_level(logging.INFO, "mmtransfer")
+    found = chosen(header, "text")
+    assert (found["text"], found["pair"]) == expected and found["label"] == header[-1]
+    assert f"text {expected[0]!r}, pair {expected[1]!r}" in caplog.text
+    assert chosen(header, "text", labelled=False) == {"text": expected[0], "pair": expected[1]}
+
+
+def test_a_pair_is_not_guessed_where_it_would_take_the_label():
+    assert chosen(["question", "answer"], "text") == {"text": "question", "label": "answer"}
+    assert chosen(["question", "answer", "id"], "text", label="answer")["text"] == "question"
+    assert chosen(["question", "answer"], "text", labelled=False, paired=False) == {"text": "question"}
+    with pytest.raises(MMTransferError, match="columns may hold the text"):
+        chosen(["text1", "text2", "premise", "hypothesis", "label"], "text")
+
+
+def test_a_named_pair_column_is_needed_even_without_labels():
+    assert chosen(["text", "other"], "text", labelled=False, pair="other") == {"text": "text", "pair": "other"}
+    with pytest.raises(MMTransferError) as error:
+        chosen(["text", "othr"], "text", labelled=False, pair="other")
+    assert error.value.where == "--pair-column of --train a.csv" and "othr" in error.value.do
+    with pytest.raises(MMTransferError, match="No column left for the pair") as error:
+        chosen(["text", "label"], "text", paired=True)
+    assert error.value.do.endswith("--pair-column NAME")

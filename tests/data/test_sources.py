@@ -470,3 +470,58 @@ def test_real_sets(data_folder, name, modality, count, classes):
     table = load(data_folder / name, modality)
     assert len(table) == len(set(table.ids)) == count
     assert len(set(table.column("speaker" if modality == "speech" else "label"))) == classes
+
+
+# pairs and kinds of answers
+
+
+def test_pairs_from_a_csv_and_from_python(tmp_path):
+    path = write(tmp_path / "a.csv", "premise,hypothesis,label\none,two,yes\nthree,four,no\n")
+    expected = (["one", "three"], ["two", "four"], ["yes", "no"])
+    rows = [(("one", "two"), "yes"), (["three", "four"], "no")]
+    names = ("premise", "hypothesis", "label")
+    dicts = [dict(zip(names, values, strict=True)) for values in zip(*expected, strict=True)]
+    for source in (path, rows, dicts):
+        table = load(source, "text")
+        assert tuple(table.column(name) for name in ("text", "pair", "label")) == expected
+    table = load([("one", "two")], "text", labelled=False)
+    assert (table.column("text"), table.column("pair")) == (["one"], ["two"])
+
+
+def test_a_pair_with_an_empty_or_missing_side_names_its_row(tmp_path):
+    path = write(tmp_path / "a.csv", "text1,text2,label\none,,yes\nthree,four,no\n")
+    assert "row 0 (line 2): the second text of the pair is empty" in failure(path, "text").what
+    error = failure([("a", "b"), "c", ("d", 1)], "text", labelled=False)
+    assert "row 1: not a pair of texts, but a str" in error.what
+    assert "row 2: a text must be a str, not a int" in error.what
+
+
+def test_pairs_where_single_texts_are_wanted_and_the_reverse(tmp_path):
+    error = failure([("a", "b")], "text", Columns(paired=False), labelled=False)
+    assert "row 0: a text must be a str, not a tuple" in error.what
+    error = failure(["a"], "text", Columns(paired=True), labelled=False)
+    assert "row 0: not a pair of texts, but a str" in error.what
+    lines = write(tmp_path / "a.txt", "a sentence\n")
+    assert failure(lines, "text", Columns(paired=True), labelled=False).what == "A file of lines has no second texts"
+
+
+def test_several_labels_and_numbers_are_columns_of_their_own(tmp_path):
+    path = write(tmp_path / "a.csv", "text,label\none,b|a\ntwo,\n")
+    table = load(path, "text", Columns(kind="labels"))
+    assert table.column("labels") == [["a", "b"], []] and "label" not in table.rows.column_names
+    assert load([("one", ["b", "a"]), ("two", [])], "text", Columns(kind="labels")).fingerprint == table.fingerprint
+    path = write(tmp_path / "b.csv", "text,label\none,1.5\ntwo,x\n")
+    error = failure(path, "text", columns=Columns(kind="value"))
+    assert error.what == "1 of 2 examples cannot be used: row 1 (line 3): the label 'x' is not a number"
+    table = load(path, "text", Columns(kind="value"), skip_bad=True)
+    assert table.column("value") == [1.5] and table.skipped[0]["id"] == "1" and table.fingerprint
+
+
+def test_class_folders_and_builtin_data_may_name_numbers(tmp_path):
+    picture(tmp_path / "12/a.png")
+    picture(tmp_path / "30/b.png")
+    assert load(tmp_path, "image", Columns(kind="value")).column("value") == [12.0, 30.0]
+    picture(tmp_path / "old/c.png")
+    assert "old/c.png: the label 'old' is not a number" in failure(tmp_path, "image", Columns(kind="value")).what
+    assert set(load("builtin:digits", "image", Columns(kind="value")).column("value")) == set(map(float, range(10)))
+    assert load("builtin:digits", "image", Columns(kind="labels")).column("labels")[0] in [[str(n)] for n in range(10)]

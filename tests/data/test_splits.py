@@ -84,3 +84,9 @@ def test_a_class_too_small_to_split_is_named():
 def test_one_example_cannot_be_split():
     with pytest.raises(MMTransferError, match=r"1 example\(s\) cannot be split"):
         holdout(None, 1, 0.2, 0)
+
+
+def test_an_example_without_a_class_stays_in_the_rest():
+    labels = [None, "a", "a", None, "a", "a"]
+    rest, held = holdout(labels, 6, 0.5, seed=0)
+    assert len(held) == 2 and {0, 3} <= set(rest.tolist())

@@ -2,11 +2,13 @@
 
     python pieces.py FOLDER float64|float32 BUDGET [BUDGET ...]
 
-Writes FOLDER/TASK-BUDGET-PROCESSES.pt with the loss of every step and the final tensors.
+Writes FOLDER/KIND-CASE-NUMBER-PROCESSES.pt, the number that of the budget, with the loss of every step and the final
+tensors.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -19,13 +21,24 @@ from transformers import BertTokenizerFast
 from mmtransfer.backbones import pretrained
 from mmtransfer.config import SPEECH, TEXT, make
 from mmtransfer.data import sources
+from mmtransfer.data.plan import Plan
 from mmtransfer.engine import phases
 from mmtransfer.engine.loading import EncodedRows, Examples
 from mmtransfer.engine.loop import Job
 from mmtransfer.engine.state import TrainState
+from mmtransfer.engine.trained import Trained
 from mmtransfer.strategies import Phase
-from mmtransfer.tasks import TASKS
+from mmtransfer.tasks import TASKS, collate
 
+CASES = {
+    "text": (TEXT, {}),
+    "speech": (SPEECH, {}),
+    "class-weights": (TEXT, {"class_weights": "auto"}),
+    "multi-label": (TEXT, {"target": "multi-label"}),
+    "regression": (TEXT, {"target": "regression"}),
+}
+"""Settings whose loss must not depend on how a step is cut: (task, settings)."""
+ANSWERS = {"single-label": ("a", "b", "a", "c", "a"), "multi-label": ("a|b", "", "b"), "regression": (1.5, 20, -4)}
 STILL = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
 BERT = {
     "model_type": "bert",
@@ -60,22 +73,26 @@ class InDouble(EncodedRows):
     def __getitem__(self, index):
         encoded = super().__getitem__(index)
         x = encoded.x.double() if encoded.x.is_floating_point() else encoded.x
-        return type(encoded)(x, encoded.length, encoded.target, encoded.seed)
+        return dataclasses.replace(encoded, x=x)
 
 
-def job_of(task_name: str, folder: Path, double: bool, budget: int, accelerator: Accelerator) -> tuple[Job, Phase]:
+def job_of(case: str, folder: Path, double: bool, budget: int, accelerator: Accelerator) -> tuple[Job, Phase]:
     """21 examples of ragged lengths in steps of 8: the last step holds 5."""
+    task_name, choices = CASES[case]
     random = np.random.default_rng(0)
     torch.manual_seed(0)
     settings = {"task": task_name, "batch_size": 8, "log_every": 1, "schedule": "constant", "weight_decay": 0.0}
-    settings |= {"optimizer": "adamw" if double else "sgd", "lr": 0.01, "train": "-"}
+    settings |= {"optimizer": "adamw" if double else "sgd", "lr": 0.01, "train": "-", **choices}
     if task_name == TEXT:
         words = [chr(97 + n) for n in range(26)]
         vocabulary = folder / "vocab.txt"
-        vocabulary.write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words]))
+        if accelerator.is_main_process:
+            vocabulary.write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words]))
+        accelerator.wait_for_everyone()  # who reads while another writes sees half a vocabulary
         backbone = pretrained.build(BERT)
         backbone.tokenizer = BertTokenizerFast(str(vocabulary))
-        rows = [(" ".join(random.choice(words, random.integers(1, 20))), str(n % 3)) for n in range(21)]
+        answers = ANSWERS[choices.get("target", "single-label")]
+        rows = [(" ".join(random.choice(words, random.integers(1, 20))), answers[n % len(answers)]) for n in range(21)]
         settings["micro_batch_tokens"] = budget
     else:
         backbone = pretrained.build(WAV2VEC2)
@@ -84,15 +101,16 @@ def job_of(task_name: str, folder: Path, double: bool, budget: int, accelerator:
         ]
         settings |= {"micro_batch_seconds": budget / 16000, "mask_prob": 0.0}
     config = make(settings, "a test")
-    table = sources.load(rows, backbone.modality)
     task = TASKS[task_name](config, backbone)
+    table = sources.load(rows, backbone.modality, task.columns())
     task.prepare(table)
     made, lengths = task.rows(table)
     head = task.head(backbone.width)
     if double:
         backbone.double()
         head.double()
-    examples = Examples(made, lengths, [task.answer(value) for value in table.column(task.answer_column)])
+    answers = [task.answer(value) for value in table.column(task.answer_column)]
+    examples = Examples(made, lengths, answers, task.weights(table))
     job = Job(
         config=config,
         task=task,
@@ -110,6 +128,18 @@ def job_of(task_name: str, folder: Path, double: bool, budget: int, accelerator:
     return job, Phase("full", tuple(range(len(backbone.stages))), 0.01, 0.01, 2)
 
 
+def weighted_loss(job: Job, phase: Phase) -> float:
+    """The first step's loss as torch computes it in one piece, with weights by class."""
+    model = Trained(job.backbone, job.head, job.task, phase.stages, "fp32").eval()
+    plan = Plan(job.train.lengths, int(job.config.batch_size), 10_000, job.config.seed)
+    encoded = [job.task.encode(job.train.rows[int(number)], None) for number in plan.epoch(0).examples(0)]
+    batch, names = collate(encoded), job.task.target.labels.names
+    weights = torch.tensor([len(job.train) / (len(names) * job.train.answers.count(name)) for name in names])
+    with torch.no_grad():
+        logits = model(batch.state)["logits"]
+    return float(torch.nn.functional.cross_entropy(logits, batch.targets, weight=weights.to(logits)))
+
+
 def main() -> None:
     folder, kind, budgets = Path(sys.argv[1]), sys.argv[2], list(map(int, sys.argv[3:]))
     torch.set_num_threads(1)
@@ -119,20 +149,26 @@ def main() -> None:
 
         loop.EncodedRows = evaluation.EncodedRows = InDouble
     processes = accelerator.num_processes
-    for task_name in (TEXT, SPEECH):
+    for case in CASES if kind == "float64" else ("text", "speech"):
+        task_name, _ = CASES[case]
         for number, budget in enumerate(budgets):
-            place = folder / f"{kind}-{task_name}-{number}-{processes}"
+            place = folder / f"{kind}-{case}-{number}-{processes}"
             if accelerator.is_main_process:
                 place.mkdir()
             accelerator.wait_for_everyone()
             job, phase = job_of(
-                task_name, place, kind == "float64", budget if task_name == TEXT else 100 * budget, accelerator
+                case, place, kind == "float64", budget if task_name == TEXT else 100 * budget, accelerator
             )
+            known = weighted_loss(job, phase) if case == "class-weights" else None
             phases.train(job, [phase])
             if accelerator.is_main_process:
                 losses = [json.loads(line)["loss"] for line in (place / "log.jsonl").read_text().splitlines()]
-                found = {"losses": losses, "tensors": {**job.backbone.state_dict(), **job.head.state_dict()}}
-                torch.save(found, folder / f"{kind}-{task_name}-{number}-{processes}.pt")
+                found = {
+                    "known": known,
+                    "losses": losses,
+                    "tensors": {**job.backbone.state_dict(), **job.head.state_dict()},
+                }
+                torch.save(found, folder / f"{place.name}.pt")
 
 
 if __name__ == "__main__":

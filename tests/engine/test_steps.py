@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from mmtransfer.config import SPEECH, TEXT
-
 SCRIPT = Path(__file__).parent / "pieces.py"
 WHOLE, FEW, ALONE = 10_000, 40, 1
 """Micro-batch budgets: a step at once, some examples at a time, one at a time."""
+CASES = ["text", "speech", "class-weights", "multi-label", "regression"]
+"""Of pieces.py."""
 
 
 def launch(folder: Path, processes: int, kind: str, *budgets: int) -> None:
@@ -43,24 +43,31 @@ def results(tmp_path_factory):
     return {path.stem: torch.load(path) for path in folder.glob("*.pt")}
 
 
-@pytest.mark.parametrize("task", [TEXT, SPEECH])
+@pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("other", ["1-1", "2-1", "0-2", "0-3"], ids=["few", "alone", "2 processes", "3 processes"])
-def test_weights_do_not_depend_on_the_cut(results, task, other):
-    one, two = results[f"float64-{task}-0-1"], results[f"float64-{task}-{other}"]
+def test_weights_do_not_depend_on_the_cut(results, case, other):
+    one, two = results[f"float64-{case}-0-1"], results[f"float64-{case}-{other}"]
     assert torch.allclose(torch.tensor(one["losses"]), torch.tensor(two["losses"]), rtol=0, atol=1e-10)
     for name, value in one["tensors"].items():
         difference = (value.double() - two["tensors"][name].double()).abs().max()
         assert difference < 1e-10, f"{name}: {difference}"
 
 
-@pytest.mark.parametrize("task", [TEXT, SPEECH])
+@pytest.mark.parametrize("case", ["text", "speech"])
 @pytest.mark.parametrize("other", [1, 2], ids=["few", "alone"])
-def test_losses_do_not_depend_on_the_cut_in_single_precision(results, task, other):
-    one, two = results[f"float32-{task}-0-1"], results[f"float32-{task}-{other}-1"]
+def test_losses_do_not_depend_on_the_cut_in_single_precision(results, case, other):
+    one, two = results[f"float32-{case}-0-1"], results[f"float32-{case}-{other}-1"]
     assert len(one["losses"]) == 6
     assert torch.allclose(torch.tensor(one["losses"]), torch.tensor(two["losses"]), rtol=0, atol=1e-5)
 
 
 def test_training_moves_the_weights(results):
-    losses = results[f"float64-{TEXT}-0-1"]["losses"]
+    losses = results["float64-text-0-1"]["losses"]
     assert len(set(losses)) == len(losses)
+
+
+@pytest.mark.parametrize("place", ["0-1", "2-1", "0-3"], ids=["whole", "alone", "3 processes"])
+def test_the_weighted_loss_is_torchs(results, place):
+    found, plain = results[f"float64-class-weights-{place}"], results[f"float64-text-{place}"]
+    assert found["losses"][0] == pytest.approx(found["known"], abs=1e-10)
+    assert abs(found["losses"][0] - plain["losses"][0]) > 1e-6

@@ -1,0 +1,41 @@
+"""The labels that training knows, and the refusal of others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from mmtransfer.data.sources import Table
+from mmtransfer.errors import MMTransferError, nearest
+
+PER_LABEL = 20
+"""Up to so many labels each one's scores stand in result.json."""
+
+
+class Labels:
+    """Names, numbered in the order given."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self.names = list(names)
+        self.numbers = {name: number for number, name in enumerate(self.names)}
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def check(self, table: Table, split: str, labels: Sequence[Sequence[str]], skip_bad: bool) -> Table:
+        """The table without examples that have an unknown label; without `skip_bad`, or if no example is left, raises
+        MMTransferError. `labels`: those of each example."""
+        unseen = [[name for name in own if name not in self.numbers] for own in labels]
+        bad = [place for place, names in enumerate(unseen) if names]
+        if not bad:
+            return table
+        if not skip_bad or len(bad) == len(table):
+            known = sorted({name for names in unseen for name in names})
+            first = known[0]
+            row = table.ids[next(place for place in bad if first in unseen[place])]
+            raise MMTransferError(
+                f"{len(known)} label(s) unseen in training: {', '.join(map(repr, known[:10]))}",
+                f"{table.source} (--{split}), first in row {row}",
+                f"correct them (closest to {first!r}: {', '.join(nearest(first, self.names))})"
+                + (", or leave those rows out with --skip-bad" if not skip_bad else ""),
+            )
+        return table.without(bad, [f"label {unseen[place][0]!r} unseen in training" for place in bad])

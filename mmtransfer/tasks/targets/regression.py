@@ -1,0 +1,68 @@
+"""A real number an example: squared error on standardised targets, R2."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mmtransfer.data.sources import Table
+from mmtransfer.errors import MMTransferError
+from mmtransfer.metrics import MAE, MSE, R2, RMSE
+from mmtransfer.tasks.base import Prediction, Predictions, Records
+from mmtransfer.tasks.targets.base import Target
+
+
+class Regression(Target):
+    """A number in the units of the data; primary metric R2.
+
+    The head learns (number - mean) / sd, both of the training data, so that one learning rate serves all units; the
+    loss is the squared error in those units. Predictions and metrics are in the data's own.
+    """
+
+    name = "regression"
+    kind = "value"
+    primary = "r2"
+    mean: float
+    sd: float
+
+    def prepare(self, table: Table) -> None:
+        values = np.array(table.column("value"))
+        self.mean, self.sd = float(values.mean()), float(values.std())
+        if not self.sd > 1e-12 * max(1.0, abs(self.mean)):
+            raise MMTransferError(
+                f"All training examples have the target {values[0]:g}", table.source, "give targets that differ"
+            )
+
+    @property
+    def outputs(self) -> int:
+        return 1
+
+    def tensor(self, answer: float) -> Tensor:
+        return torch.tensor((answer - self.mean) / self.sd, dtype=torch.float32)
+
+    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        return F.mse_loss(logits.squeeze(-1), targets.to(logits), reduction="none")
+
+    def predict(self, logits: Tensor) -> Predictions:
+        return Predictions((logits.squeeze(-1).double() * self.sd + self.mean).tolist(), {})
+
+    def metrics(self, records: Records) -> Mapping[str, Any]:
+        metrics = {"r2": R2(), "mse": MSE(), "rmse": RMSE(), "mae": MAE()}
+        for metric in metrics.values():
+            metric.add_batch(predictions=records["prediction"], references=records["target"])
+        return metrics
+
+    def present(self, record: Mapping[str, Any]) -> Prediction:
+        value = float(record["prediction"])
+        return Prediction(record["id"], f"{value:.7g}", None, {}, value=value)
+
+    def state(self) -> dict[str, Any]:
+        return {"mean": self.mean, "sd": self.sd}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self.mean, self.sd = float(state["mean"]), float(state["sd"])

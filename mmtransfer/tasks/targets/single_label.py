@@ -1,0 +1,122 @@
+"""One label an example: cross-entropy, accuracy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mmtransfer.data.sources import Table
+from mmtransfer.errors import MMTransferError
+from mmtransfer.metrics import F1, Accuracy, Precision, Recall, Score, TopKAccuracy
+from mmtransfer.tasks.base import Prediction, Predictions, Records
+from mmtransfer.tasks.targets.base import Target
+from mmtransfer.tasks.targets.labels import PER_LABEL, Labels
+
+STORED_LOGITS = 1000
+"""Up to so many classes all logits are stored; above, the best five, the log-sum of all."""
+
+
+class SingleLabel(Target):
+    """One of the labels that the training data has; primary metric accuracy.
+
+    The loss is cross-entropy, with `--label-smoothing` in training (Szegedy et al. 2016). `--class-weights auto` weighs
+    an example by n / (classes * examples of its class), so that every class counts the same and the mean weight is 1.
+    """
+
+    name = "single-label"
+    kind = "label"
+    primary = "accuracy"
+    labels: Labels
+
+    def strata(self, table: Table) -> list[str | None] | None:
+        return table.column("label")
+
+    def prepare(self, table: Table) -> None:
+        self.labels = Labels(sorted(set(table.column("label"))))
+        if len(self.labels) < 2:
+            raise MMTransferError(
+                f"All training examples have the label {self.labels.names[0]!r}",
+                table.source,
+                "give at least two classes",
+            )
+
+    def check(self, table: Table, split: str) -> Table:
+        return self.labels.check(table, split, [(label,) for label in table.column("label")], self.config.skip_bad)
+
+    def weights(self, table: Table) -> np.ndarray | None:
+        if self.config.class_weights == "none":
+            return None
+        numbers = np.array([self.labels.numbers[label] for label in table.column("label")])
+        counts = np.bincount(numbers)
+        return len(numbers) / (np.count_nonzero(counts) * counts[numbers])
+
+    @property
+    def outputs(self) -> int:
+        return len(self.labels)
+
+    def tensor(self, answer: str) -> Tensor:
+        return torch.tensor(self.labels.numbers[answer])
+
+    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        smoothing = float(self.config.label_smoothing or 0.0) if logits.requires_grad else 0.0
+        return F.cross_entropy(logits, targets, reduction="none", label_smoothing=smoothing)
+
+    def predict(self, logits: Tensor) -> Predictions:
+        names = self.labels.names
+        answers = [names[number] for number in logits.argmax(-1).tolist()]
+        best = logits.topk(min(5, len(names)), -1)
+        columns: dict[str, list[Any]] = {"top5": [[names[n] for n in row] for row in best.indices.tolist()]}
+        if len(names) <= STORED_LOGITS:
+            columns["logits"] = list(logits.numpy())
+        else:
+            columns["logits"] = list(best.values.numpy())
+            columns["log_sum"] = logits.logsumexp(-1).tolist()
+        return Predictions(answers, columns)
+
+    def metrics(self, records: Records) -> Mapping[str, Any]:
+        numbers, classes = self.labels.numbers, len(self.labels)
+        predictions = [numbers[label] for label in records["prediction"]]
+        references = [numbers[label] for label in records["target"]]
+        metrics: dict[str, Any] = {
+            "accuracy": Accuracy(),
+            "precision": Precision(classes),
+            "recall": Recall(classes),
+            "f1": F1(classes),
+        }
+        for metric in metrics.values():
+            metric.add_batch(predictions=predictions, references=references)
+        if classes > 5:
+            metrics["top5"] = TopKAccuracy(5)
+            ranked = [[numbers[label] for label in row] for row in records["top5"]]
+            metrics["top5"].add_batch(predictions=ranked, references=references)
+        return metrics
+
+    def measure(self, records: Records) -> dict[str, Score]:
+        metrics = self.metrics(records)
+        scores: dict[str, Score] = {}
+        for metric in metrics.values():
+            scores |= metric.scores()
+        if len(self.labels) <= PER_LABEL:
+            for name in ("precision", "recall", "f1"):
+                for number, score in metrics[name].per_class().items():
+                    scores[f"{name}[{self.labels.names[number]}]"] = score
+        return scores
+
+    def present(self, record: Mapping[str, Any]) -> Prediction:
+        logits = np.asarray(record["logits"], dtype=np.float64)
+        names = self.labels.names if "log_sum" not in record else record["top5"]
+        log_sum = record.get("log_sum", float(np.logaddexp.reduce(logits)))
+        scores = dict(zip(names, np.exp(logits - log_sum).tolist(), strict=True))
+        label = record["prediction"]
+        return Prediction(record["id"], label, scores[label], scores, labels=(label,))
+
+    def state(self) -> dict[str, Any]:
+        return {"labels": self.labels.names}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self.labels = Labels(state["labels"])
