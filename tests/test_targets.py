@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-import logging
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,29 +14,23 @@ from PIL import Image
 from sklearn.metrics import r2_score
 
 import mmtransfer
-from mmtransfer.cli import main
 from mmtransfer.config import IMAGE, TEXT
 
 N = 32
 TRAINING = ["--strategy", "full", "--batch-size", "8", "--schedule", "constant", "--warmup", "0.0", "--threads", "1"]
 
 
-@pytest.fixture(autouse=True)
-def logging_as_before() -> Iterator[None]:
-    """`main` takes the package's logger for the terminal; other tests listen to it."""
-    logger = logging.getLogger("mmtransfer")
-    before = logger.handlers, logger.propagate, logger.level
-    yield
-    logger.handlers, logger.propagate, logger.level = before
-
-
-def fitted(task: str, data: Path, out: Path, *flags: str) -> list[str]:
+def fitted(command: Callable[..., tuple[int, str, str]], task: str, data: Path, out: Path, *flags: str) -> list[str]:
     """Trains and validates on the same rows; the answers of `predict`, in their order."""
-    same = ["--train", str(data), "--validation", str(data), "--test", str(data)]
-    main(["fit", task, *same, *TRAINING, *flags, "--out", str(out)])
-    main(["predict", str(out), str(data), "--out", str(out / "answers.csv")])
+    run(command, "fit", task, "--train", data, "--validation", data, "--test", data, *TRAINING, *flags, "--out", out)
+    run(command, "predict", out, data, "--out", out / "answers.csv")
     with (out / "answers.csv").open(newline="") as file:
         return [row["label"] for row in csv.DictReader(file)]
+
+
+def run(command: Callable[..., tuple[int, str, str]], *words: object) -> None:
+    status, _, said = command(*words)
+    assert status == 0, said
 
 
 def write(path: Path, header: tuple[str, ...], rows: list[tuple[object, ...]]) -> Path:
@@ -80,34 +73,34 @@ def pictures(tmp_path_factory) -> tuple[Path, np.ndarray, list[str]]:
     return folder, bright, flags
 
 
-def test_texts_with_several_labels(bert, tmp_path):
+def test_texts_with_several_labels(command, bert, tmp_path):
     rows = [(text, text.replace(" ", ";").replace("z", "")) for text in texts()]
     data, out = write(tmp_path / "a.csv", ("text", "label"), rows), tmp_path / "run"
-    found = fitted(TEXT, data, out, *bert, "--target", "multi-label", "--label-separator", ";")
+    found = fitted(command, TEXT, data, out, *bert, "--target", "multi-label", "--label-separator", ";")
     assert share(found, [answer for _, answer in rows]) >= 0.99
     result = json.loads((out / "result.json").read_text())
     assert result["primary"] == {"name": "f1_micro", "split": "test", "value": 1.0}
     assert result["metrics"]["test"]["subset_accuracy"]["value"] == result["phases"][0]["best"]["value"] == 1.0
-    run = mmtransfer.load(out)
-    assert run.predict(["a c"])[0].scores.keys() == set("abcdef")
-    assert run.evaluate(str(data))["f1_micro"].value == 1.0
+    loaded = mmtransfer.load(out)
+    assert loaded.predict(["a c"])[0].scores.keys() == set("abcdef")
+    assert loaded.evaluate(str(data))["f1_micro"].value == 1.0
 
 
-def test_texts_with_numbers(bert, tmp_path):
+def test_texts_with_numbers(command, bert, tmp_path):
     rows = [(text, 100.0 + 7.5 * len(text.split())) for text in texts()]
     data, out = write(tmp_path / "a.csv", ("text", "label"), rows), tmp_path / "run"
-    found = fitted(TEXT, data, out, *bert, "--target", "regression", "--head", "mlp")
+    found = fitted(command, TEXT, data, out, *bert, "--target", "regression", "--head", "mlp")
     assert r2_score([value for _, value in rows], list(map(float, found))) >= 0.95
     assert primary(out)["name"] == "r2" and mmtransfer.load(out).predict(["a b"])[0].score is None
 
 
-def test_pairs_of_texts(bert, tmp_path):
+def test_pairs_of_texts(command, bert, tmp_path):
     """Whether the first letter comes before the second in the alphabet: which text is which decides."""
     rng = np.random.default_rng(0)
     letters = [rng.choice(list("abcdef"), 2, replace=False).tolist() for _ in range(N)]
     rows = [(one, two, "before" if one < two else "after") for one, two in letters]
     data, out = write(tmp_path / "a.csv", ("text1", "text2", "label"), rows), tmp_path / "run"
-    found = fitted(TEXT, data, out, *bert, "--epochs", "60")
+    found = fitted(command, TEXT, data, out, *bert, "--epochs", "60")
     assert share(found, [answer for *_, answer in rows]) >= 0.99
     pairs = [(one, two) for one, two, _ in rows]
     assert [prediction.label for prediction in mmtransfer.load(out).predict(pairs)] == found
@@ -115,39 +108,39 @@ def test_pairs_of_texts(bert, tmp_path):
         mmtransfer.load(out).predict(["a"])
 
 
-def test_pictures_with_several_labels(pictures, tmp_path):
+def test_pictures_with_several_labels(command, pictures, tmp_path):
     folder, bright, flags = pictures
     names = np.array(["blue", "green", "red"])
     answers = ["|".join(names[row[::-1]]) for row in bright]
     data = write(folder / "labels.csv", ("file", "label"), [(f"{n}.png", answer) for n, answer in enumerate(answers)])
-    found = fitted(IMAGE, data, tmp_path / "run", *flags, "--target", "multi-label")
+    found = fitted(command, IMAGE, data, tmp_path / "run", *flags, "--target", "multi-label")
     assert share(found, answers) >= 0.99 and primary(tmp_path / "run")["value"] >= 0.99
 
 
-def test_pictures_with_numbers(pictures, tmp_path):
+def test_pictures_with_numbers(command, pictures, tmp_path):
     folder, bright, flags = pictures
     values = bright.sum(1) * 20.0 - 5
     data = write(folder / "numbers.csv", ("file", "label"), [(f"{n}.png", value) for n, value in enumerate(values)])
-    found = fitted(IMAGE, data, tmp_path / "run", *flags, "--target", "regression")
+    found = fitted(command, IMAGE, data, tmp_path / "run", *flags, "--target", "regression")
     assert r2_score(values, list(map(float, found))) >= 0.95 and primary(tmp_path / "run")["name"] == "r2"
 
 
-def test_a_split_is_cut_without_classes(bert, tmp_path):
+def test_a_split_is_cut_without_classes(command, bert, tmp_path):
     """Labels and numbers that occur once are no reason to refuse: validation is cut from the training data."""
     rows = [(f"{text} z", n + 0.5, f"{'abcdef'[n % 6]}|l{n // 24}{n % 2}") for n, text in enumerate(texts())]
     data = write(tmp_path / "a.csv", ("text", "number", "labels"), rows)
     for target, column in (("regression", "number"), ("multi-label", "labels")):
         out = tmp_path / target
         flags = ["--target", target, "--label-column", column, "--text-column", "text", "--epochs", "1"]
-        main(["fit", TEXT, "--train", str(data), *bert, *TRAINING, *flags, "--out", str(out)])
+        run(command, "fit", TEXT, "--train", data, *bert, *TRAINING, *flags, "--out", out)
         assert json.loads((out / "result.json").read_text())["data"]["validation"]["n"] == 3
 
 
-def test_class_weights_are_read_from_the_command_line(bert, tmp_path):
+def test_class_weights_are_read_from_the_command_line(command, bert, tmp_path):
     rows = [(text, "rare" if n < 4 else "common") for n, text in enumerate(texts())]
     data = write(tmp_path / "a.csv", ("text", "label"), rows)
     for weights in ("none", "auto"):
-        fitted(TEXT, data, tmp_path / weights, *bert, "--epochs", "1", "--class-weights", weights)
+        fitted(command, TEXT, data, tmp_path / weights, *bert, "--epochs", "1", "--class-weights", weights)
     logs = [(tmp_path / name / "log.jsonl").read_text().splitlines() for name in ("none", "auto")]
     losses = [json.loads(lines[0])["loss"] for lines in logs]
     assert losses[0] != losses[1]
@@ -156,7 +149,7 @@ def test_class_weights_are_read_from_the_command_line(bert, tmp_path):
 @pytest.mark.real
 @pytest.mark.slow
 @pytest.mark.parametrize("target", ["multi-label", "regression", "pairs"])
-def test_real_sentences(data_folder, minilm, tmp_path, target):
+def test_real_sentences(command, data_folder, minilm, tmp_path, target):
     """32 sentences of BANKING77: the words of the intent's name, the number of words, whether two belong together."""
     with (data_folder / "banking77" / "train.csv").open(newline="") as file:
         sentences = [(row["text"], row["category"]) for row in csv.DictReader(file)]
@@ -165,12 +158,16 @@ def test_real_sentences(data_folder, minilm, tmp_path, target):
     flags = ["--backbone", str(minilm), "--lr", "3e-4", "--epochs", "25", "--target"]
     if target == "multi-label":
         rows = [(text, "|".join(sorted(set(name.split("_"))))) for text, name in few]
-        found = fitted(TEXT, write(tmp_path / "a.csv", ("text", "label"), rows), tmp_path / "run", *flags, target)
+        found = fitted(
+            command, TEXT, write(tmp_path / "a.csv", ("text", "label"), rows), tmp_path / "run", *flags, target
+        )
         assert share(found, [answer for _, answer in rows]) >= 0.99
     elif target == "regression":
         values = [len(text.split()) for text, _ in few]
         rows = [(text, value) for (text, _), value in zip(few, values, strict=True)]
-        found = fitted(TEXT, write(tmp_path / "a.csv", ("text", "label"), rows), tmp_path / "run", *flags, target)
+        found = fitted(
+            command, TEXT, write(tmp_path / "a.csv", ("text", "label"), rows), tmp_path / "run", *flags, target
+        )
         assert r2_score(values, list(map(float, found))) >= 0.95
     else:
         others = [few[(n + 1 if n % 2 else n + 4) % N] for n in range(N)]
@@ -178,5 +175,5 @@ def test_real_sentences(data_folder, minilm, tmp_path, target):
             (one[0], two[0], "same" if one[1] == two[1] else "different") for one, two in zip(few, others, strict=True)
         ]
         data = write(tmp_path / "a.csv", ("text1", "text2", "label"), rows)
-        found = fitted(TEXT, data, tmp_path / "run", *flags, "single-label")
+        found = fitted(command, TEXT, data, tmp_path / "run", *flags, "single-label")
         assert share(found, [answer for *_, answer in rows]) >= 0.99
