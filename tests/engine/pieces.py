@@ -134,10 +134,11 @@ def weighted_loss(job: Job, phase: Phase) -> float:
     plan = Plan(job.train.lengths, int(job.config.batch_size), 10_000, job.config.seed)
     encoded = [job.task.encode(job.train.rows[int(number)], None) for number in plan.epoch(0).examples(0)]
     batch, names = collate(encoded), job.task.target.labels.names
-    weights = torch.tensor([len(job.train) / (len(names) * job.train.answers.count(name)) for name in names])
+    shares = [len(job.train) / (len(names) * job.train.answers.count(name)) for name in names]
     with torch.no_grad():
         logits = model(batch.state)["logits"]
-    return float(torch.nn.functional.cross_entropy(logits, batch.targets, weight=weights.to(logits)))
+    weights = torch.tensor(shares, dtype=logits.dtype)
+    return float(torch.nn.functional.cross_entropy(logits, batch.targets, weight=weights))
 
 
 def main() -> None:

@@ -95,6 +95,13 @@ def test_a_cut_is_in_the_middle_of_a_gap_and_0_where_nothing_is_true():
     assert best_cut(logits, np.zeros((2, 2), bool)) == 0.0
 
 
+def test_of_equally_good_cuts_the_nearest_to_an_even_chance_is_taken():
+    logits = np.array([[5, 4, 3, 2, 0.25, -0.25, -1, -2, -3, -4]], np.float32)
+    truth = np.zeros((1, 10), bool)
+    truth[0, [0, 4, 9]] = True  # one right of one, and two right of five, are both an F1 of 1/2
+    assert best_cut(logits, truth) == 0.0
+
+
 def test_the_threshold_is_tuned_kept_and_used():
     target, _ = target_of(["a|b", "c"])
     logits = torch.tensor([[-1.0, -1.0, -4.0], [-4.0, -4.0, -2.0], [-5.0, -5.0, -5.0]])
