@@ -100,7 +100,7 @@ def embed(backbone: str | Path, data: Any, split: str = "test", seed: int = 0, *
 def features_of(backbone: Backbone, task: Task, config: RunConfig, data: Any, split: str = "test") -> Features:
     """Features of data as the task encodes them under this configuration; of a recording that is cut into pieces their
     mean by length."""
-    columns = task.columns(config)
+    columns = task.columns()
     table = sources.load(data, task.modality, columns, config.skip_bad, "the inputs", labelled=False, split=split)
     if task.answer_column in table.rows.column_names:  # of built-in data; labels of others would be unknown
         table = replace(table, rows=table.rows.remove_columns(task.answer_column))
