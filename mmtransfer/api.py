@@ -22,12 +22,13 @@ from accelerate.utils import broadcast_object_list
 from torch import nn
 
 from mmtransfer import backbones, strategies
-from mmtransfer.backbones import weights
+from mmtransfer.backbones import carried, weights
 from mmtransfer.backbones.staged import Backbone
 from mmtransfer.config import RunConfig, make, read
 from mmtransfer.data import sources
 from mmtransfer.data.assembly import assemble
 from mmtransfer.data.sources import Table
+from mmtransfer.defaults import DEFAULTS
 from mmtransfer.embedding import Features, features_of
 from mmtransfer.engine import checkpoint, memory, phases, precision, sharding, tracking
 from mmtransfer.engine.evaluation import Records, evaluate
@@ -73,6 +74,26 @@ def load(folder: str | Path) -> Run:
     """Opens a run; raises MMTransferError if the folder is no run or the run has not ended."""
     place = RunFolder(Path(folder))
     return Run(place, place.read_result(), make(read(place.config), str(place.config)))
+
+
+def evaluate_backbone(backbone: str, test: Any, weights: str | None = None) -> dict[str, Score]:
+    """All metrics, on labelled data, of a checkpoint that carries a head, without any training.
+
+    `backbone`: a torchvision network, or a folder or hub name of transformers with a text classifier or a CTC model;
+    `weights`: of a torchvision network, the name of published weights or a file. Labels of the data are those of the
+    checkpoint, case aside; the numbers of its classes where it has no names for them.
+    Raises MMTransferError where there is no head, and for labels that it does not have.
+    """
+    found = carried.load(backbone, weights)
+    name = next(name for name in TASKS if TASKS[name].modality == found.backbone.modality)
+    config = make({"task": name, **DEFAULTS[name], **found.settings}, "the defaults")
+    task = TASKS[name](config, found.backbone)
+    head = task.adopt(found)
+    table = sources.load(test, task.modality, task.columns(), False, "--test", split="test")
+    table = task.check(task.match(table), "test")
+    accelerator = Accelerator(cpu=not torch.cuda.is_available())
+    model = Trained(found.backbone, head, task, (), config.precision).eval().to(accelerator.device)
+    return task.measure(evaluate(model, _examples(task, table), accelerator, label="evaluating"))
 
 
 class _Warnings(logging.Handler):
@@ -130,6 +151,7 @@ class _Fit:
                 whole = all(phase.stages and min(phase.stages) == 0 for phase in plan)
                 self.config = config = dataclasses.replace(config, augment="light" if whole else "none")
             self.task = task = task_class(config, backbone)
+            self.config = config = task.config
         with self._timed("data"):
             tables = self._tables()
             task.prepare(tables["train"])
@@ -315,6 +337,7 @@ def save_model(folder: RunFolder, config: RunConfig, task: Task, backbone: Backb
     weights.save(backbone, folder.model, folder.store if frozen else None)
     tensors = {name: value.detach().cpu().contiguous() for name, value in head.state_dict().items()}
     save_file(tensors, folder.model / "head.safetensors")
+    task.export(folder.model, backbone, head)
     folder.write(folder.model / "task.json", {"task": config.task, "state": task.state()})
 
 

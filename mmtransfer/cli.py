@@ -14,6 +14,7 @@ import sys
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
@@ -32,7 +33,7 @@ USAGE = """usage: mmtransfer VERB ...
 
   fit TASK [--train DATA ...]       train a model: image-classification, text-classification, speech-recognition
   predict RUN INPUT [--out X.csv]   predict a file, a folder or a CSV with a finished run
-  evaluate RUN --test DATA          score a finished run on labelled data
+  evaluate RUN --test DATA          score a finished run, or a backbone that carries a head, on labelled data
   embed RUN|BACKBONE DATA --out X   pooled features with ids, as X.npy or X.parquet
 
 `mmtransfer VERB --help` says more, `mmtransfer fit TASK --help` lists its flags; `--debug` shows stack traces."""
@@ -256,9 +257,12 @@ class _PredictWords:
 @dataclasses.dataclass(frozen=True)
 class _EvaluateWords:
     run: tyro.conf.Positional[str]
-    """Folder of a finished run."""
+    """Folder of a finished run; or a backbone whose checkpoint carries a head: a torchvision network, a folder or hub
+    name of transformers."""
     test: str
     """Labelled data."""
+    weights: str | None = None
+    """Of a torchvision network: name of its published weights, or a .pth/.safetensors file."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -316,12 +320,26 @@ def _score(score: float | None, digits: int) -> list[str]:
 
 
 def _evaluate(words: list[str]) -> None:
-    _refuse_other(words, {"--test"})
-    given = tyro.cli(_EvaluateWords, args=words, prog="mmtransfer evaluate", description="Scores a finished run.")
-    from mmtransfer.api import load
+    _refuse_other(words, {"--test", "--weights"})
+    description = "Scores a finished run, or a backbone with the head that its checkpoint carries."
+    given = tyro.cli(_EvaluateWords, args=words, prog="mmtransfer evaluate", description=description)
+    from mmtransfer.api import evaluate_backbone, load
 
-    scores = load(given.run).evaluate(given.test)
+    if _names_a_backbone(given.run):
+        scores = evaluate_backbone(given.run, given.test, given.weights)
+    elif given.weights is not None:
+        raise MMTransferError("A run has its own weights", f"--weights {given.weights}", "leave it out")
+    else:
+        scores = load(given.run).evaluate(given.test)
     _table("test", {name: score.as_dict() for name, score in scores.items()})
+
+
+def _names_a_backbone(word: str) -> bool:
+    """Whether `evaluate` was given a backbone: not a run's folder, nor a path where nothing is."""
+    place = Path(word)
+    if place.is_dir():
+        return (place / "config.json").is_file() and not (place / "environment.json").exists()
+    return not word.startswith((".", "/", "~")) and not word.endswith("/")
 
 
 def _refuse_other(words: Sequence[str], known: set[str]) -> None:

@@ -81,7 +81,7 @@ class RunConfig:
     strategy_options: Mapping[str, Any] = field(default_factory=dict)
     """The strategy's own options, by name."""
     image_size: int | None = _for(IMAGE)
-    """Pixels of a side of the square that the network sees."""
+    """Pixels of a side of the square that the network sees; the backbone's own if None (224 for most)."""
     crop_pct: float | None = _for(IMAGE)
     """In evaluation the shorter side becomes image_size / crop_pct before the centre crop."""
     mean: tuple[float, float, float] | None = _for(IMAGE)
@@ -95,8 +95,12 @@ class RunConfig:
     """Tokens of the longest text that is kept whole; longer ones are cut."""
     head: Literal["linear", "mlp"] = _for(IMAGE, TEXT, default="linear")
     """On the pooled features: one linear layer, or two with GELU and dropout between them."""
+    pooling: Literal["mean", "cls", "last"] | None = _for(TEXT)
+    """From tokens to one vector: their mean, the first, or the last; the backbone's own if None (mean; GPT-2: last)."""
     label_smoothing: float | None = _for(IMAGE, TEXT)
     """Share of the target's mass spread over all classes in training, 0 to 1 (Szegedy et al. 2016)."""
+    vocabulary: Literal["train", "backbone"] = _for(SPEECH, default="train")
+    """Symbols that CTC writes: the characters of the training data, or the checkpoint's own with its head's weights."""
     mask_prob: float | None = _for(SPEECH)
     """Share of the frames masked in training (SpecAugment in time, Baevski et al. 2020); 0 for none."""
 

@@ -17,7 +17,6 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     IMAGE: {
         "backbone": "resnet50",
         "strategy": "full",
-        "image_size": 224,
         "crop_pct": 0.875,
         "augment": "auto",
         "label_smoothing": 0.0,

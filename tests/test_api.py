@@ -94,8 +94,13 @@ def test_a_run_folder_holds_what_it_should(runs, task):
     there = {path.name for path in runs[task].folder.path.iterdir()}
     assert there == {"config.json", "result.json", "model", "predictions", "log.jsonl", "environment.json"}
     model = {path.name for path in runs[task].folder.model.iterdir()}
-    tokenizer = {"tokenizer"} if task == TEXT else set()
-    assert model == {"backbone.safetensors", "head.safetensors", "task.json", "backbone.json"} | tokenizer
+    others = {"config.json", "model.safetensors.index.json", "tokenizer_config.json"}  # transformers' own
+    more = {
+        TEXT: others | {"tokenizer.json"},
+        SPEECH: others | {"vocab.json", "preprocessor_config.json", "lm_head.safetensors"},
+    }
+    ours = {"backbone.safetensors", "head.safetensors", "task.json", "backbone.json"}
+    assert model == ours | more.get(task, set())
     line = json.loads(runs[task].folder.log.read_text().splitlines()[-1])
     assert {"step", "epoch", "loss", "lr", "examples_per_second", "stall_share", "memory_bytes"} <= set(line)
     assert line["step"] == 4 and line["epoch"] == 1.0

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mmtransfer.backbones import pretrained, speech, vision
+from mmtransfer.backbones import carried, deepspeech, pretrained, speech, vision
 from mmtransfer.backbones import weights as files
 from mmtransfer.backbones.staged import Backbone, State
 from mmtransfer.errors import MMTransferError, unknown
@@ -17,7 +17,7 @@ FILES = (".pth", ".pt", ".safetensors")
 
 def names() -> list[str]:
     """The names that need no folder and no hub."""
-    return [*vision.names(), *speech.SHAPES]
+    return [*vision.names(), *speech.SHAPES, deepspeech.NAME]
 
 
 def load(name: str, weights: str | None = None, modality: str | None = None) -> Backbone:
@@ -53,9 +53,18 @@ def load(name: str, weights: str | None = None, modality: str | None = None) -> 
         _plain(weights, file)
         backbone = pretrained.build({"model_type": "wav2vec2", **speech.SHAPES[name]})
         backbone.name = name
+    elif name == deepspeech.NAME:
+        _need(modality, "speech", name)
+        if weights not in (None, "none", file):
+            raise MMTransferError(
+                "There is no official checkpoint of torchaudio's DeepSpeech: it starts from random weights",
+                f"--weights {weights}",
+                "leave it out, or give a .pth or .safetensors file of your own",
+            )
+        backbone = deepspeech.DeepSpeechBackbone(**deepspeech.CONFIG)
     elif place.is_dir() or _is_path(name):
         raise _no_backbone(place, name)
-    elif "/" in name or name.startswith(tuple(f"{family}-" for family in pretrained.families())):
+    elif "/" in name or any(name == family or name.startswith(f"{family}-") for family in pretrained.families()):
         config = pretrained.configuration(name)
         _need(modality, pretrained.family_of(config, f"--backbone {name}").modality, name)
         _plain(weights, file)
@@ -73,11 +82,14 @@ def load(name: str, weights: str | None = None, modality: str | None = None) -> 
 def rebuild(description: Mapping[str, Any]) -> Backbone:
     """The architecture of `Backbone.describe()`, with random weights."""
     if description["modality"] == "image":
-        backbone: Backbone = vision.load(description["name"], "none")
+        backbone: Backbone = vision.build(description["name"], description["config"])
+    elif description["family"] == deepspeech.NAME:
+        backbone = deepspeech.DeepSpeechBackbone(**description["config"])
     else:
         backbone = pretrained.build({"model_type": description["family"], **description["config"]})
     backbone.name, backbone.source = description["name"], description["source"]
-    backbone.preprocess = dict(description["preprocess"])
+    backbone.preprocess = {**backbone.preprocess, **description["preprocess"]}
+    backbone.pooling = description.get("pooling", backbone.pooling)
     return backbone
 
 
@@ -114,4 +126,4 @@ def _no_backbone(place: Path, name: str) -> MMTransferError:
     )
 
 
-__all__ = ["Backbone", "State", "load", "names", "rebuild"]
+__all__ = ["Backbone", "State", "carried", "load", "names", "rebuild"]

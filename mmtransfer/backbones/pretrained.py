@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -26,20 +27,24 @@ def families() -> list[str]:
 
 
 def family_of(config: Mapping[str, Any], where: str) -> Any:
-    """The class for a configuration; raises MMTransferError for a `model_type` that has none."""
+    """The class for a configuration; raises MMTransferError for a `model_type` that is no encoder of text or speech."""
+    from transformers import CONFIG_MAPPING
+
     kind = str(config.get("model_type"))
     for registry in (text.FAMILIES, speech.FAMILIES):
         if kind in registry:
             return registry[kind]
+    if kind in CONFIG_MAPPING and text.one_stage(_configured(config)) is not None:
+        return text.OneStage
     raise unknown("model type", kind, families(), where)
 
 
 def build(config: Mapping[str, Any]) -> Backbone:
     """A backbone of this configuration with random weights."""
-    import transformers
-
     family = family_of(config, "the configuration")
-    backbone: Backbone = family(getattr(transformers, family.library)(_made(config), **family.options))
+    made = _made(config, family)
+    library, options = _library(family, made)
+    backbone: Backbone = family(library(made, **options))
     backbone.source = "random weights"
     if backbone.modality == "speech":
         stem = cast(nn.Conv1d, cast(speech.Convolutions, backbone.stages[0]).layers[0].conv)
@@ -55,7 +60,7 @@ def configuration(name: str) -> dict[str, Any]:
     def read(local: bool) -> dict[str, Any]:
         return dict(PretrainedConfig.get_config_dict(name, local_files_only=local)[0])
 
-    return _fetch(name, read)
+    return fetch(name, read)
 
 
 def load(name: str, config: Mapping[str, Any], own_weights: bool) -> Backbone:
@@ -66,43 +71,61 @@ def load(name: str, config: Mapping[str, Any], own_weights: bool) -> Backbone:
     """
     backbone = _loaded(name, config) if own_weights else build(config)
     backbone.name = name
+    if isinstance(backbone, text.OneStage):
+        logger.warning("%s has no stages here: it is one stage, frozen or trained as a whole", backbone.family)
     if own_weights:
         backbone.source = name
     if backbone.modality == "text":
-        backbone.tokenizer = _tokenizer(name, config)
+        backbone.tokenizer = tokenizer_of(name, int(backbone.config["vocab_size"]))
     else:
         backbone.preprocess = {**backbone.preprocess, **_preprocessor(name)}
     return backbone
 
 
-def _made(config: Mapping[str, Any]) -> Any:
+def _configured(config: Mapping[str, Any]) -> Any:
     from transformers import AutoConfig
 
-    known = {key: value for key, value in config.items() if key != "model_type"}
+    return AutoConfig.for_model(**config)
+
+
+def _made(config: Mapping[str, Any], family: Any) -> Any:
+    """The library's configuration object."""
     # add_adapter: Wav2Vec2's strided layers on top, whose frames would not follow the encoder's own formula
-    made = AutoConfig.for_model(config["model_type"], **{**known, "add_adapter": False})
-    made._attn_implementation = "sdpa"
+    made = _configured({**config, "add_adapter": False} if family.modality == "speech" else config)
+    if family.attention is not None:
+        made._attn_implementation = family.attention
     return made
 
 
-def _loaded(name: str, config: Mapping[str, Any]) -> Backbone:
+def _library(family: Any, made: Any) -> tuple[Any, dict[str, Any]]:
+    """The library's class for a family, and its keyword arguments beside the configuration."""
     import transformers
 
+    if family.library:
+        return getattr(transformers, family.library), dict(family.options)
+    library: Any = text.one_stage(made)
+    unpooled = "add_pooling_layer" in inspect.signature(library.__init__).parameters
+    return library, {"add_pooling_layer": False} if unpooled else {}
+
+
+def _loaded(name: str, config: Mapping[str, Any]) -> Backbone:
     family = family_of(config, f"--backbone {name}")
+    made = _made(config, family)
+    library, options = _library(family, made)
 
     def read(local: bool) -> tuple[Any, dict[str, Any]]:
-        with _quiet():
-            return getattr(transformers, family.library).from_pretrained(
+        with quiet():
+            return library.from_pretrained(
                 name,
-                config=_made(config),
+                config=made,
                 dtype=torch.float32,
                 local_files_only=local,
                 ignore_mismatched_sizes=True,  # else the names are only in the library's log
                 output_loading_info=True,
-                **family.options,
+                **options,
             )
 
-    model, info = _fetch(name, read)
+    model, info = fetch(name, read)
     backbone: Backbone = family(model.train())
     extra = sorted(info["unexpected_keys"])
     old = [key for key in extra if backbone.is_head(key)]
@@ -119,18 +142,19 @@ def _loaded(name: str, config: Mapping[str, Any]) -> Backbone:
     return backbone
 
 
-def _tokenizer(name: str, config: Mapping[str, Any]) -> Any:
+def tokenizer_of(name: str, vocabulary: int) -> Any:
+    """The tokenizer of a folder or a hub name; raises MMTransferError if it has more than `vocabulary` tokens."""
     from transformers import AutoTokenizer
 
-    tokenizer = _fetch(name, lambda local: AutoTokenizer.from_pretrained(name, local_files_only=local))
+    tokenizer = fetch(name, lambda local: AutoTokenizer.from_pretrained(name, local_files_only=local))
     # without its files, transformers 5 makes a tokenizer of nothing but special tokens: all words would be [UNK]
     if len(tokenizer) <= len(tokenizer.all_special_tokens):
         raise MMTransferError(
             "No tokenizer beside the weights", f"--backbone {name}", "save it there: tokenizer.save_pretrained(FOLDER)"
         )
-    if len(tokenizer) > config["vocab_size"]:
+    if len(tokenizer) > vocabulary:
         raise MMTransferError(
-            f"The tokenizer has {len(tokenizer)} tokens, the backbone {config['vocab_size']}",
+            f"The tokenizer has {len(tokenizer)} tokens, the backbone {vocabulary}",
             f"--backbone {name}",
             "put the tokenizer that belongs to the weights beside them",
         )
@@ -154,7 +178,7 @@ def _preprocessor(name: str) -> dict[str, Any]:
     return {ours: values[theirs] for theirs, ours in names.items() if theirs in values}
 
 
-def _fetch(name: str, read: Any) -> Any:
+def fetch(name: str, read: Any) -> Any:
     """`read(local)` from disk, else from the hub if it answers; errors as MMTransferError."""
     where, folder = f"--backbone {name}", Path(name).is_dir()
     try:
@@ -179,7 +203,7 @@ def _fetch(name: str, read: Any) -> Any:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """transformers prints a table of the keys that it did not use, and a bar; we say it in one line."""
     from transformers.utils import logging as library
 

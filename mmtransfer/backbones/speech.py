@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from mmtransfer.backbones.staged import Backbone, Context, State
-from mmtransfer.backbones.text import library_name, valid
+from mmtransfer.backbones.text import library_name, mean, valid
+from mmtransfer.errors import MMTransferError
 from mmtransfer.registry import Registry
 
 FILTER_LEVEL = 4.0
@@ -70,7 +71,8 @@ class Projection(nn.Module):
         self.mask_prob = 0.0
 
     def forward(self, state: State, context: Context) -> State:
-        x = self.projection(state["x"])[0]
+        x = self.projection(state["x"])
+        x = x[0] if isinstance(x, tuple) else x  # Wav2Vec2 and WavLM give their quantiser's input beside it
         if self.training and self.mask_prob and "seeds" in state:
             mask = span_mask(state["seeds"], state["lengths"], x.shape[1], self.mask_prob).to(x.device)
             x = torch.where(mask[..., None], self.masked.to(x.dtype), x)
@@ -107,12 +109,22 @@ class Layer(nn.Module):
         return {**state, "x": self.norm(self.layer(state["x"], attention_mask=context["mask"]))}
 
 
+class RelativeLayer(Layer):
+    """A layer of WavLM, whose attention adds a bias by relative position."""
+
+    def forward(self, state: State, context: Context) -> State:
+        x = self.layer(state["x"], attention_mask=context["mask"], position_bias=context["bias"])[0]
+        return {**state, "x": self.norm(x)}
+
+
 class Wav2Vec2Backbone(Backbone):
     """Wav2Vec2 (Baevski et al. 2020), group or layer norm, post- or pre-norm. Layer drop is 0, masking our own."""
 
     modality = "speech"
     library = "Wav2Vec2Model"
+    attention: ClassVar[str | None] = "sdpa"
     options: ClassVar[Mapping[str, Any]] = {}
+    layer: ClassVar[type[Layer]] = Layer
     heads = ("lm_head.", "classifier.", "projector.", "quantizer.", "project_q.", "project_hid.", "adapter.")
 
     def __init__(self, model: Any) -> None:
@@ -121,16 +133,17 @@ class Wav2Vec2Backbone(Backbone):
             # the library makes it only where its configuration masks; here masking is switched on later as well
             model.masked_spec_embed = nn.Parameter(torch.rand(config.hidden_size))
         norm_first = bool(config.do_stable_layer_norm)
-        layers = [Layer(layer) for layer in model.encoder.layers]
+        layers = [self.layer(layer) for layer in model.encoder.layers]
         if norm_first:
-            layers[-1] = Layer(model.encoder.layers[-1], model.encoder.layer_norm)
+            layers[-1] = self.layer(model.encoder.layers[-1], model.encoder.layer_norm)
         super().__init__([Convolutions(model.feature_extractor), Projection(model, norm_first), *layers], model)
         self.family, self.config, self.width = config.model_type, config.to_dict(), int(config.hidden_size)
+        self.library, self.prefix = type(model).__name__, model.base_model_prefix
         self.preprocess = {"sample_rate": 16000, "normalise": True}
         self.mask_prob = float(config.mask_time_prob) if config.apply_spec_augment else 0.0
 
     def own_name(self, name: str) -> str:
-        return library_name(name, self.family)
+        return library_name(name, self.prefix)
 
     @property
     def mask_prob(self) -> float:
@@ -161,15 +174,41 @@ class Wav2Vec2Backbone(Backbone):
 
     def pool(self, state: State) -> Tensor:
         """The mean over the valid frames; CTC reads the frames themselves."""
-        mask = valid(state["lengths"], state["x"].shape[1])[..., None]
-        wide = state["x"].to(torch.promote_types(state["x"].dtype, torch.float32))
-        return (wide * mask).sum(1) / state["lengths"].clamp(min=1)[:, None]
+        return mean(state)
 
     def lengths(self, input_lengths: Tensor) -> Tensor:
         """Frames from samples, by the encoder's own formula."""
         for layer in cast(Convolutions, self.stages[0]).layers:
             input_lengths = conv_lengths(input_lengths, layer.conv)
         return input_lengths
+
+
+class HubertBackbone(Wav2Vec2Backbone):
+    """HuBERT (Hsu et al. 2021): Wav2Vec2's network, trained on clusters."""
+
+    library = "HubertModel"
+
+    def __init__(self, model: Any) -> None:
+        if model.encoder.pos_conv_embed.batch_norm is not None:
+            raise MMTransferError(
+                "HuBERT with BatchNorm before its convolutional positions would hear the padding of a batch",
+                "conv_pos_batch_norm in config.json",
+                "choose another checkpoint",
+            )
+        super().__init__(model)
+
+
+class WavLMBackbone(Wav2Vec2Backbone):
+    """WavLM (Chen et al. 2022). Its first layer owns the bias by relative position that all layers gate."""
+
+    library = "WavLMModel"
+    attention = "eager"
+    layer = RelativeLayer
+
+    def context(self, state: State, start: int) -> Context:
+        mask = super().context(state, start)["mask"][:, 0, 0]
+        bias = cast(Any, self.stages[2]).layer.attention.compute_bias(mask.shape[1], mask.shape[1])
+        return {"mask": mask, "bias": bias.repeat(len(mask), 1, 1)}
 
 
 def filterbank(conv: nn.Conv1d, rate: int = 16_000) -> None:
@@ -209,6 +248,8 @@ def conv_lengths(lengths: Tensor, conv: nn.Conv1d) -> Tensor:
 FAMILIES: Registry[type[Wav2Vec2Backbone]] = Registry("speech family", "--backbone")
 """By `model_type` of a transformers configuration."""
 FAMILIES.add("wav2vec2", Wav2Vec2Backbone)
+FAMILIES.add("hubert", HubertBackbone)
+FAMILIES.add("wavlm", WavLMBackbone)
 
 SHAPES: Mapping[str, Mapping[str, Any]] = {
     "wav2vec2-small": {
@@ -247,4 +288,14 @@ SHAPES: Mapping[str, Mapping[str, Any]] = {
 }
 """Named shapes without weights: keyword arguments of Wav2Vec2Config."""
 
-__all__ = ["FAMILIES", "SHAPES", "Wav2Vec2Backbone", "conv_lengths", "filterbank", "masked_group_norm", "span_mask"]
+__all__ = [
+    "FAMILIES",
+    "SHAPES",
+    "HubertBackbone",
+    "Wav2Vec2Backbone",
+    "WavLMBackbone",
+    "conv_lengths",
+    "filterbank",
+    "masked_group_norm",
+    "span_mask",
+]

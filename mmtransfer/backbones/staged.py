@@ -26,8 +26,10 @@ class Backbone(nn.Module):
     """Base of all backbones: stages, each `(state, context) -> state`.
 
     `width`: size of the last axis of the features; `preprocess`: what encoding needs (mean and std; sample rate);
-    `tokenizer`: of text, else None; `mask_prob`: share of the input masked in training (speech); `heads`: how names of
-    the library's tensors begin that a backbone does not have.
+    `tokenizer`: of text, else None; `pooling`: of text, how features become one vector, else empty; `positions`: most
+    tokens of one text, None without a limit; `mask_prob`: share of the input masked in training (speech); `library`:
+    class of transformers that the stages are carved from, else empty; `heads`: how names of the library's tensors begin
+    that a backbone does not have.
     """
 
     name = ""
@@ -38,6 +40,9 @@ class Backbone(nn.Module):
     config: Mapping[str, Any]
     preprocess: Mapping[str, Any]
     tokenizer: Any = None
+    pooling: str = ""
+    positions: int | None = None
+    library: str = ""
     mask_prob: float = 0.0
     heads: tuple[str, ...] = ()
 
@@ -129,6 +134,7 @@ class Backbone(nn.Module):
             "source": self.source,
             "config": dict(self.config),
             "preprocess": dict(self.preprocess),
+            "pooling": self.pooling,
         }
 
 

@@ -16,7 +16,10 @@ from torch import Tensor
 from mmtransfer.backbones.staged import Backbone
 from mmtransfer.errors import MMTransferError
 
-DESCRIPTION, TENSORS, TOKENIZER = "backbone.json", "backbone.safetensors", "tokenizer"
+DESCRIPTION, TENSORS = "backbone.json", "backbone.safetensors"
+
+FORMAT = {"format": "pt"}
+"""What transformers wants to find in a file of tensors."""
 
 
 def state_from_file(path: str | Path, where: str | None = None) -> dict[str, Tensor]:
@@ -56,17 +59,17 @@ def save(backbone: Backbone, folder: Path, store: Path | None = None) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / DESCRIPTION).write_text(json.dumps(backbone.describe(), indent=2, default=list) + "\n", encoding="utf-8")
     if backbone.tokenizer is not None:
-        backbone.tokenizer.save_pretrained(folder / TOKENIZER)
+        backbone.tokenizer.save_pretrained(folder)
     target = folder / TENSORS
     state = {name: value.cpu() for name, value in backbone.library_state().items()}
     if store is None:
-        save_file(state, target)
+        save_file(state, target, FORMAT)
         return
     store.mkdir(parents=True, exist_ok=True)
     kept = store / f"{sha256(backbone)}.safetensors"
     if not kept.exists():
         temporary = kept.with_suffix(f".{os.getpid()}.tmp")
-        save_file(state, temporary)
+        save_file(state, temporary, FORMAT)
         temporary.replace(kept)
     target.unlink(missing_ok=True)
     try:
@@ -85,10 +88,10 @@ def read(folder: Path, random: bool = False) -> Backbone:
     from mmtransfer.backbones import rebuild
 
     backbone = rebuild(description(folder))
-    if (folder / TOKENIZER).is_dir():
+    if backbone.modality == "text":
         from transformers import AutoTokenizer
 
-        backbone.tokenizer = AutoTokenizer.from_pretrained(folder / TOKENIZER, local_files_only=True)
+        backbone.tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     if not random:
         backbone.load_library_state(state_from_file(folder / TENSORS, str(folder)), str(folder / TENSORS))
     return backbone

@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import datasets
@@ -16,9 +17,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mmtransfer.backbones import interchange
+from mmtransfer.backbones.carried import Carried
 from mmtransfer.backbones.staged import Backbone, State
 from mmtransfer.config import RunConfig
 from mmtransfer.data.sources import Columns, Modality, Table
+from mmtransfer.errors import MMTransferError
 from mmtransfer.metrics import Score
 
 Outputs = dict[str, Tensor]
@@ -124,6 +128,7 @@ class Task(ABC):
     unit: float = 1.0
 
     def __init__(self, config: RunConfig, backbone: Backbone) -> None:
+        """`self.config` is `config` with what it leaves to the backbone filled in."""
         self.config = config
 
     @abstractmethod
@@ -147,6 +152,14 @@ class Task(ABC):
         """The weight of each training example in the loss of its step, float64 (n,), positive; None (the default): all
         weigh the same."""
         return None
+
+    def adopt(self, found: Carried) -> nn.Module:
+        """Takes over labels or symbols of a checkpoint, instead of `prepare`; returns the head that belongs to them."""
+        raise MMTransferError(f"{self.name} has no use for the head of a checkpoint", found.backbone.name, "train one")
+
+    def match(self, table: Table) -> Table:
+        """The table with its answers as a checkpoint's labels spell them; MMTransferError for what it does not have."""
+        return table
 
     @abstractmethod
     def rows(self, table: Table) -> tuple[datasets.Dataset, np.ndarray]:
@@ -217,6 +230,10 @@ class Task(ABC):
     @abstractmethod
     def present(self, record: Mapping[str, Any]) -> Prediction:
         """One record as the user sees it."""
+
+    def export(self, folder: Path, backbone: Backbone, head: nn.Module) -> None:
+        """Writes what other libraries need to read the model in `folder`, where the backbone has been saved."""
+        interchange.write(backbone, folder)
 
     @abstractmethod
     def state(self) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mmtransfer.backbones.carried import Carried
 from mmtransfer.backbones.staged import Backbone, State
 from mmtransfer.config import RunConfig
 from mmtransfer.data.labels import SEPARATOR
@@ -44,6 +45,13 @@ class Classification(Task):
 
     def prepare(self, table: Table) -> None:
         self.target.prepare(table)
+
+    def adopt(self, found: Carried) -> nn.Module:
+        self.target.restore({"labels": found.names})
+        return nn.Identity()
+
+    def match(self, table: Table) -> Table:
+        return self.target.match(table)
 
     def check(self, table: Table, split: str) -> Table:
         return self.target.check(table, split)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Mapping
 from typing import Any
@@ -13,6 +14,7 @@ from mmtransfer.backbones.staged import Backbone
 from mmtransfer.config import IMAGE, RunConfig
 from mmtransfer.data import images
 from mmtransfer.data.sources import Columns, Table
+from mmtransfer.errors import MMTransferError
 from mmtransfer.tasks.base import Encoded
 from mmtransfer.tasks.classification import Classification
 
@@ -26,9 +28,23 @@ class ImageClassification(Classification):
     modality = "image"
 
     def __init__(self, config: RunConfig, backbone: Backbone) -> None:
-        super().__init__(config, backbone)
+        own = backbone.preprocess
+        size = int(config.image_size or own.get("image_size", 224))
+        if own.get("fixed_size") and size != own["image_size"]:
+            raise MMTransferError(
+                f"{backbone.name} takes images of {own['image_size']} pixels, not {size}",
+                f"--image-size {size}",
+                f"give --image-size {own['image_size']}, or leave it out",
+            )
+        if size < own.get("smallest_size", 1):
+            raise MMTransferError(
+                f"Images of {size} pixels leave nothing for the last layers of {backbone.name}",
+                f"--image-size {size}",
+                f"give at least {own['smallest_size']}, or leave it out: {own['image_size']}",
+            )
+        super().__init__(dataclasses.replace(config, image_size=size), backbone)
         self.transform = images.ImageTransform(
-            size=int(config.image_size or 224),
+            size=size,
             mean=tuple(config.mean or backbone.preprocess["mean"]),
             std=tuple(config.std or backbone.preprocess["std"]),
             crop_pct=float(config.crop_pct or 1.0),

@@ -1,15 +1,18 @@
 """Speech recognition with CTC (Graves et al. 2006): samples, frames, a character vocabulary, greedy decoding.
 
 Case rule: transcripts are put into NFC and lower case, and runs of white space become one space; speech does not tell
-case. The vocabulary is the characters of the training transcripts, entry 0 the blank and `|` the space.
+case. The vocabulary is the characters of the training transcripts, entry 0 the blank and `|` the space; or that of the
+backbone's checkpoint, whose case the transcripts then take (upper or lower; unchanged where it has both).
 """
 
 from __future__ import annotations
 
+import logging
 import math
 import unicodedata
 from collections.abc import Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import datasets
 import numpy as np
@@ -17,6 +20,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmtransfer.backbones import carried, interchange
+from mmtransfer.backbones.carried import Carried
 from mmtransfer.backbones.staged import Backbone, State
 from mmtransfer.config import SPEECH, RunConfig
 from mmtransfer.data import audio, segments
@@ -27,6 +32,7 @@ from mmtransfer.heads import CTCHead
 from mmtransfer.metrics import CER, WER, align
 from mmtransfer.tasks.base import Encoded, Outputs, Prediction, Predictions, Records, Task
 
+logger = logging.getLogger("mmtransfer")
 BLANK, DELIMITER = "<blank>", "|"
 
 
@@ -47,12 +53,36 @@ class SpeechRecognition(Task):
         self.frames = backbone.lengths
         self.unit = 1.0 / self.rate
         backbone.mask_prob = float(config.mask_prob or 0.0)
+        self.case = "lower"
+        self.ctc: Mapping[str, Tensor] | None = None
+        self.source = backbone.source
 
     def columns(self) -> Columns:
         config = self.config
         return Columns(file=config.file_column, transcript=config.transcript_column, group=config.group_column)
 
+    def _take_vocabulary(self) -> None:
+        """Symbols and head of the backbone's own checkpoint."""
+        try:
+            symbols, self.ctc = carried.vocabulary(self.source)
+        except MMTransferError as error:
+            raise MMTransferError(
+                error.what, "--vocabulary backbone", "take the characters of the training data: --vocabulary train"
+            ) from None
+        self._set_symbols(symbols)
+
     def prepare(self, table: Table) -> None:
+        if self.config.vocabulary == "backbone":
+            self._take_vocabulary()
+            unwritten = sorted({c for text in table.column("text") for c in self.answer(text)} - set(self.numbers))
+            if unwritten:
+                logger.warning(
+                    "%s: the checkpoint's vocabulary lacks %d characters, which are left out: %s",
+                    table.source,
+                    len(unwritten),
+                    " ".join(unwritten[:20]),
+                )
+            return
         characters = sorted({character for text in table.column("text") for character in self.answer(text)} - {" "})
         if DELIMITER in characters:
             raise MMTransferError(
@@ -62,8 +92,17 @@ class SpeechRecognition(Task):
             )
         self._set_symbols([BLANK, DELIMITER, *characters])
 
+    def adopt(self, found: Carried) -> nn.Module:
+        self.ctc = found.ctc
+        self._set_symbols(found.names)
+        return self.head(found.backbone.width)
+
     def _set_symbols(self, symbols: list[str]) -> None:
         self.symbols = symbols
+        if self.ctc is not None:
+            letters = "".join(symbols[2:])
+            upper, lower = letters != letters.lower(), letters != letters.upper()
+            self.case = "both" if upper and lower else "upper" if upper else "lower"
         self.numbers = {symbol: number for number, symbol in enumerate(symbols)} | {" ": 1}
 
     def _labels(self, text: str) -> list[int]:
@@ -118,7 +157,10 @@ class SpeechRecognition(Task):
         return int(float(self.config.micro_batch_seconds or 32.0) * self.rate)
 
     def head(self, width: int) -> nn.Module:
-        return CTCHead(width, len(self.symbols))
+        head = CTCHead(width, len(self.symbols))
+        if self.ctc is not None:
+            head.linear.load_state_dict(self.ctc)
+        return head
 
     def readout(self, backbone: Backbone, head: nn.Module, state: State) -> Outputs:
         return {"log_probs": head(state["x"], state["lengths"]), "lengths": state["lengths"]}
@@ -146,7 +188,9 @@ class SpeechRecognition(Task):
         return " ".join("".join(" " if number == 1 else self.symbols[number] for number in kept).split())
 
     def answer(self, value: str) -> str:
-        return " ".join(unicodedata.normalize("NFC", value).lower().split())
+        text = unicodedata.normalize("NFC", value)
+        cased = {"lower": text.lower, "upper": text.upper, "both": lambda: text}[self.case]()
+        return " ".join(cased.split())
 
     def metrics(self, records: Records) -> Mapping[str, Any]:
         metrics = {"wer": WER(), "cer": CER()}
@@ -187,13 +231,18 @@ class SpeechRecognition(Task):
             "confidence": math.exp(float(np.average(logs, weights=frames))),
         }
 
+    def export(self, folder: Path, backbone: Backbone, head: nn.Module) -> None:
+        ctc = {name: value.detach().cpu().contiguous() for name, value in cast(CTCHead, head).linear.named_parameters()}
+        interchange.write(backbone, folder, ctc, self.symbols)
+
     def present(self, record: Mapping[str, Any]) -> Prediction:
         return Prediction(record["id"], record["prediction"], record["confidence"], {})
 
     def state(self) -> dict[str, Any]:
-        return {"symbols": self.symbols}
+        return {"symbols": self.symbols, "case": self.case}
 
     def restore(self, state: Mapping[str, Any]) -> None:
+        self.case = state.get("case", "lower")
         self._set_symbols(list(state["symbols"]))
 
 

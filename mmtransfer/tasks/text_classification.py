@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import torch
 
 from mmtransfer.backbones.staged import Backbone
+from mmtransfer.backbones.text import check_pooling
 from mmtransfer.config import TEXT, RunConfig
 from mmtransfer.data.sources import Columns, Table
 from mmtransfer.errors import MMTransferError
@@ -28,11 +30,14 @@ class TextClassification(Classification):
     modality = "text"
 
     def __init__(self, config: RunConfig, backbone: Backbone) -> None:
-        super().__init__(config, backbone)
+        pooling: Any = config.pooling or backbone.pooling
+        check_pooling(pooling)
+        super().__init__(dataclasses.replace(config, pooling=pooling), backbone)
+        backbone.pooling = pooling
         self.tokenizer: Any = backbone.tokenizer
         self.typed = int(backbone.config.get("type_vocab_size") or 0) > 1
         self.paired: bool | None = None
-        positions = backbone.config.get("max_position_embeddings")
+        positions = backbone.positions
         if positions and int(config.max_length or 0) > positions:
             raise MMTransferError(
                 f"{backbone.name} has positions for {positions} tokens, not {config.max_length}",
@@ -47,6 +52,10 @@ class TextClassification(Classification):
     def prepare(self, table: Table) -> None:
         self.paired = "pair" in table.rows.column_names
         super().prepare(table)
+
+    def match(self, table: Table) -> Table:
+        self.paired = "pair" in table.rows.column_names
+        return super().match(table)
 
     def check(self, table: Table, split: str) -> Table:
         if ("pair" in table.rows.column_names) != self.paired:

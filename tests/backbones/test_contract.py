@@ -6,24 +6,74 @@ from typing import Any
 
 import pytest
 import torch
+import torchaudio
 import torchvision
 import transformers
 from torch import Tensor, nn
 
 from mmtransfer import backbones
-from mmtransfer.backbones import speech, text, vision
-from mmtransfer.backbones.contract import check_backbone
+from mmtransfer.backbones import deepspeech, speech, text, vision
+from mmtransfer.backbones.contract import check_backbone, features
 from mmtransfer.backbones.staged import Backbone, State
 
-IMAGES = ("resnet18", "vgg11", "vgg11_bn", "mobilenet_v2", "squeezenet1_0", "squeezenet1_1")
+# the smallest network of each family, at a size that leaves BatchNorm's statistics several places a channel where that
+# is cheap: with fewer, float32 itself is unsure of 1e-5
+IMAGES = {
+    "alexnet": (2, 63),
+    "convnext_tiny": (2, 32),
+    "densenet121": (4, 64),
+    "efficientnet_b0": (4, 64),
+    "efficientnet_v2_s": (3, 64),
+    "googlenet": (2, 224),
+    "inception_v3": (2, 299),
+    "maxvit_t": (3, 64),
+    "mnasnet0_5": (4, 96),
+    "mobilenet_v2": (4, 96),
+    "mobilenet_v3_small": (4, 96),
+    "regnet_x_400mf": (4, 128),
+    "resnet18": (4, 96),
+    "shufflenet_v2_x0_5": (4, 96),
+    "squeezenet1_0": (4, 96),
+    "squeezenet1_1": (4, 96),
+    "swin_t": (2, 64),
+    "swin_v2_t": (2, 64),
+    "vgg11": (2, 64),
+    "vgg11_bn": (2, 64),
+    "vit_b_32": (2, 32),
+}
+"""Network -> (pictures, pixels of a side)."""
 
-BERT = {
+TINY: dict[str, Any] = {
+    "vit_b_32": lambda: torchvision.models.VisionTransformer(
+        image_size=32, patch_size=8, num_layers=3, num_heads=2, hidden_dim=16, mlp_dim=32
+    ),
+    "maxvit_t": lambda: torchvision.models.MaxVit(
+        (64, 64), 8, 2, [8, 16, 16, 16], [1, 1, 1, 1], head_dim=8, stochastic_depth_prob=0.1
+    ),
+    # at its own initialisation, 0.01, BatchNorm's epsilon weighs and rounding grows
+    "googlenet": lambda: torchvision.models.GoogLeNet(aux_logits=False, transform_input=True, init_weights=False),
+}
+"""Networks of families that have none small or tame enough."""
+
+TEXT = {
     "vocab_size": 60,
     "hidden_size": 16,
     "num_hidden_layers": 3,
     "num_attention_heads": 2,
     "intermediate_size": 32,
     "max_position_embeddings": 32,
+}
+TEXTS: dict[str, dict[str, Any]] = {
+    "bert": TEXT,
+    "roberta": {**TEXT, "pad_token_id": 1},
+    "xlm-roberta": {**TEXT, "pad_token_id": 1},
+    "camembert": {**TEXT, "pad_token_id": 1},
+    "distilbert": {"vocab_size": 60, "dim": 16, "n_layers": 3, "n_heads": 2, "hidden_dim": 32},
+    "electra": {**TEXT, "embedding_size": 8},
+    "mpnet": TEXT,
+    "gpt2": {"vocab_size": 60, "n_embd": 16, "n_layer": 3, "n_head": 2, "n_positions": 32},
+    "modernbert": {**TEXT, "local_attention": 4, "global_attn_every_n_layers": 2, "pad_token_id": 0},
+    "albert": {**TEXT, "embedding_size": 8},  # no class here: one stage
 }
 
 WAV2VEC2 = {
@@ -55,22 +105,25 @@ def one_thread() -> None:
     torch.manual_seed(0)
 
 
+def torchvision_model(name: str) -> nn.Module:
+    if name in TINY:
+        return TINY[name]()
+    return torchvision.models.get_model(name, weights=None, **vision.family(name).options)
+
+
 def torchvision_features(name: str) -> Any:
-    """torchvision's own forward with what comes after the features taken out."""
+    """torchvision's own forward with its last layer taken out."""
 
     def forward(tensors: dict[str, Tensor], state: State) -> Tensor:
-        model = torchvision.models.get_model(name, weights=None).eval()
-        missing, unexpected = model.load_state_dict(tensors, strict=False)
-        assert not unexpected
-        if isinstance(model, torchvision.models.VGG):
-            model.classifier[6] = nn.Identity()
-            assert {key.rsplit(".", 1)[0] for key in missing} == {"classifier.6"}
-        elif isinstance(model, torchvision.models.ResNet):
-            model.fc = nn.Identity()
-        elif isinstance(model, torchvision.models.SqueezeNet):
-            model.classifier = nn.AdaptiveAvgPool2d(1)
-        else:
-            model.classifier = nn.Identity()
+        row = vision.family(name)
+        model = torchvision_model(name).eval()
+        versions = {"_metadata": model.state_dict()._metadata}  # MNASNet refuses tensors without one
+        named = type("Named", (dict,), versions)(tensors)
+        missing, unexpected = model.load_state_dict(named, strict=False)
+        assert not unexpected and all(key.startswith(row.head) for key in missing)
+        last = nn.AdaptiveAvgPool2d(1) if isinstance(model, torchvision.models.SqueezeNet) else nn.Identity()
+        parent, _, child = row.head.rpartition(".")
+        setattr(model.get_submodule(parent), child, last)
         return model(state["x"])
 
     return forward
@@ -78,10 +131,9 @@ def torchvision_features(name: str) -> Any:
 
 @pytest.mark.parametrize("name", IMAGES)
 def test_images(name: str) -> None:
-    backbone = backbones.load(name, "none")
-    # at 96 px the last maps are 3 x 3: with fewer places BatchNorm's statistics make float32 itself unsure of 1e-5
-    x = torch.randn(2, 3, 64, 64) if name.startswith("vgg") else torch.randn(4, 3, 96, 96)
-    cuts = check_backbone(backbone, {"x": x}, torchvision_features(name))
+    backbone = vision.VisionBackbone(name, torchvision_model(name), {}, {})
+    count, side = IMAGES[name]
+    cuts = check_backbone(backbone, {"x": torch.randn(count, 3, side, side)}, torchvision_features(name))
     assert cuts == len(backbone.stages) + 1 >= 5
 
 
@@ -94,7 +146,7 @@ def make(config: dict[str, Any], family: str) -> Backbone:
     return backbones.rebuild(
         {
             "name": "tiny",
-            "modality": "text" if family in text.FAMILIES else "speech",
+            "modality": "text" if family in TEXTS else "speech",
             "family": family,
             "source": "random weights",
             "config": {"model_type": family, **config},
@@ -103,26 +155,36 @@ def make(config: dict[str, Any], family: str) -> Backbone:
     )
 
 
-@pytest.mark.parametrize("family", list(text.FAMILIES))
+@pytest.mark.parametrize("family", TEXTS)
 def test_text(family: str) -> None:
-    backbone = make(BERT, family)
+    backbone = make(TEXTS[family], family)
 
     def theirs(tensors: dict[str, Tensor], state: State) -> Tensor:
-        model = transformers.BertModel(transformers.BertConfig(**BERT), add_pooling_layer=False).eval()
-        model.load_state_dict(tensors, strict=True)
-        return model(state["x"]).last_hidden_state.mean(1)
+        config = transformers.AutoConfig.for_model(family, **TEXTS[family])
+        model = transformers.AutoModel.from_config(config).eval()
+        missing, unexpected = model.load_state_dict(tensors, strict=False)
+        assert not unexpected and all("pooler" in name for name in missing)
+        hidden = model(state["x"]).last_hidden_state
+        return hidden[:, -1] if backbone.pooling == "last" else hidden.mean(1)
 
-    state = {"x": torch.randint(1, 60, (4, 12)), "lengths": torch.tensor([12, 7, 3, 1])}
-    assert check_backbone(backbone, state, theirs) == 1 + BERT["num_hidden_layers"] + 1
+    state = {"x": torch.randint(2, 60, (4, 12)), "lengths": torch.tensor([12, 7, 3, 1])}
+    state["x"][torch.arange(12) >= state["lengths"][:, None]] = 0
+    stages = 1 if family not in text.FAMILIES else 4
+    assert check_backbone(backbone, state, theirs) == stages + 1
 
 
+def test_every_text_family_is_checked() -> None:
+    assert set(text.FAMILIES) < set(TEXTS)
+
+
+@pytest.mark.parametrize("family", speech.FAMILIES)
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_speech(variant: str) -> None:
+def test_speech(variant: str, family: str) -> None:
     config = VARIANTS[variant]
-    backbone = make(config, "wav2vec2")
+    backbone = make(config, family)
 
     def theirs(tensors: dict[str, Tensor], state: State) -> Tensor:
-        model = transformers.Wav2Vec2Model(transformers.Wav2Vec2Config(**config)).eval()
+        model = transformers.AutoModel.from_config(transformers.AutoConfig.for_model(family, **config)).eval()
         model.load_state_dict(tensors, strict=True)
         return model(state["x"]).last_hidden_state
 
@@ -130,6 +192,39 @@ def test_speech(variant: str) -> None:
     x = torch.randn(4, 1500)
     x[torch.arange(1500) >= lengths[:, None]] = 0
     assert check_backbone(backbone, {"x": x, "lengths": lengths}, theirs) == 5
+
+
+@pytest.mark.parametrize("family", [*TEXTS, *speech.FAMILIES])
+def test_every_trained_parameter_gets_a_gradient(family: str) -> None:
+    """A parameter without one stops DistributedDataParallel."""
+    spoken = family in speech.FAMILIES
+    backbone = make(VARIANTS["group-plain"] if spoken else TEXTS[family], family)
+    x = torch.randn(2, 1500) if spoken else torch.randint(2, 60, (2, 12))
+    state = {"x": x, "lengths": torch.tensor([x.shape[1], x.shape[1] // 2])}
+    backbone.mask_prob = 0.0
+    for frozen in ((), (0,)):
+        if len(backbone.stages) == 1 and frozen:
+            continue
+        backbone.freeze(frozen)
+        backbone.zero_grad()
+        features(backbone, backbone.train().run(state)).square().sum().backward()
+        assert [name for name, p in backbone.named_parameters() if p.requires_grad != (p.grad is not None)] == []
+
+
+def test_deepspeech() -> None:
+    backbone = deepspeech.DeepSpeechBackbone(n_hidden=32)
+
+    def theirs(tensors: dict[str, Tensor], state: State) -> Tensor:
+        model = torchaudio.models.DeepSpeech(n_feature=880, n_hidden=32, n_class=32).eval()
+        model.load_state_dict(tensors, strict=False)
+        model.out, seen = nn.Identity(), []
+        model.fc4.register_forward_hook(lambda layer, given, output: seen.append(output))
+        model(backbone.run(state, 0, 1)["x"][:, None])
+        return seen[0].transpose(0, 1)
+
+    lengths = torch.tensor([4000, 2345, 720, 400])
+    x = torch.randn(4, 4000) * (torch.arange(4000) < lengths[:, None])
+    assert check_backbone(backbone, {"x": x, "lengths": lengths}, theirs) == 7
 
 
 def test_speech_of_standard_strides() -> None:
@@ -161,7 +256,7 @@ def test_a_stage_that_sees_its_padding_fails(leak: str, monkeypatch: pytest.Monk
 
 
 def test_a_tensor_in_two_stages_fails() -> None:
-    backbone = make(BERT, "bert")
+    backbone = make(TEXT, "bert")
     backbone.stages[1].extra = backbone.stages[2].layer.output.dense
     state = {"x": torch.randint(1, 60, (2, 4)), "lengths": torch.tensor([4, 2])}
     with pytest.raises(AssertionError, match="is in 2 stages"):
@@ -184,7 +279,7 @@ class Shift(nn.Module):
 def test_autocast() -> None:
     for backbone, x in (
         (make(VARIANTS["group-plain"], "wav2vec2"), torch.randn(2, 1500)),
-        (make(BERT, "bert"), torch.randint(1, 60, (2, 9))),
+        (make(TEXT, "bert"), torch.randint(1, 60, (2, 9))),
     ):
         state = {"x": x, "lengths": torch.tensor([x.shape[1], x.shape[1] // 2])}
         exact = backbone.eval().run(state)["x"]

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from mmtransfer import backbones
+from mmtransfer.backbones.deepspeech import CONTEXT, DeepSpeechBackbone, normalised
 from mmtransfer.backbones.speech import masked_group_norm, span_mask
 
 
@@ -75,3 +76,30 @@ def test_a_long_first_convolution_starts_as_a_filterbank() -> None:
 def test_a_short_first_convolution_is_random() -> None:
     stems = [backbones.load("wav2vec2-small").stages[0].layers[0].conv.weight for _ in range(2)]
     assert not torch.equal(*stems)
+
+
+def test_deepspeech_masks_whole_frames_in_training_only() -> None:
+    backbone = DeepSpeechBackbone(n_hidden=8)
+    state = {"x": torch.randn(1, 8000), "lengths": torch.tensor([8000]), "seeds": torch.tensor([3])}
+
+    def centre() -> torch.Tensor:
+        return backbone.run(state, 0, 1)["x"].unflatten(2, (80, 2 * CONTEXT + 1))[0, :, :, CONTEXT]
+
+    whole = centre()
+    assert not (whole == 0).all(1).any()
+    backbone.mask_prob = 0.5
+    masked = (centre() == 0).all(1)
+    assert torch.equal(masked, span_mask(state["seeds"], torch.tensor([48]), 48, 0.5)[0]) and masked.any()
+    assert torch.equal(backbone.eval().run(state, 0, 1)["x"][0].unflatten(1, (80, -1))[..., CONTEXT], whole)
+    short = {"x": state["x"], "lengths": torch.tensor([4000])}
+    frames = backbone.run(short)["x"]
+    torch.testing.assert_close(backbone.pool(backbone.run(short)), frames[:, :23].mean(1))
+
+
+def test_bands_are_normalised_over_their_own_recording() -> None:
+    x, lengths = torch.randn(2, 50, 4) * 3 + 7, torch.tensor([50, 20])
+    mask = (torch.arange(50) < lengths[:, None])[..., None]
+    found = normalised(x, mask, lengths)
+    torch.testing.assert_close(found[1, :20].mean(0), torch.zeros(4), rtol=0, atol=1e-5)
+    torch.testing.assert_close(found[1, :20].std(0, correction=0), torch.ones(4), rtol=1e-4, atol=0)
+    assert not found[1, 20:].any()

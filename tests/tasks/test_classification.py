@@ -19,7 +19,7 @@ def picture(level: int) -> np.ndarray:
 
 
 def task_of(**choices) -> ImageClassification:
-    settings = {"task": IMAGE, "train": "-", "image_size": 16, "batch_size": 4, **choices}
+    settings = {"task": IMAGE, "train": "-", "image_size": 24, "batch_size": 4, **choices}
     return ImageClassification(make(settings, "a test"), backbones.load("squeezenet1_1", "none"))
 
 
@@ -70,4 +70,4 @@ def test_collate_stacks_pixels_and_targets():
     table = sources.load([(picture(1), "a"), (picture(2), "b")], "image")
     task.prepare(table)
     batch = collate([task.encode(row, None) for row in table.rows])
-    assert batch.state["x"].shape == (2, 3, 16, 16) and batch.targets.tolist() == [0, 1]
+    assert batch.state["x"].shape == (2, 3, 24, 24) and batch.targets.tolist() == [0, 1]

@@ -42,6 +42,10 @@ class Target(ABC):
     def prepare(self, table: Table) -> None:
         """Fixes labels or scale from the training table; raises MMTransferError where there is nothing to learn."""
 
+    def match(self, table: Table) -> Table:
+        """As `Task.match`."""
+        return table
+
     def check(self, table: Table, split: str) -> Table:
         """The table without examples that cannot be used; raises MMTransferError for those, unless --skip-bad."""
         return table

@@ -39,3 +39,16 @@ class Labels:
                 + (", or leave those rows out with --skip-bad" if not skip_bad else ""),
             )
         return table.without(bad, [f"label {unseen[place][0]!r} unseen in training" for place in bad])
+
+    def match(self, labels: Sequence[str], source: str) -> list[str]:
+        """These labels as the names spell them, case aside; raises MMTransferError that lists those not among them."""
+        spelled = {name.casefold(): name for name in self.names}
+        strange = sorted({label for label in labels if label.casefold() not in spelled})
+        if strange:
+            raise MMTransferError(
+                f"{len(strange)} label(s) that the checkpoint does not have: {', '.join(map(repr, strange[:10]))}",
+                source,
+                f"spell them as the checkpoint's {len(self)} labels (closest to {strange[0]!r}: "
+                f"{', '.join(nearest(strange[0], self.names))})",
+            )
+        return [spelled[label.casefold()] for label in labels]

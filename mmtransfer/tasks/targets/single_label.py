@@ -45,6 +45,9 @@ class SingleLabel(Target):
                 "give at least two classes",
             )
 
+    def match(self, table: Table) -> Table:
+        return table.relabelled("label", self.labels.match(table.column("label"), table.source))
+
     def check(self, table: Table, split: str) -> Table:
         return self.labels.check(table, split, [(label,) for label in table.column("label")], self.config.skip_bad)
 

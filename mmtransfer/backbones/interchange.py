@@ -1,0 +1,81 @@
+"""A run's `model/` folder as transformers reads it: `AutoModel.from_pretrained("runs/a/model")`.
+
+Written beside our own files, without a second copy of the weights: transformers' index of a checkpoint in several files
+names backbone.safetensors, whose tensors have the library's names anyway. A CTC head is a second, small file, and
+`AutoModelForCTC` finds both. A linear head on pooled features has no counterpart among transformers' classifiers
+(theirs have a layer of their own in front, or no bias), so that a text run gives its encoder only.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from mmtransfer.backbones.staged import Backbone
+from mmtransfer.backbones.weights import FORMAT, TENSORS
+
+CTC = "lm_head.safetensors"
+
+
+def write(
+    backbone: Backbone, folder: Path, ctc: Mapping[str, Tensor] | None = None, symbols: Sequence[str] = ()
+) -> None:
+    """Writes config.json, the index of the weights and, for speech, what a processor needs; nothing for backbones that
+    are not transformers'.
+
+    `folder`: model/ of a run, where the backbone has been saved; `ctc`: weight and bias of a CTC head; `symbols`: its
+    vocabulary, the blank first and the space between words second; empty names stand for nothing.
+    """
+    if not backbone.library:
+        return
+    config: dict[str, Any] = {**backbone.config, "architectures": [backbone.library], "dtype": "float32"}
+    files = {TENSORS: _names(folder / TENSORS)}
+    if ctc is not None:
+        config |= {"architectures": [backbone.library.removesuffix("Model") + "ForCTC"]}
+        config |= {"vocab_size": len(symbols), "pad_token_id": 0}
+        save_file({f"lm_head.{name}": value for name, value in ctc.items()}, folder / CTC, FORMAT)
+        files[CTC] = _names(folder / CTC)
+        _write(folder / "preprocessor_config.json", _preprocessor(backbone))
+        _write_tokenizer(folder, symbols)
+    _write(folder / "config.json", config)
+    size = sum((folder / file).stat().st_size for file in files)
+    index = {name: file for file, names in files.items() for name in names}
+    _write(folder / "model.safetensors.index.json", {"metadata": {"total_size": size}, "weight_map": index})
+
+
+def _names(file: Path) -> list[str]:
+    with safe_open(file, "pt") as tensors:
+        return list(tensors.keys())
+
+
+def _write(path: Path, content: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False, default=list) + "\n", encoding="utf-8")
+
+
+def _preprocessor(backbone: Backbone) -> dict[str, Any]:
+    return {
+        "feature_extractor_type": "Wav2Vec2FeatureExtractor",
+        "feature_size": 1,
+        "padding_side": "right",
+        "padding_value": 0.0,
+        "sampling_rate": backbone.preprocess["sample_rate"],
+        "do_normalize": backbone.preprocess["normalise"],
+        "return_attention_mask": True,
+    }
+
+
+def _write_tokenizer(folder: Path, symbols: Sequence[str]) -> None:
+    """vocab.json and the settings of transformers' CTC tokenizer; entries without a name get one of their number."""
+    names = [symbol or f"<{number}>" for number, symbol in enumerate(symbols)]
+    _write(folder / "vocab.json", {name: number for number, name in enumerate(names)})
+    special = {"pad_token": names[0], "word_delimiter_token": names[1]}
+    # without names of these the tokenizer would add some behind the vocabulary
+    absent = {"bos_token": None, "eos_token": None, "unk_token": None}
+    settings = {"tokenizer_class": "Wav2Vec2CTCTokenizer", "do_lower_case": False, **special, **absent}
+    _write(folder / "tokenizer_config.json", settings)
