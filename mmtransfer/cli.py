@@ -22,7 +22,7 @@ import tyro
 from mmtransfer import config as configuration
 from mmtransfer import strategies
 from mmtransfer.config import FIELDS, RunConfig, flag, reads
-from mmtransfer.defaults import DEFAULTS
+from mmtransfer.defaults import DEFAULTS, OWN_DATA
 from mmtransfer.errors import MMTransferError, nearest, unknown
 
 logger = logging.getLogger("mmtransfer")
@@ -35,6 +35,8 @@ USAGE = """usage: mmtransfer VERB ...
   predict RUN INPUT [--out X.csv]   predict a file, a folder or a CSV with a finished run
   evaluate RUN --test DATA          score a finished run, or a backbone that carries a head, on labelled data
   embed RUN|BACKBONE DATA --out X   pooled features with ids, as X.npy or X.parquet
+  compare RUN RUN ...               scores, costs and tested differences of finished runs
+  demo [--out FOLDER]               transfer beside scratch on built-in data, every task, a few minutes
 
 `mmtransfer VERB --help` says more, `mmtransfer fit TASK --help` lists its flags; `--debug` shows stack traces."""
 
@@ -83,6 +85,8 @@ def _dispatch(words: list[str]) -> None:
         "predict": _predict,
         "evaluate": _evaluate,
         "embed": _embed,
+        "compare": _compare,
+        "demo": _demo,
     }
     if not words or words[0] in ("-h", "--help"):
         print(USAGE)
@@ -101,14 +105,36 @@ def _fit(words: list[str], choices: Mapping[str, Any] = types.MappingProxyType({
         raise unknown("task", task, DEFAULTS, "mmtransfer fit TASK")
     given = parse(task, words, choices, program or f"mmtransfer fit {task}")
     _check_trio()
-    if "repeats" in given:
+    builtin = given.get("train") is None and not given.get("resume")
+    repeats = given.pop("repeats", 1)
+    default = builtin and repeats == 1 and given.get("strategy") != "scratch" and given.get("weights") != "none"
+    versus = given.pop("versus_scratch", default)
+    if repeats > 1:
+        if versus:
+            raise MMTransferError(
+                "--repeats and --versus-scratch exclude each other",
+                "the command line",
+                "repeat both, in folders of their own, and compare them: mmtransfer compare OUT OTHER",
+            )
         from mmtransfer.repeats import repeat
 
-        _show_spread(repeat(n=given.pop("repeats"), **given))
+        _show_spread(repeat(n=repeats, **given))
         return
+    from mmtransfer import comparison
     from mmtransfer.api import fit
+    from mmtransfer.demo import check_versus, versus_scratch
 
-    _show(fit(**given))
+    if versus:
+        check_versus(given)
+    run = fit(**given)
+    _show(run)
+    if versus:
+        found = versus_scratch(given, run)
+        if not int(os.environ.get("RANK", "0")):
+            comparison.show(found)
+    if builtin and not int(os.environ.get("RANK", "0")):
+        command = f"accelerate launch {program}" if program else f"mmtransfer fit {task}"
+        print(f"next, with your own data: {command} {OWN_DATA[task]} --backbone builtin")
 
 
 def parse(task: str, words: Sequence[str], choices: Mapping[str, Any], program: str) -> dict[str, Any]:
@@ -129,6 +155,8 @@ def parse(task: str, words: Sequence[str], choices: Mapping[str, Any], program: 
     known["config"] = ("--config", str | None, None, "A JSON file of settings, such as a run's config.json.")
     many = "Runs with the seeds SEED, SEED + 1, ..., in OUT/seed-S; OUT/repeats.json says how their scores spread."
     known["repeats"] = ("--repeats", int, 1, many)
+    control = "Train the same from random weights as well, in OUT-scratch, and compare; on where no data is given."
+    known["versus_scratch"] = ("--versus-scratch", bool, False, control)
     documents = _documents(RunConfig)
     hints = typing.get_type_hints(RunConfig)
     for field in FIELDS.values():
@@ -298,6 +326,18 @@ def _embed(words: list[str]) -> None:
         print(f"{len(found.ids)} x {found.values.shape[1]} features in {out}")
 
 
+@dataclasses.dataclass(frozen=True)
+class _CompareWords:
+    runs: tyro.conf.Positional[tuple[str, ...]]
+    """Folders of finished runs of one task on one test set, or folders of such folders; seeds are put together."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _DemoWords:
+    out: str | None = None
+    """Folder of the run folders; runs/demo-DATE-TIME if not given."""
+
+
 def _predict(words: list[str]) -> None:
     _refuse_other(words, {"--out"})
     given = tyro.cli(_PredictWords, args=words, prog="mmtransfer predict", description="Predicts with a finished run.")
@@ -340,6 +380,25 @@ def _names_a_backbone(word: str) -> bool:
     if place.is_dir():
         return (place / "config.json").is_file() and not (place / "environment.json").exists()
     return not word.startswith((".", "/", "~")) and not word.endswith("/")
+
+
+def _compare(words: list[str]) -> None:
+    _refuse_other(words, set())
+    about = "Scores, costs and paired tests of finished runs."
+    given = tyro.cli(_CompareWords, args=words, prog="mmtransfer compare", description=about)
+    from mmtransfer import comparison
+
+    comparison.show(comparison.compare(given.runs))
+
+
+def _demo(words: list[str]) -> None:
+    _refuse_other(words, {"--out"})
+    about = "Transfer beside scratch on the built-in data of every task."
+    given = tyro.cli(_DemoWords, args=words, prog="mmtransfer demo", description=about)
+    _check_trio()
+    from mmtransfer.demo import demo
+
+    demo(given.out)
 
 
 def _refuse_other(words: Sequence[str], known: set[str]) -> None:

@@ -8,7 +8,7 @@ layers and 384 channels wants 1e-4 to 3e-4); 1e-4 and a tri-stage schedule for C
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from mmtransfer.config import IMAGE, SPEECH, TEXT
@@ -63,16 +63,24 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
 
 @dataclass(frozen=True)
 class Builtin:
-    """What a task takes when no training data is given: `data` always, `model` unless the user names a backbone."""
+    """What a task takes when no training data is given: `data` always, `model` unless the user names a backbone, and
+    `scratch` over it where all is trained from random weights, which wants a higher rate."""
 
     data: Mapping[str, Any]
     model: Mapping[str, Any]
+    scratch: Mapping[str, Any] = field(default_factory=dict)
 
 
 BUILTIN: Mapping[str, Builtin] = {
     IMAGE: Builtin(
-        data={"train": "builtin:digits", "image_size": 32, "crop_pct": 1.0, "augment": "none", "epochs": 4},
-        model={"backbone": "resnet18", "weights": "none", "strategy": "scratch", "lr": 1e-3},
+        data={"train": "builtin:digits", "image_size": 64, "crop_pct": 1.0, "augment": "none", "epochs": 4},
+        model={"backbone": "builtin", "lr": 1e-3},
+        scratch={"lr": 3e-3},
+    ),
+    TEXT: Builtin(
+        data={"train": "builtin:library", "validation_fraction": 0.2, "epochs": 20, "batch_size": 16},
+        model={"backbone": "builtin", "lr": 3e-4},
+        scratch={"lr": 1e-3},
     ),
     SPEECH: Builtin(
         data={"train": "builtin:commands", "epochs": 10, "batch_size": 16},
@@ -80,3 +88,10 @@ BUILTIN: Mapping[str, Builtin] = {
     ),
 }
 """By task; it comes before DEFAULTS."""
+
+OWN_DATA: Mapping[str, str] = {
+    IMAGE: "--train pictures/train --test pictures/val",
+    TEXT: "--train train.csv --test test.csv",
+    SPEECH: "--train speech/train --test speech/test",
+}
+"""By task, how a command names data of the user's own."""

@@ -53,7 +53,10 @@ def resolve(config: RunConfig | None = None, **fields: Any) -> RunConfig:
     if given.get("train") is None:
         if task not in BUILTIN:
             raise MMTransferError(f"{task} needs training data", "--train", "give --train DATA")
-        builtin = BUILTIN[task].data if given.get("backbone") else {**BUILTIN[task].data, **BUILTIN[task].model}
+        own = BUILTIN[task]
+        builtin = own.data if given.get("backbone") else {**own.data, **own.model}
+        if given.get("strategy") == "scratch" and not given.get("backbone"):
+            builtin = {**builtin, **own.scratch}
     filled = {name: value for name, value in {**DEFAULTS[task], **builtin}.items() if given.get(name) is None}
     given.update(filled)
     if given["strategy"] == "scratch":

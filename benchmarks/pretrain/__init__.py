@@ -1,0 +1,1 @@
+"""How the built-in backbones are made: each script makes its data, trains, and packs `mmtransfer/builtin/NAME`."""

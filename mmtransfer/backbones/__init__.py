@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mmtransfer.backbones import carried, deepspeech, pretrained, speech, vision
+from mmtransfer.backbones import builtin, carried, deepspeech, pretrained, speech, vision
 from mmtransfer.backbones import weights as files
 from mmtransfer.backbones.staged import Backbone, State
 from mmtransfer.errors import MMTransferError, unknown
@@ -24,8 +24,9 @@ def load(name: str, weights: str | None = None, modality: str | None = None) -> 
     """A backbone by name, in float32 on the CPU.
 
     Args:
-        name: a run folder, a local folder of transformers (config.json), a torchvision network, a named shape, or a
-            hub name. What lies on disk comes first.
+        name: `builtin` (the one that comes with the installation for this modality) or `builtin:NAME`, a run folder,
+            a local folder of transformers (config.json), a torchvision network, a named shape, or a hub name. What lies
+            on disk comes first.
         weights: None for the backbone's own (of a named shape: random ones), `none` for random ones (drawn from
             torch's generator), one of torchvision's weights names, or a .pth, .pt or .safetensors file.
         modality: `image`, `text` or `speech`, if only one will do.
@@ -40,6 +41,11 @@ def load(name: str, weights: str | None = None, modality: str | None = None) -> 
         _plain(weights, file)
         backbone = files.read(place / "model", random=weights == "none" or file is not None)
         backbone.source = str(place)
+    elif builtin.is_builtin(name):
+        chosen = builtin.modality_of(name, modality)
+        _need(modality, chosen, name)
+        _plain(weights, file)
+        backbone = builtin.load(chosen, random=weights == "none" or file is not None)
     elif (place / "config.json").is_file():
         config = pretrained.configuration(str(place))
         _need(modality, pretrained.family_of(config, f"--backbone {name}").modality, name)
@@ -70,7 +76,7 @@ def load(name: str, weights: str | None = None, modality: str | None = None) -> 
         _plain(weights, file)
         backbone = pretrained.load(name, config, own_weights=weights is None)
     else:
-        raise unknown("backbone", name, names(), f"--backbone {name}")
+        raise unknown("backbone", name, [builtin.NAME, *names()], f"--backbone {name}")
     if file is not None:
         backbone.adopt(files.state_from_file(file), f"--weights {file}")
         backbone.source = file

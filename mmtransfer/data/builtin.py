@@ -15,6 +15,7 @@ from mmtransfer.data.table import File, Modality, Table, make
 from mmtransfer.errors import MMTransferError, unknown
 
 PREFIX = "builtin:"
+LIBRARY = "builtin_library.parquet"
 COMMANDS = "builtin_commands.parquet"
 
 
@@ -48,6 +49,18 @@ def _digits() -> dict[str, Table]:
     return {"train": table.select(train), "test": table.select(test)}
 
 
+def _library() -> dict[str, Table]:
+    """1,744 docstrings of Python's standard library in 10 areas, 300 of them for training (PSF License Agreement,
+    Copyright Python Software Foundation). Ids are `library/` and the qualified name of what is documented."""
+    whole = pyarrow.parquet.read_table(Path(__file__).parent / LIBRARY)
+    tables = {}
+    for split in ("train", "test"):
+        part = whole.filter(pyarrow.compute.equal(whole["split"], split))
+        ids, texts, labels = (part[name].to_pylist() for name in ("id", "text", "label"))
+        tables[split] = make("text", f"{PREFIX}library", ids, texts, labels)
+    return tables
+
+
 def _commands() -> dict[str, Table]:
     """432 synthesised spoken commands by 36 voices, 27 of them for training (espeak-ng; Apache-2.0, as the package).
     Ids are `commands/`, the voice, and a number."""
@@ -61,5 +74,5 @@ def _commands() -> dict[str, Table]:
     return tables
 
 
-NAMES: dict[Modality, tuple[str, ...]] = {"image": ("digits",), "text": (), "speech": ("commands",)}
-_MAKERS: dict[str, Callable[[], dict[str, Table]]] = {"digits": _digits, "commands": _commands}
+NAMES: dict[Modality, tuple[str, ...]] = {"image": ("digits",), "text": ("library",), "speech": ("commands",)}
+_MAKERS: dict[str, Callable[[], dict[str, Table]]] = {"digits": _digits, "library": _library, "commands": _commands}

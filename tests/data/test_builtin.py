@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet
 import pytest
 
 from mmtransfer.data import audio, builtin, images
@@ -43,6 +44,28 @@ def test_an_unknown_name_is_told_the_known_ones():
         builtin.load("words", "text")
 
 
+def test_the_library_is_frozen():
+    tables = builtin.load("library", "text")
+    counts = {split: Counter(table.column("label")) for split, table in tables.items()}
+    assert {split: len(table) for split, table in tables.items()} == {"train": 300, "test": 1444}
+    assert set(counts["train"].values()) == {30} and counts["train"].keys() == counts["test"].keys()
+    assert min(counts["test"].values()) == 94
+    assert (
+        tables["train"].fingerprint == "3decfb41bd25dec98eaac6707cdcde6e"
+        and tables["test"].fingerprint == "4c6d802b44bdba5d54680bde2cd4cb73"
+    )
+
+
+def test_the_library_has_no_text_twice_and_says_whose_it_is():
+    tables = builtin.load("library", "text")
+    texts = [" ".join(text.lower().split()) for table in tables.values() for text in table.column("text")]
+    assert len(set(texts)) == len(texts)
+    assert all(name.startswith("library/") for table in tables.values() for name in table.ids)
+    file = Path(builtin.__file__).parent / builtin.LIBRARY
+    assert b"PSF License Agreement" in pyarrow.parquet.read_schema(file).metadata[b"source"]
+    assert file.stat().st_size < 1.3e6
+
+
 def test_the_commands_are_frozen():
     tables = builtin.load("commands", "speech")
     voices = {split: set(table.column("speaker")) for split, table in tables.items()}
@@ -77,7 +100,7 @@ def test_a_set_of_another_modality_is_refused():
 def test_names_lists_what_loads():
     assert {m: set(names) for m, names in builtin.NAMES.items()} == {
         "image": {"digits"},
-        "text": set(),
+        "text": {"library"},
         "speech": {"commands"},
     }
     for modality, names in builtin.NAMES.items():

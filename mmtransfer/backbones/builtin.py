@@ -1,0 +1,95 @@
+"""Backbones that come with the installation, one a modality: small, pretrained, read without network.
+
+mmtransfer/builtin/NAME/
+  backbone.json          architecture (`Backbone.describe`)
+  backbone.safetensors   matrices in float16, vectors (biases, norms and their statistics) in float32
+  tokenizer/             of text
+  checksum               sha256 of each file above, as `sha256sum -c` reads it
+  MODEL_CARD.md          what it learned from, for how long, its scores, its licence
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from safetensors.torch import save_file
+
+from mmtransfer.backbones import weights
+from mmtransfer.backbones.staged import Backbone
+from mmtransfer.errors import MMTransferError, unknown
+
+NAME, PREFIX = "builtin", "builtin:"
+MODALITIES = ("image", "text", "speech")
+FOLDER = Path(__file__).parents[1] / "builtin"
+CHECKSUM, CARD = "checksum", "MODEL_CARD.md"
+
+
+def is_builtin(name: str) -> bool:
+    """Whether a backbone's name asks for a built-in one: `builtin` or `builtin:NAME`."""
+    return name == NAME or name.startswith(PREFIX)
+
+
+def modality_of(name: str, modality: str | None) -> str:
+    """The modality of a built-in backbone, which is its name; `builtin` alone is that of the task.
+
+    Raises MMTransferError for an unknown name, and for `builtin` where no task says which.
+    """
+    if name != NAME:
+        chosen = name.removeprefix(PREFIX)
+        if chosen not in MODALITIES:
+            raise unknown("built-in backbone", chosen, MODALITIES, f"--backbone {name}")
+        return chosen
+    if modality is None:
+        options = ", ".join(PREFIX + option for option in MODALITIES)
+        raise MMTransferError("There is one built-in backbone a modality", f"backbone {name}", f"give one of {options}")
+    return modality
+
+
+def load(name: str, random: bool = False) -> Backbone:
+    """The built-in backbone `image`, `text` or `speech`, in float32; `random`: without its weights.
+
+    Raises MMTransferError where a file is missing or is not the one that was packed.
+    """
+    folder = FOLDER / name
+    _verify(folder, name)
+    backbone = weights.read(folder, random)
+    backbone.source = "random weights" if random else PREFIX + name
+    return backbone
+
+
+def pack(backbone: Backbone, name: str, card: str) -> Path:
+    """Writes a trained backbone into the package, with its model card (Markdown); returns its folder."""
+    folder = FOLDER / name
+    weights.save(backbone, folder)
+    state = backbone.library_state()
+    halves = {
+        key: value.half() if value.is_floating_point() and value.dim() > 1 else value for key, value in state.items()
+    }
+    overflown = [key for key, value in halves.items() if not value.isfinite().all()]
+    if overflown:
+        raise ValueError(f"not finite in float16: {', '.join(overflown)}")
+    save_file(halves, folder / weights.TENSORS)
+    (folder / CARD).write_text(card, encoding="utf-8")
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in (CHECKSUM, CARD))
+    lines = [f"{_digest(path)}  {path.relative_to(folder).as_posix()}\n" for path in files]
+    (folder / CHECKSUM).write_text("".join(lines), encoding="utf-8")
+    return folder
+
+
+def _verify(folder: Path, name: str) -> None:
+    what, where = f"The built-in backbone for {name}", str(folder)
+    do = "install mmtransfer again, or give another --backbone"
+    if not (folder / CHECKSUM).is_file():
+        raise MMTransferError(f"{what} is not installed", where, do)
+    for line in (folder / CHECKSUM).read_text(encoding="utf-8").splitlines():
+        digest, _, file = line.partition("  ")
+        if not (folder / file).is_file():
+            raise MMTransferError(f"{what} is not whole: {file} is missing", where, do)
+        if _digest(folder / file) != digest:
+            raise MMTransferError(f"{what} is damaged: {file} has another checksum", where, do)
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,122 @@
+"""Transfer beside scratch on built-in data: the recipes without arguments, the demo, and what cannot be a control."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import string
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mmtransfer import backbones, cli, demo
+from mmtransfer.backbones import builtin, pretrained
+from mmtransfer.config import IMAGE, TEXT
+from mmtransfer.defaults import BUILTIN, OWN_DATA, Builtin
+from mmtransfer.errors import MMTransferError
+
+TINY = {"train": "builtin:library", "validation_fraction": 0.2, "epochs": 1, "max_length": 16, "batch_size": 64}
+
+
+@pytest.fixture
+def tiny(tmp_path, monkeypatch) -> Path:
+    """A built-in text backbone of two small layers, one task with built-in data, no network."""
+    from transformers import BertTokenizerFast
+
+    monkeypatch.setattr(builtin, "FOLDER", tmp_path / "builtin")
+    monkeypatch.setitem(
+        BUILTIN, TEXT, Builtin(data=TINY, model={"backbone": "builtin", "lr": 1e-3}, scratch={"lr": 3e-3})
+    )  # type: ignore[index]
+    for task in [task for task in BUILTIN if task != TEXT]:
+        monkeypatch.delitem(BUILTIN, task)
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *string.ascii_lowercase]
+    pieces += [f"##{letter}" for letter in string.ascii_lowercase]
+    shape = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+    backbone = pretrained.build(
+        {"model_type": "bert", "vocab_size": len(pieces), "max_position_embeddings": 16, **shape}
+    )
+    backbone.tokenizer = BertTokenizerFast(vocab={piece: number for number, piece in enumerate(pieces)})
+    builtin.pack(backbone, "text", "# card\n")
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise AssertionError("a socket was opened")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    return tmp_path
+
+
+def settings(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "config.json").read_text())
+
+
+def test_without_data_a_run_is_put_beside_scratch(tiny, capsys):
+    cli.main(["fit", TEXT, "--out", "run"])
+    run, control = settings(tiny / "run"), settings(tiny / "run-scratch")
+    assert run["backbone"] == "builtin" and run["weights"] is None and run["lr"] == 1e-3
+    differs = {name for name in run if run[name] != control[name]}
+    assert differs == {"strategy", "strategy_options", "weights", "lr", "out"}
+    assert control["strategy"] == "scratch" and control["weights"] == "none" and control["lr"] == 3e-3
+    out = capsys.readouterr().out
+    assert re.search(r"run and run-scratch: accuracy|is better than", out) and "95 % interval" in out
+    assert "the run is in run" in out and "run-scratch" in out
+    assert f"next, with your own data: mmtransfer fit {TEXT} {OWN_DATA[TEXT]} --backbone builtin" in out
+
+
+def test_the_control_can_be_left_out(tiny, capsys):
+    cli.main(["fit", TEXT, "--out", "run", "--no-versus-scratch"])
+    assert not (tiny / "run-scratch").exists() and "next, with your own data" in capsys.readouterr().out
+    cli.main(["fit", TEXT, "--out", "other", "--strategy", "scratch"])
+    assert not (tiny / "other-scratch").exists() and settings(tiny / "other")["lr"] == 3e-3
+
+
+def test_the_demo_runs_every_task_and_prints_one_table(tiny, capsys):
+    found = demo.demo("runs/demo")
+    assert [comparison.task for comparison in found] == [TEXT]
+    assert {path.name for path in (tiny / "runs" / "demo").iterdir() if path.is_dir()} >= {TEXT, f"{TEXT}-scratch"}
+    out = capsys.readouterr().out
+    for expected in ("transfer minus scratch", "builtin:library", "the runs are in runs/demo", "--versus-scratch"):
+        assert expected in out, expected
+    with pytest.raises(MMTransferError) as error:
+        demo.demo("runs/demo")
+    assert error.value.what == "The folder exists" and error.value.where == "--out runs/demo"
+
+
+def test_scratch_beside_scratch_is_refused_before_training(tiny, capsys):
+    for flags in (["--strategy", "scratch"], ["--weights", "none"]):
+        with pytest.raises(SystemExit) as stop:
+            cli.main(["fit", TEXT, "--out", "run", "--versus-scratch", *flags])
+        assert stop.value.code == 2 and not (tiny / "run").exists()
+        assert "The run is from scratch itself" in capsys.readouterr().err
+
+
+def test_a_control_that_exists_is_refused_before_training(tiny, capsys):
+    (tiny / "run-scratch").mkdir()
+    (tiny / "run-scratch" / "config.json").write_text("{}")
+    with pytest.raises(SystemExit):
+        cli.main(["fit", TEXT, "--out", "run"])
+    error = capsys.readouterr().err
+    assert "The run folder exists" in error and "run-scratch" in error and not (tiny / "run").exists()
+
+
+def test_the_verbs_take_no_other_option(tiny, capsys):
+    for words in (["demo", "--task", "x"], ["compare", "--out", "x"]):
+        with pytest.raises(SystemExit) as stop:
+            cli.main(words)
+        assert stop.value.code == 2 and "Unknown option" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", [IMAGE, TEXT])
+def test_transfer_beats_scratch_on_the_built_in_data(task, tmp_path, monkeypatch):
+    name = {IMAGE: "image", TEXT: "text"}[task]
+    if not (builtin.FOLDER / name).is_dir():
+        pytest.skip(f"the built-in backbone is not packed: python -m benchmarks.pretrain.{name} pack")
+    monkeypatch.chdir(tmp_path)
+    cli.main(["fit", task, "--out", "run"])
+    verdict = demo.compare(["run", "run-scratch"]).verdicts[0]
+    assert verdict.better == "run" and verdict.difference.low > 0
+    assert backbones.load("builtin", modality=name).source == f"builtin:{name}"
