@@ -3,7 +3,7 @@
 mmtransfer/builtin/NAME/
   backbone.json          architecture (`Backbone.describe`)
   backbone.safetensors   matrices in float16, vectors (biases, norms and their statistics) in float32
-  tokenizer/             of text
+  tokenizer.json, ...    of text
   checksum               sha256 of each file above, as `sha256sum -c` reads it
   MODEL_CARD.md          what it learned from, for how long, its scores, its licence
 """

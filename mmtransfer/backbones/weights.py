@@ -88,7 +88,7 @@ def read(folder: Path, random: bool = False) -> Backbone:
     from mmtransfer.backbones import rebuild
 
     backbone = rebuild(description(folder))
-    if backbone.modality == "text":
+    if (folder / "tokenizer_config.json").is_file():
         from transformers import AutoTokenizer
 
         backbone.tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
