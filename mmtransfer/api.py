@@ -24,13 +24,15 @@ from torch import nn
 from mmtransfer import backbones, strategies
 from mmtransfer.backbones import carried, weights
 from mmtransfer.backbones.staged import Backbone
+from mmtransfer.cache import key as keys
+from mmtransfer.cache import settings as cache_settings
 from mmtransfer.config import RunConfig, make, read
 from mmtransfer.data import sources
 from mmtransfer.data.assembly import assemble
 from mmtransfer.data.sources import Table
 from mmtransfer.defaults import DEFAULTS
 from mmtransfer.embedding import Features, features_of
-from mmtransfer.engine import checkpoint, memory, phases, precision, sharding, tracking
+from mmtransfer.engine import caching, checkpoint, exact, memory, phases, precision, sharding, tracking
 from mmtransfer.engine.evaluation import Records, evaluate
 from mmtransfer.engine.loading import Examples
 from mmtransfer.engine.loop import Job
@@ -39,7 +41,7 @@ from mmtransfer.engine.state import TrainState
 from mmtransfer.engine.trained import Trained
 from mmtransfer.errors import MMTransferError
 from mmtransfer.metrics import Score
-from mmtransfer.resolution import resolve
+from mmtransfer.resolution import planned, resolve
 from mmtransfer.run import SCHEMA, RunFolder, default_name, environment
 from mmtransfer.seeding import number
 from mmtransfer.tasks import TASKS, Prediction, Task
@@ -68,6 +70,12 @@ def fit(config: RunConfig | None = None, **fields: Any) -> Run:
     if accelerator.is_main_process and not config.resume:
         folder.check(config.overwrite)
     return _Fit(config, accelerator, folder).run()
+
+
+def prepare(config: RunConfig) -> Job:
+    """What a run with these settings starts from: backbone, new head, splits. Nothing is written."""
+    accelerator = Accelerator(cpu=not torch.cuda.is_available())
+    return _Fit(config, accelerator, RunFolder(Path(os.devnull))).prepare()[0]
 
 
 def load(folder: str | Path) -> Run:
@@ -133,7 +141,8 @@ class _Fit:
             tracking.finish(self.accelerator)
             logger.removeHandler(self.warnings)
 
-    def _run(self, received: list[int]) -> Run:
+    def prepare(self, received: Sequence[int] = ()) -> tuple[Job, list[strategies.Phase], dict[str, Table]]:
+        """All that comes before the first step, without a trace on disk. `received`: signals, as they come in."""
         config, accelerator = self.config, self.accelerator
         local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
         self.threads = precision.set_threads(config.threads, local)
@@ -144,17 +153,19 @@ class _Fit:
             task_class = TASKS[config.task]
             backbone = backbones.load(str(config.backbone), config.weights, task_class.modality)
             self.backbone_sha256 = weights.sha256(backbone)
-            plan = strategies.make(str(config.strategy), config.strategy_options).plan(
-                len(backbone.stages), float(config.lr or 0), int(config.epochs or 1)
-            )
+            plan = planned(config, len(backbone.stages), task_class.exact(config) is not None)
             if config.augment == "auto":
-                whole = all(phase.stages and min(phase.stages) == 0 for phase in plan)
+                looped = [phase for phase in plan if phase.solver == "loop"]
+                whole = bool(looped) and all(phase.stages and min(phase.stages) == 0 for phase in looped)
                 self.config = config = dataclasses.replace(config, augment="light" if whole else "none")
             self.task = task = task_class(config, backbone)
             self.config = config = task.config
+            caching.refuse(config.cache, plan, task)
+            cache = cache_settings.make(config.cache, config.cache_dir, config.cache_limit)
         with self._timed("data"):
-            tables = self._tables()
+            tables = self._tables(cut=not all(phase.folds for phase in plan))
             task.prepare(tables["train"])
+            exact.check(plan, task)
             tables = {split: task.check(table, split) for split, table in tables.items()}
             examples = {split: _examples(task, table) for split, table in tables.items()}
             examples["train"] = dataclasses.replace(examples["train"], weights=task.weights(tables["train"]))
@@ -162,47 +173,58 @@ class _Fit:
         head = task.head(backbone.width)
         backbone.to(accelerator.device)
         head.to(accelerator.device)
-        saved = self.config.as_dict() | {"threads": self.threads, "resume": False, "overwrite": False}
-        if accelerator.is_main_process:
-            if not config.resume:
-                self.folder.create(config.overwrite)
-            self.created = True
-            self.folder.write(self.folder.config, saved)
-            self.folder.write(self.folder.path / "environment.json", environment(self.threads))
-        state, moments = TrainState(), None
-        point = checkpoint.newest(self.folder.checkpoints) if config.resume else None
-        if point is not None:
-            tensors, values = checkpoint.read(point)
-            state.load_state_dict(values)
-            Trained(backbone, head, task, (), config.precision).load_tensors(tensors["weights.safetensors"])
-            moments = tensors.get("optimizer.safetensors")
-            logger.info("going on after step %d (%s)", state.steps_done, point)
-        if accelerator.is_main_process:
-            self.folder.cut_log(state.steps_done)
-        tracking.start(accelerator, config.track, self.folder.path, saved, state.steps_done)
+        state = TrainState()
         job = Job(
             config=config,
             task=task,
             backbone=backbone,
             head=head,
             train=examples["train"],
-            validation=examples["validation"],
+            validation=examples.get("validation"),
             accelerator=accelerator,
             folder=self.folder.path,
             workers=int(config.workers or 0),
             state=state,
             interrupted=lambda: bool(received),
             expired=self._deadline(state, examples),
+            test=examples.get("test"),
+            cache=cache,
         )
+        return job, plan, tables
+
+    def _run(self, received: list[int]) -> Run:
+        job, plan, tables = self.prepare(received)
+        config, accelerator, state = job.config, job.accelerator, job.state
+        saved = config.as_dict() | {"threads": self.threads, "resume": False, "overwrite": False}
+        if accelerator.is_main_process:
+            if not config.resume:
+                self.folder.create(config.overwrite)
+            self.created = True
+            self.folder.write(self.folder.config, saved)
+            self.folder.write(self.folder.path / "environment.json", environment(self.threads))
+        moments = None
+        point = checkpoint.newest(self.folder.checkpoints) if config.resume else None
+        if point is not None:
+            tensors, values = checkpoint.read(point)
+            state.load_state_dict(values)
+            model = Trained(job.backbone, job.head, job.task, (), config.precision)
+            model.load_tensors(tensors["weights.safetensors"])
+            moments = tensors.get("optimizer.safetensors")
+            logger.info("going on after step %d (%s)", state.steps_done, point)
+        if accelerator.is_main_process:
+            self.folder.cut_log(state.steps_done)
+        tracking.start(accelerator, config.track, self.folder.path, saved, state.steps_done)
         accelerator.wait_for_everyone()
         with self._timed("train"):
             status = phases.train(job, plan, moments)
+        self.seconds["cache"] = job.cache.seconds
+        self.seconds["train"] -= job.cache.seconds
         self.about = self._about(job, plan, tables)
         if status == "stopped":
             self._write("stopped", self.about)
             command = f"mmtransfer fit {config.task} --resume --out {self.folder.path}"
             raise Interrupted(received[0] if received else signal.SIGTERM, command, self.folder.path)
-        return self._finish(job, examples)
+        return self._finish(job)
 
     @contextmanager
     def _timed(self, name: str) -> Iterator[None]:
@@ -210,9 +232,9 @@ class _Fit:
         yield
         self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - begun
 
-    def _tables(self) -> dict[str, Table]:
-        """The tables of train, validation and (where given) test."""
-        tables = assemble(self.config, self.task.modality, self.task.columns(), self.task.strata)
+    def _tables(self, cut: bool) -> dict[str, Table]:
+        """The tables of train, validation (given, or to be cut from train) and (where given) test."""
+        tables = assemble(self.config, self.task.modality, self.task.columns(), self.task.strata, cut)
         if self.accelerator.is_main_process:
             counts = ", ".join(f"{split} {len(table)}" for split, table in tables.items())
             logger.info("data: %s", counts)
@@ -223,7 +245,7 @@ class _Fit:
         if self.config.max_minutes is None:
             return lambda: False
         budget = 60.0 * self.config.max_minutes
-        coming = len(examples["validation"]) * 2 + len(examples.get("test", ()))
+        coming = len(examples.get("validation", ())) * 2 + len(examples.get("test", ()))
 
         def expired() -> bool:
             a_pass = coming * state.seconds / max(1, state.examples)
@@ -243,7 +265,7 @@ class _Fit:
                 split: {
                     "source": table.source,
                     "n": len(table),
-                    "fingerprint": table.fingerprint,
+                    "fingerprint": keys.fingerprint(table, job.cache.store.root),
                     "skipped": list(table.skipped),
                 }
                 for split, table in tables.items()
@@ -261,19 +283,22 @@ class _Fit:
                 "tokens_or_seconds_of_audio_per_second": units,
                 "stall_share": state.stalled / max(1e-9, state.seconds),
             },
+            "cache": job.cache.about(),
             "precision": {"dtype": config.precision, "layout": "contiguous", "allocator": self.allocator, "tried": {}},
         }
 
-    def _finish(self, job: Job, examples: Mapping[str, Examples]) -> Run:
+    def _finish(self, job: Job) -> Run:
         """Scores the best model on validation and test, and writes all that the run folder keeps."""
         task, folder = job.task, self.folder
         model = Trained(job.backbone, job.head, task, (), self.config.precision)
         metrics: dict[str, dict[str, Any]] = {}
         with self._timed("evaluate"):
-            for split in ("validation", "test"):
-                if split in examples:
-                    found = evaluate(model, examples[split], self.accelerator, job.workers, split)
+            for split, examples in (("validation", job.validation), ("test", job.test)):
+                records: Mapping[str, list[Any]] | None = job.selected if split == "validation" else None
+                if records is None and examples is not None:
+                    found = evaluate(model, examples, self.accelerator, job.workers, split)
                     records = task.tune(found) if split == "validation" else found
+                if records is not None:
                     scores = task.measure(records)
                     metrics[split] = {name: score.as_dict() for name, score in scores.items()}
                     if self.accelerator.is_main_process:
@@ -281,7 +306,8 @@ class _Fit:
         if "test" in metrics:
             job.track(tracking.numbers("test", scores))
         split = "test" if "test" in metrics else "validation"
-        primary = {"name": task.primary, "split": split, "value": metrics[split][task.primary]["value"]}
+        value = metrics[split][task.primary]["value"] if split in metrics else None
+        primary = {"name": task.primary, "split": split, "value": value}
         if self.accelerator.is_main_process:
             save_model(folder, self.config, task, job.backbone, job.head)
         self._write("finished", {**self.about, "metrics": metrics, "primary": primary})
@@ -323,9 +349,8 @@ class _Fit:
 def _examples(task: Task, table: Table) -> Examples:
     rows, lengths = task.rows(table)
     known = task.answer_column in rows.column_names
-    return Examples(
-        rows, lengths, [task.answer(value) for value in table.column(task.answer_column)] if known else None
-    )
+    answers = [task.answer(value) for value in table.column(task.answer_column)] if known else None
+    return Examples(rows, lengths, answers, table=table)
 
 
 def save_model(folder: RunFolder, config: RunConfig, task: Task, backbone: Backbone, head: nn.Module) -> None:

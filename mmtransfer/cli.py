@@ -37,6 +37,8 @@ USAGE = """usage: mmtransfer VERB ...
   embed RUN|BACKBONE DATA --out X   pooled features with ids, as X.npy or X.parquet
   compare RUN RUN ...               scores, costs and tested differences of finished runs
   demo [--out FOLDER]               transfer beside scratch on built-in data, every task, a few minutes
+  rank TASK --train DATA --backbones A B ...   which backbone suits the data, before anything is trained
+  cache ls|rm [KEY ...]             stored features of frozen stages: list them, remove them
 
 `mmtransfer VERB --help` says more, `mmtransfer fit TASK --help` lists its flags; `--debug` shows stack traces."""
 
@@ -87,6 +89,8 @@ def _dispatch(words: list[str]) -> None:
         "embed": _embed,
         "compare": _compare,
         "demo": _demo,
+        "rank": _rank,
+        "cache": _cache,
     }
     if not words or words[0] in ("-h", "--help"):
         print(USAGE)
@@ -163,6 +167,7 @@ def parse(task: str, words: Sequence[str], choices: Mapping[str, Any], program: 
         if field.name not in OWN and reads(field.name, task):
             kind = str | None if field.name in ("train", "validation", "test") else hints[field.name]
             default = base.get(field.name, _default_of(task, field.name))
+            default = tuple(default) if isinstance(default, list) else default  # JSON has no tuples
             if field.name == "strategy":
                 kind, default = Literal[tuple(strategies.STRATEGIES)], name
             elif default is not None and types.NoneType in typing.get_args(kind):
@@ -399,6 +404,91 @@ def _demo(words: list[str]) -> None:
     from mmtransfer.demo import demo
 
     demo(given.out)
+
+
+@dataclasses.dataclass(frozen=True)
+class _CacheWords:
+    action: tyro.conf.Positional[Literal["ls", "rm"]]
+    """ls lists the entries, oldest first; rm removes them."""
+    keys: tyro.conf.Positional[tuple[str, ...]] = ()
+    """Beginnings of the keys to remove; all entries if there are none."""
+    cache_dir: str | None = None
+    """Folder of the states; $MMTRANSFER_CACHE, or `mmtransfer` in the user's cache folder, if None."""
+
+
+def _cache(words: list[str]) -> None:
+    _refuse_other(words, {"--cache-dir"})
+    given = tyro.cli(_CacheWords, args=words, prog="mmtransfer cache", description="Stored features of frozen stages.")
+    from mmtransfer.cache.settings import make
+
+    store = make("auto", given.cache_dir, 0).store
+    if given.action == "rm":
+        print(f"{store.remove(list(given.keys)) / 1e6:.1f} MB freed in {store.root}")
+        return
+    columns = ("key", "state", "MB", "task", "split", "backbone", "cut", "rows")
+    rows = [
+        [entry["key"][:12], entry["state"], f"{entry['bytes'] / 1e6:.1f}"]
+        + [str(entry.get(name, "-")) for name in columns[3:]]
+        for entry in store.listing()
+    ]
+    _print_table(f"{store.root}: {store.bytes() / 1e6:.1f} MB", columns, rows)
+
+
+def _rank(words: list[str]) -> None:
+    if len(words) < 2 or words[0] in ("-h", "--help"):
+        print(
+            "usage: mmtransfer rank TASK --train DATA --backbones A B ... [--folds 5] [flags of fit]\n\n"
+            "Cross-validates an exact linear probe on each backbone's features, and tells their speed and size; *\n"
+            "marks backbones that no other beats in all three. The features are cached, and found by `fit`."
+        )
+        return
+    task, words = words[0], words[1:]
+    if task not in DEFAULTS:
+        raise unknown("task", task, DEFAULTS, "mmtransfer rank TASK")
+    folds, words = _taken(words, "--folds")
+    backbones, words = _taken(words, "--backbones")
+    for word in words:
+        if _plain(word) in ("--backbone", "--strategy", "--out"):
+            raise MMTransferError(f"rank does not read {_plain(word)}", "the command line", "leave it out")
+    given = parse(task, [*words, "--strategy", "linear-probe"], {}, f"mmtransfer rank {task}")
+    fields = {name: value for name, value in given.items() if name not in ("task", "train", "strategy", "backbone")}
+    if not all(word.isdigit() and int(word) > 1 for word in folds):
+        raise MMTransferError(f"--folds must be 2 or more, not {folds[0]}", "--folds", "change the value")
+    _check_trio()
+    from mmtransfer.rank import FOLDS, rank
+
+    found = rank(task, given.get("train"), backbones, folds=int(folds[0]) if folds else FOLDS, **fields)
+    columns = ("", "backbone", found[0].metric, "95 % interval", "examples/s", "parameters", "MB", "seconds")
+    rows = []
+    for one in found:
+        interval = "unknown" if one.score.low is None else f"{one.score.low:.4f} to {one.score.high:.4f}"
+        cells = ["*" if one.best else "", one.backbone, f"{one.score.value:.4f}", interval]
+        cells += [f"{one.examples_per_second:.0f}", f"{one.parameters / 1e6:.1f} M", f"{one.bytes / 1e6:.0f}"]
+        rows.append([*cells, f"{one.seconds:.0f}"])
+    _print_table(f"{task}: linear probe, cross-validated", columns, rows)
+
+
+def _taken(words: Sequence[str], wanted: str) -> tuple[list[str], list[str]]:
+    """The values of a flag of one or more values, and the words without them."""
+    if wanted not in words:
+        return [], list(words)
+    start = list(words).index(wanted)
+    stop = start + 1
+    while stop < len(words) and not words[stop].startswith("--"):
+        stop += 1
+    return list(words[start + 1 : stop]), [*words[:start], *words[stop:]]
+
+
+def _print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left")
+    for name in columns:
+        table.add_column(name)
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
 
 
 def _refuse_other(words: Sequence[str], known: set[str]) -> None:

@@ -77,7 +77,7 @@ class RunConfig:
     weights: str | None = None
     """`none` for random weights, a torchvision weights name, or a .pth/.safetensors file; its own if None."""
     strategy: str | None = None
-    """What is trained: linear-probe, partial, full or scratch."""
+    """What is trained: linear-probe, partial, full, lp-ft or scratch."""
     strategy_options: Mapping[str, Any] = field(default_factory=dict)
     """The strategy's own options, by name."""
     image_size: int | None = _for(IMAGE)
@@ -146,6 +146,12 @@ class RunConfig:
     """Arithmetic of the forward pass; bf16 is autocast, weights stay float32."""
     threads: int | None = None
     """CPU threads of this process; its share of the cores if None."""
+    cache: Literal["auto", "on", "off"] = "auto"
+    """Compute frozen stages once and keep their states; auto: where measuring says that it saves time."""
+    cache_dir: str | None = None
+    """Folder of the states; $MMTRANSFER_CACHE, or `mmtransfer` in the user's cache folder, if None."""
+    cache_limit: float = 20.0
+    """GiB that the folder may hold; what would not fit is not cached."""
     workers: int | None = None
     """Processes that decode ahead of the training loop; 0 decodes in the loop itself."""
 
@@ -183,6 +189,7 @@ class RunConfig:
             "threads",
             "log_every",
             "checkpoint_every",
+            "cache_limit",
             "clip",
             "max_minutes",
             "patience",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,13 @@ from mmtransfer.errors import MMTransferError
 from mmtransfer.run import RunFolder
 from mmtransfer.tasks import TASKS
 
+logger = logging.getLogger("mmtransfer")
+
+OTHER_PROBLEM = ("label_smoothing", "weight_decay", "augment")
+"""Settings of the loop that change what is minimised."""
+OTHER_WAY: tuple[str, ...] = ("epochs", "batch_size", "lr", "optimizer", "momentum", "nesterov", "schedule")
+OTHER_WAY += ("warmup", "clip", "patience")
+"""Settings of the loop that change how it is minimised, but not what."""
 RESUMABLE = {
     "resume",
     "overwrite",
@@ -28,6 +36,9 @@ RESUMABLE = {
     "log_every",
     "keep_checkpoints",
     "track",
+    "cache",
+    "cache_dir",
+    "cache_limit",
 }
 """Settings that a resumed run may change: none of them changes what it computes, threads aside, which it says."""
 
@@ -68,6 +79,54 @@ def resolve(config: RunConfig | None = None, **fields: Any) -> RunConfig:
     if given.get("workers") is None:
         given["workers"] = min(8, os.cpu_count() or 1) if torch.cuda.is_available() else 0
     return make(given, "the settings")
+
+
+def planned(config: RunConfig, stages: int, exact: bool) -> list[strategies.Phase]:
+    """The phases of the configured strategy on a backbone of `stages` stages; `exact`: whether the task has an exact
+    solver.
+
+    Where the head alone would be found exactly, settings that change what is minimised make the loop train it, aloud,
+    or are refused if the exact solver was asked for; settings of how it is minimised are named as not read. What
+    stands in config.json because every value does is at its default, and is neither.
+    """
+    made = strategies.make(str(config.strategy), config.strategy_options)
+    lr, epochs = float(config.lr or 0), int(config.epochs or 1)
+    plan: list[strategies.Phase] = made.plan(stages, lr, epochs, exact)
+    if any(phase.solver == "loop" for phase in plan):
+        return plan
+    other = _given(config, OTHER_PROBLEM)
+    if other and config.strategy_options.get("solver") == "exact":
+        raise MMTransferError(
+            f"The exact solver does not read {', '.join(other)}",
+            "--strategy.solver exact",
+            "leave it out, or give --strategy.solver loop",
+        )
+    if other:
+        logger.warning("the head is trained by the loop: the exact solver does not read %s", ", ".join(other))
+        return list(made.plan(stages, lr, epochs, False))
+    unread = _given(config, OTHER_WAY)
+    if unread:
+        logger.warning(
+            "the head is found exactly, without %s; --strategy.solver loop would read %s",
+            ", ".join(unread),
+            "it" if len(unread) == 1 else "them",
+        )
+    return plan
+
+
+def _given(config: RunConfig, names: Sequence[str]) -> list[str]:
+    """The flags of these settings that are not at a default."""
+    usual = DEFAULTS[config.task]
+    builtin: Mapping[str, Any] = {}
+    if isinstance(config.train, str) and config.train.startswith("builtin:") and config.task in BUILTIN:
+        builtin = {**BUILTIN[config.task].data, **BUILTIN[config.task].model}
+    found = []
+    for name in names:
+        value = getattr(config, name)
+        harmless = (None, _default(name), usual.get(name), builtin.get(name), *(("none",) if name == "augment" else ()))
+        if value not in harmless:
+            found.append(flag(name))
+    return found
 
 
 def _default(name: str) -> Any:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from mmtransfer.errors import MMTransferError, unknown
 from mmtransfer.registry import Registry
+
+Solver = Literal["loop", "exact"]
 
 
 @dataclass(frozen=True)
@@ -16,7 +18,10 @@ class Phase:
     """A stretch of training with one set of trained stages.
 
     `stages`: numbers of the backbone's trained stages (the head always trains); `lr`: peak rate of those stages;
-    `head_lr`: peak rate of the head; `epochs`: passes over the training data.
+    `head_lr`: peak rate of the head; `epochs`: passes over the training data; `solver`: `loop` trains, `exact`
+    finds the head as the answer to a convex problem, without epochs; of the exact solver, `folds`: choose its penalty
+    by so many folds instead of validation data; `prior`: pull the weights to encoded class names; `refit`: end with a
+    head that has seen the validation data too.
     """
 
     name: str
@@ -24,27 +29,69 @@ class Phase:
     lr: float
     head_lr: float
     epochs: int
+    solver: Solver = "loop"
+    folds: int = 0
+    prior: bool = False
+    refit: bool = True
 
 
 class Strategy(Protocol):
     """A frozen dataclass of options that turns (number of stages, rate, epochs) into phases."""
 
-    def plan(self, stages: int, lr: float, epochs: int) -> list[Phase]:
-        """`stages`: stages of the backbone, stem included; `lr`: rate of full fine-tuning; `epochs`: all phases'."""
+    def plan(self, stages: int, lr: float, epochs: int, exact: bool) -> list[Phase]:
+        """`stages`: stages of the backbone, stem included; `lr`: rate of full fine-tuning; `epochs`: all phases';
+        `exact`: whether the task's head can be found exactly."""
 
 
 STRATEGIES: Registry[type[Any]] = Registry("strategy", "--strategy")
+PROBE_LR = 1e-2
+"""Peak rate of a head that the loop trains on frozen features."""
+
+
+def resolved(solver: Solver | None, exact: bool) -> Solver:
+    """The solver in force; raises MMTransferError where `exact` is asked for and the task has none."""
+    if solver == "exact" and not exact:
+        raise MMTransferError(
+            "The task's loss has no exact solver", "--strategy.solver exact", "give --strategy.solver loop"
+        )
+    return solver or ("exact" if exact else "loop")
+
+
+def _unread(option: str, solver: Solver) -> MMTransferError:
+    return MMTransferError(
+        f"Only the solver {solver} reads it",
+        f"--strategy.{option}",
+        f"leave it out, or give --strategy.solver {solver}",
+    )
 
 
 @dataclass(frozen=True)
 class LinearProbe:
-    """Trains the head on frozen features (Alain & Bengio 2016)."""
+    """Fits the head to frozen features (Alain & Bengio 2016)."""
 
-    head_lr: float = 1e-2
-    """Peak rate of the head."""
+    solver: Solver | None = None
+    """exact: the answer to a convex problem; loop: epochs of steps; exact where the task has one, if None."""
+    head_lr: float = PROBE_LR
+    """Peak rate of the head; of the loop."""
+    folds: int | None = None
+    """Choose the exact solver's penalty by so many folds of the training data and need no validation data; 0: by
+    validation data; 5 with a prior, else 0, if None."""
+    prior: Literal["none", "names"] = "none"
+    """names: the exact solver's weights are pulled to the encoded class names, which helps where examples are few."""
 
-    def plan(self, stages: int, lr: float, epochs: int) -> list[Phase]:
-        return [Phase("probe", (), lr, self.head_lr, epochs)]
+    def plan(self, stages: int, lr: float, epochs: int, exact: bool) -> list[Phase]:
+        solver = resolved(self.solver, exact)
+        if solver == "exact" and self.head_lr != PROBE_LR:
+            raise _unread("head-lr", "loop")
+        if solver == "loop" and self.folds is not None:
+            raise _unread("folds", "exact")
+        if solver == "loop" and self.prior != "none":
+            raise _unread("prior", "exact")
+        names = self.prior == "names"
+        folds = self.folds if self.folds is not None else 5 if names else 0
+        if folds < 0 or folds == 1:
+            raise MMTransferError(f"{folds} folds leave nothing to learn from", "--strategy.folds", "give 2 or more")
+        return [Phase("probe", (), lr, self.head_lr, epochs if solver == "loop" else 0, solver, folds, names)]
 
 
 @dataclass(frozen=True)
@@ -56,7 +103,7 @@ class Partial:
     head_lr_ratio: float = 1.0
     """The head's rate over the backbone's."""
 
-    def plan(self, stages: int, lr: float, epochs: int) -> list[Phase]:
+    def plan(self, stages: int, lr: float, epochs: int, exact: bool) -> list[Phase]:
         n = self.n if self.n is not None else max(1, round((stages - 1) / 4))
         if not 0 < n <= stages:
             raise MMTransferError(
@@ -76,7 +123,7 @@ class Full:
     head_epochs: int = 0
     """Epochs, of all, in which only the head is trained before everything is (Baevski et al. 2020 do so for CTC)."""
 
-    def plan(self, stages: int, lr: float, epochs: int) -> list[Phase]:
+    def plan(self, stages: int, lr: float, epochs: int, exact: bool) -> list[Phase]:
         everything, head_lr = tuple(range(stages)), lr * self.head_lr_ratio
         if not self.head_epochs:
             return [Phase("full", everything, lr, head_lr, epochs)]
@@ -93,19 +140,55 @@ class Full:
 
 
 @dataclass(frozen=True)
+class ProbeThenFull:
+    """Fits the head first, then trains everything from there at a lower rate (Kumar et al. 2022).
+
+    The gradients of a random head distort the features before the head has learnt to use them.
+    """
+
+    lr_ratio: float = 0.5
+    """The second phase's rate over that of full fine-tuning."""
+    head_lr_ratio: float = 5.0
+    """The head's rate over the backbone's, in the second phase."""
+    solver: Solver | None = None
+    """How the head is fitted first; exact where the task has an exact solver, if None."""
+    head_epochs: int | None = None
+    """Epochs, of all, in which the loop trains the head first; a quarter if None."""
+
+    def plan(self, stages: int, lr: float, epochs: int, exact: bool) -> list[Phase]:
+        solver = resolved(self.solver, exact)
+        if solver == "exact" and self.head_epochs is not None:
+            raise _unread("head-epochs", "loop")
+        first = 0 if solver == "exact" else self.head_epochs or max(1, epochs // 4)
+        if first >= epochs:
+            raise MMTransferError(
+                f"{first} of {epochs} epochs for the head leave none for the rest",
+                "--strategy.head-epochs",
+                "give fewer, or more --epochs",
+            )
+        rate = lr * self.lr_ratio
+        return [
+            # the validation data chooses the second phase's epoch: the first phase's head must not have seen it
+            Phase("probe", (), lr, PROBE_LR, first, solver, refit=False),
+            Phase("full", tuple(range(stages)), rate, rate * self.head_lr_ratio, epochs - first),
+        ]
+
+
+@dataclass(frozen=True)
 class Scratch:
     """Trains everything from random weights: the control that every claim of transfer needs."""
 
     head_lr_ratio: float = 1.0
     """The head's rate over the backbone's."""
 
-    def plan(self, stages: int, lr: float, epochs: int) -> list[Phase]:
+    def plan(self, stages: int, lr: float, epochs: int, exact: bool) -> list[Phase]:
         return [Phase("scratch", tuple(range(stages)), lr, lr * self.head_lr_ratio, epochs)]
 
 
 STRATEGIES.add("linear-probe", LinearProbe)
 STRATEGIES.add("partial", Partial)
 STRATEGIES.add("full", Full)
+STRATEGIES.add("lp-ft", ProbeThenFull)
 STRATEGIES.add("scratch", Scratch)
 
 

@@ -41,7 +41,7 @@ RESULT = {
     "throughput": {"examples_per_second", "tokens_or_seconds_of_audio_per_second", "stall_share"},
     "memory": {"peak_bytes", "device_peak_bytes"},
     "precision": {"dtype", "layout", "allocator", "tried"},
-    "cache": {"mode", "cut", "bytes", "build_seconds", "hits"},
+    "cache": {"mode", "cut", "bytes", "build_seconds", "hits", "expected"},
     "warnings": None,
 }
 """The keys of result.json; None: a value, or checked below."""
@@ -81,7 +81,8 @@ def test_result_json_has_exactly_the_keys_of_the_specification(runs, task):
     for split in ("train", "validation", "test"):
         assert set(result["data"][split]) == {"source", "n", "fingerprint", "skipped"}
     for phase in result["phases"]:
-        assert set(phase) == {"name", "epochs", "steps", "seconds", "best"} and set(phase["best"]) == {"epoch", "value"}
+        keys = {"name", "solver", "epochs", "steps", "seconds", "best", "penalty", "scale", "path"}
+        assert set(phase) == keys and set(phase["best"]) == {"epoch", "value"}
     for metrics in result["metrics"].values():
         assert metrics and all(set(score) == {"value", "low", "high", "n", "method"} for score in metrics.values())
     primary = result["primary"]

@@ -26,12 +26,14 @@ def assemble(
     modality: Modality,
     columns: Columns,
     strata: Callable[[Table], Sequence[str | None] | None] = classes,
+    validate: bool = True,
 ) -> dict[str, Table]:
     """Reads the sources, then, in this order: the test group leaves the training data; the validation data is cut from
     it, where none is given, with whole groups if their column is named; what is left is made smaller (`--shots`,
     `--fraction`, `--shots-minutes`). A validation split that was cut here is not left larger than the training data.
 
-    `strata`: what validation is stratified by, as `splits.holdout` takes it.
+    `strata`: what validation is stratified by, as `splits.holdout` takes it; `validate`: False where validation data is
+    of no use unless it is given.
     """
     given: dict[str, Any] = {"train": config.train, "validation": config.validation, "test": config.test}
     if isinstance(config.train, str) and config.train.startswith(builtin.PREFIX) and config.test is None:
@@ -48,7 +50,7 @@ def assemble(
     if config.group_column is not None:
         for split in tables.keys() - {"train"}:
             groups.warn_shared(tables["train"], tables[split], flag(split), modality)
-    cut = "validation" not in tables
+    cut = validate and "validation" not in tables
     if cut:
         labels = strata(tables["train"])
         tables["train"], tables["validation"] = _cut(tables["train"], labels, config, modality)
@@ -56,8 +58,8 @@ def assemble(
     if smaller is not None:
         logger.info("%d of %d training examples are taken", len(smaller), len(tables["train"]))
         tables["train"] = smaller
-        validation = tables["validation"]
-        if cut and len(validation) > len(smaller):
+        validation = tables["validation"] if cut else ()
+        if isinstance(validation, Table) and len(validation) > len(smaller):
             kept = subsets.at_most(classes(validation), len(validation), len(smaller), config.seed)
             logger.info("validation: %d of %d examples, no more than there are to train on", len(kept), len(validation))
             tables["validation"] = validation.select(kept)

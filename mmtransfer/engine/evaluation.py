@@ -9,8 +9,7 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 
 from mmtransfer.data.plan import evaluation_batches
-from mmtransfer.engine.loading import EncodedRows, Examples, loader
-from mmtransfer.engine.precision import autocast
+from mmtransfer.engine.loading import Examples
 from mmtransfer.engine.progress import bar
 from mmtransfer.engine.trained import Trained
 
@@ -30,18 +29,14 @@ def evaluate(
     task = model.task
     batches = evaluation_batches(examples.lengths, 2 * task.budget(), 256)
     own = batches[accelerator.process_index :: accelerator.num_processes]
-    load = loader(
-        EncodedRows(examples.rows, task), [b.tolist() for b in own], workers, accelerator.device.type == "cuda"
-    )
+    load = examples.batches(task, [b.tolist() for b in own], workers, accelerator.device.type == "cuda")
     training = model.training
     model.eval()
     found: list[tuple[int, dict[str, Any]]] = []
     with torch.inference_mode(), bar(label, sum(map(len, own)), accelerator.is_main_process) as progress:
         for indices, batch in zip(own, load, strict=True):
             batch = batch.to(accelerator.device)
-            with autocast(accelerator.device, model.precision):
-                state = model.backbone.run(batch.state, 0, model.start)
-            outputs = model(state)
+            outputs = model(model.reach(batch.state, examples.cut, model.start))
             predictions = task.predict(outputs)
             columns = {"prediction": predictions.answers, **predictions.columns}
             if batch.targets is not None:

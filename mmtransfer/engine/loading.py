@@ -1,28 +1,39 @@
-"""From rows to batches: a plain DataLoader over this process's share of a plan."""
+"""From rows to batches: a plain DataLoader over this process's share of a plan, or states that are stored already."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import datasets
 import numpy as np
+import torch
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from mmtransfer.backbones.staged import State
+from mmtransfer.cache.features import Features
+from mmtransfer.data.table import Table
 from mmtransfer.seeding import identity, number
-from mmtransfer.tasks.base import Batch, Encoded, Task, collate
+from mmtransfer.tasks.base import Batch, Encoded, Task, collate, collate_targets
 
 
 @dataclass(frozen=True)
 class Examples:
     """A split, ready for the engine: rows for `task.encode`, lengths int32 (n,), answers as `predict` gives them,
-    weights in the loss float64 (n,), None where all are 1."""
+    weights in the loss float64 (n,), None where all are 1.
+
+    `table`: where the rows come from, None where nothing is ever stored of them; `stored`: the examples' states behind
+    frozen stages, None where they are to be computed.
+    """
 
     rows: datasets.Dataset
     lengths: np.ndarray
     answers: list[Any] | None
     weights: np.ndarray | None = None
+    table: Table | None = None
+    stored: Stored | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -35,6 +46,48 @@ class Examples:
     def ids(self) -> list[str]:
         return list(self.rows["id"])
 
+    @property
+    def cut(self) -> int:
+        """Stages that are behind what `batches` gives."""
+        return 0 if self.stored is None else self.stored.features.cut
+
+    def batches(
+        self, task: Task, batches: Iterable[list[int]], workers: int, pin: bool, seed: int | None = None, epoch: int = 0
+    ) -> Iterable[Batch]:
+        """These batches of examples at `cut`; `seed` and `epoch` draw augmentation and masks, None in evaluation."""
+        if self.stored is None:
+            return loader(EncodedRows(self.rows, task, seed, epoch), batches, workers, pin)
+        return self.stored.batches(batches, seed, epoch)
+
+
+class Stored:
+    """Stored states of a split, with what training needs beside them: targets, and seeds of random masking."""
+
+    def __init__(self, features: Features, rows: datasets.Dataset, task: Task) -> None:
+        self.features = features
+        # without the inputs: reading pictures again would cost what the states save
+        answers = [name for name in rows.column_names if name == task.answer_column]
+        targets = [task.target_of(row) for row in rows.data.table.select(answers).to_pylist()]
+        known = [target for target in targets if target is not None]
+        same = len({target.shape for target in known}) == 1
+        self.targets: Tensor | list[Tensor] | None = None
+        if known:
+            self.targets = torch.stack(known) if same else known
+        self.identities = [identity(name) for name in rows["id"]] if task.seeded else None
+
+    def batches(self, batches: Iterable[list[int]], seed: int | None, epoch: int) -> Iterator[Batch]:
+        for indices in batches:
+            state: State = self.features.state(indices)
+            if seed is not None and self.identities is not None:
+                drawn = [number(seed, "augment", epoch, self.identities[index]) for index in indices]
+                state["seeds"] = torch.tensor(drawn)
+            yield Batch(state, self._targets(indices))
+
+    def _targets(self, indices: Sequence[int]) -> Tensor | None:
+        if self.targets is None or isinstance(self.targets, Tensor):
+            return None if self.targets is None else self.targets[torch.as_tensor(indices)]
+        return collate_targets([self.targets[index] for index in indices])
+
 
 class EncodedRows(Dataset[Encoded]):
     """Rows encoded when asked for. `seed` and `epoch` draw the augmentation by id: workers need no state."""
@@ -46,7 +99,15 @@ class EncodedRows(Dataset[Encoded]):
         return len(self.rows)
 
     def __getitem__(self, index: int) -> Encoded:
-        row: dict[str, Any] = self.rows[index]
+        return self._encoded(self.rows[index])
+
+    def __getitems__(self, indices: list[int]) -> list[Encoded]:
+        """A batch at once, which the DataLoader asks for: one look-up instead of one a row."""
+        columns = self.rows[indices]
+        rows = (dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True))
+        return [self._encoded(row) for row in rows]
+
+    def _encoded(self, row: dict[str, Any]) -> Encoded:
         if self.seed is None:
             return self.task.encode(row, None)
         return self.task.encode(row, number(self.seed, "augment", self.epoch, identity(row["id"])))

@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,12 @@ from accelerate.optimizer import AcceleratedOptimizer
 from torch import Tensor, nn
 
 from mmtransfer.backbones.staged import Backbone
+from mmtransfer.cache.settings import Cache
 from mmtransfer.config import RunConfig
 from mmtransfer.data.plan import Epoch
 from mmtransfer.engine import memory
-from mmtransfer.engine.loading import EncodedRows, Examples, loader
+from mmtransfer.engine.loading import Examples
 from mmtransfer.engine.optim import set_rate
-from mmtransfer.engine.precision import autocast
 from mmtransfer.engine.progress import Bar
 from mmtransfer.engine.state import TrainState
 from mmtransfer.engine.trained import Trained
@@ -39,7 +39,7 @@ class Job:
     backbone: Backbone
     head: nn.Module
     train: Examples
-    validation: Examples
+    validation: Examples | None
     accelerator: Accelerator
     folder: Path
     workers: int
@@ -48,6 +48,10 @@ class Job:
     """Whether a signal has asked to stop."""
     expired: Callable[[], bool]
     """Whether the time budget is spent."""
+    test: Examples | None = None
+    cache: Cache = field(default_factory=Cache)
+    selected: Mapping[str, list[Any]] | None = None
+    """Validation records of the model that was chosen, where the one that is left has seen those examples."""
 
     def track(self, values: Mapping[str, float]) -> None:
         """Gives numbers at this step to the trackers, if there are any."""
@@ -77,9 +81,9 @@ def train_epoch(
     signal, the begun step undone.
     """
     state, accelerator, config = job.state, job.accelerator, job.config
-    encoded = EncodedRows(job.train.rows, job.task, config.seed, state.epochs_done)
     left = epoch.batches(state.step, accelerator.process_index, accelerator.num_processes)
-    batches = iter(loader(encoded, left, job.workers, accelerator.device.type == "cuda"))
+    pin = accelerator.device.type == "cuda"
+    batches = iter(job.train.batches(job.task, left, job.workers, pin, config.seed, state.epochs_done))
     losses = torch.zeros((), dtype=torch.float64, device=accelerator.device)  # stays on the device between log steps
     try:
         while state.step < len(epoch):
@@ -134,8 +138,8 @@ def _gradients(job: Job, model: nn.Module, epoch: Epoch, batches: Iterator[Batch
             state.stalled += time.monotonic() - waiting
             place = position * processes + rank
             torch.manual_seed(number(job.config.seed, "dropout", state.epochs_done, state.step, place))
-            with torch.no_grad(), autocast(accelerator.device, trained.precision):
-                reached = trained.backbone.run(batch.state, 0, trained.start)
+            with torch.no_grad():
+                reached = trained.reach(batch.state, job.train.cut, trained.start)
             last = position == len(share) - 1
             with nullcontext() if last else accelerator.no_sync(model):
                 assert batch.targets is not None  # training data is labelled: checked when it was loaded

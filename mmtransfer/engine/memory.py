@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 import sys
+from pathlib import Path
 
 import torch
 
@@ -17,3 +18,12 @@ def peak_bytes() -> int:
 def device_peak_bytes() -> int | None:
     """The most accelerator memory that tensors held at once; None without an accelerator."""
     return torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None
+
+
+def free_bytes() -> int:
+    """Memory that this process could have without swapping; 4 GiB where the system does not say."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+    except (OSError, StopIteration, ValueError):
+        return 4 * 2**30

@@ -14,7 +14,7 @@ from accelerate.optimizer import AcceleratedOptimizer
 from torch import Tensor, nn
 
 from mmtransfer.data.plan import Plan, padding_share
-from mmtransfer.engine import checkpoint, optim, tracking
+from mmtransfer.engine import caching, checkpoint, exact, optim, tracking
 from mmtransfer.engine.evaluation import evaluate
 from mmtransfer.engine.loop import Job, Stopped, agreed, train_epoch
 from mmtransfer.engine.progress import bar
@@ -34,16 +34,29 @@ def train(job: Job, phases: Sequence[Phase], optimizer_state: dict[str, Tensor] 
     state, config = job.state, job.config
     state.budget = state.budget or job.task.budget()
     plan = Plan(job.train.lengths, int(config.batch_size or 1), state.budget, config.seed)
-    _say_padding(plan)
+    if any(phase.solver == "loop" for phase in phases):
+        _say_padding(plan)
     ended = False
     while state.phase < len(phases) and not ended:
         phase = phases[state.phase]
-        model, optimizer = _prepare(job, phase)
+        job.backbone.freeze(set(range(len(job.backbone.stages))) - set(phase.stages))
+        trained = Trained(job.backbone, job.head, job.task, phase.stages, config.precision)
+        try:
+            caching.prepare(job, trained, phase, last=state.phase == len(phases) - 1)
+        except Stopped:
+            return "stopped"
+        if len(state.phases) == state.phase:
+            state.phases.append(_entry(phase))
+        if phase.solver == "exact":
+            exact.train(job, trained, phase, stages_of(phases))
+            state.phase += 1
+            if state.phase < len(phases):
+                _checkpoint(job, phases, trained, None)
+            continue
+        model, optimizer = _prepare(job, phase, trained)
         if optimizer_state:
             _restore(optimizer, optimizer_state)
             optimizer_state = None
-        if len(state.phases) == state.phase:
-            state.phases.append({"name": phase.name, "epochs": 0, "steps": 0, "seconds": 0.0, "best": None})
         while state.epoch < phase.epochs and not ended and not _out_of_patience(job):
             begun = time.monotonic()
             try:
@@ -62,6 +75,7 @@ def train(job: Job, phases: Sequence[Phase], optimizer_state: dict[str, Tensor] 
                 return "stopped"
         _load_best(job, model)
         job.accelerator.free_memory()
+        _compare(job)
         state.phase, state.epoch, state.step, state.since_best = state.phase + 1, 0, 0, 0
     return "finished"
 
@@ -71,9 +85,28 @@ def stages_of(phases: Sequence[Phase]) -> list[int]:
     return sorted({stage for phase in phases for stage in phase.stages})
 
 
-def _prepare(job: Job, phase: Phase) -> tuple[nn.Module, AcceleratedOptimizer]:
-    job.backbone.freeze(set(range(len(job.backbone.stages))) - set(phase.stages))
-    trained = Trained(job.backbone, job.head, job.task, phase.stages, job.config.precision)
+def _entry(phase: Phase) -> dict[str, Any]:
+    """What result.json says of a phase; `penalty`, `scale` and `path` are the exact solver's."""
+    entry = {"name": phase.name, "solver": phase.solver, "epochs": 0, "steps": 0, "seconds": 0.0, "best": None}
+    return entry | {"penalty": None, "scale": None, "path": None}
+
+
+def _compare(job: Job) -> None:
+    """Says how far a phase has come from the one before it."""
+    state = job.state
+    before, after = state.phases[max(0, state.phase - 1)]["best"], state.phases[state.phase]["best"]
+    if state.phase and before and after:
+        logger.info(
+            "%s: validation %s %.4f, after %.4f of phase %s",
+            state.phases[state.phase]["name"],
+            job.task.primary,
+            after["value"],
+            before["value"],
+            state.phases[state.phase - 1]["name"],
+        )
+
+
+def _prepare(job: Job, phase: Phase, trained: Trained) -> tuple[nn.Module, AcceleratedOptimizer]:
     trained.train()
     stages = [(job.backbone.stages[stage], phase.lr) for stage in phase.stages]
     groups = optim.groups([*stages, (job.head, phase.head_lr)], float(job.config.weight_decay or 0.0))
@@ -107,6 +140,7 @@ def _validate(job: Job, phases: Sequence[Phase], model: nn.Module, begun: float)
     """Scores the model on the validation data, keeps it if it is the best so far, and moves on to the next epoch."""
     state, task = job.state, job.task
     trained: Trained = job.accelerator.unwrap_model(model)
+    assert job.validation is not None  # only exact phases do without
     records = task.tune(evaluate(trained, job.validation, job.accelerator, job.workers, "validating"))
     scores = task.measure(records)
     score = scores[task.primary]
@@ -117,9 +151,11 @@ def _validate(job: Job, phases: Sequence[Phase], model: nn.Module, begun: float)
     entry["epochs"] = state.epoch
     entry["steps"] = state.steps_done - sum(other["steps"] for other in state.phases[:-1])
     entry["seconds"] += time.monotonic() - begun
+    own = entry["best"]["value"] if entry["best"] else None
+    if own is None or (value > own if task.higher_is_better else value < own):
+        entry["best"] = {"epoch": state.epoch, "value": value}
     if state.improves(value, task.higher_is_better):
         state.best_value, state.best, state.since_best = value, f"best-{state.steps_done}", 0
-        entry["best"] = {"epoch": state.epoch, "value": value}
         if job.accelerator.is_main_process:
             weights = trained.tensors(stages_of(phases))
             checkpoint.write(job.folder / "checkpoints", state.best, {"weights.safetensors": weights}, None)
@@ -137,12 +173,12 @@ def _out_of_patience(job: Job) -> bool:
     return patience is not None and job.state.since_best >= patience
 
 
-def _checkpoint(job: Job, phases: Sequence[Phase], model: nn.Module, optimizer: AcceleratedOptimizer) -> None:
+def _checkpoint(job: Job, phases: Sequence[Phase], model: nn.Module, optimizer: AcceleratedOptimizer | None) -> None:
     if job.accelerator.is_main_process:
         trained: Trained = job.accelerator.unwrap_model(model)
         moments = {
             f"{number}.{name}": value
-            for number, moment in optimizer.state_dict()["state"].items()
+            for number, moment in (optimizer.state_dict()["state"] if optimizer else {}).items()
             for name, value in moment.items()
             if isinstance(value, Tensor)
         }

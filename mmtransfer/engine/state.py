@@ -46,6 +46,8 @@ class TrainState:
     """Seconds the loop waited for data."""
     alarmed: bool = False
     """Whether the task's alarm has been raised; once is enough."""
+    cached: list[bool] = field(default_factory=list)
+    """Of each phase begun, whether it reads stored states: a resumed run does not measure again."""
     phases: list[dict[str, Any]] = field(default_factory=list)
     """What result.json says of each phase begun."""
 

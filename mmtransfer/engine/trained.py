@@ -14,8 +14,10 @@ from mmtransfer.tasks.base import Outputs, Task
 class Trained(nn.Module):
     """Stages from `start` on, and the head; `forward` maps the state at `start` to outputs.
 
-    The stages before `start` are run by the engine, without gradient and outside of DDP. The backbone is a submodule
-    as a whole so that `train()` passes through it and leaves frozen stages in eval mode.
+    The stages before `start` are run by the engine (`reach`), without gradient and outside of DDP, or their states are
+    read from a cache. What the task takes from the last stage, such as pooled features, counts as one more stage, so
+    `start` is `end` where only the head trains. The backbone is a submodule as a whole so that `train()` passes
+    through it and leaves frozen stages in eval mode.
     """
 
     def __init__(
@@ -24,11 +26,19 @@ class Trained(nn.Module):
         super().__init__()
         self.backbone, self.head = backbone, head
         self.task, self.precision = task, precision
-        self.start = min(stages, default=len(backbone.stages))
+        self.end = len(backbone.stages) + 1
+        self.start = min(stages, default=self.end)
+
+    def reach(self, state: State, start: int, stop: int) -> State:
+        """The state at `stop` from that at `start`."""
+        with autocast(state["x"].device, self.precision):
+            if start < self.end - 1:
+                state = self.backbone.run(state, start, min(stop, self.end - 1))
+            return self.task.features(self.backbone, state) if start < self.end <= stop else state
 
     def forward(self, state: State) -> Outputs:
         with autocast(state["x"].device, self.precision):
-            return self.task.readout(self.backbone, self.head, self.backbone.run(state, self.start))
+            return self.task.readout(self.head, self.reach(state, self.start, self.end))
 
     def tensors(self, stages: Collection[int]) -> dict[str, Tensor]:
         """Parameters and buffers of these stages and of the head, by name."""

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import datasets
 import numpy as np
@@ -24,6 +24,9 @@ from mmtransfer.config import RunConfig
 from mmtransfer.data.sources import Columns, Modality, Table
 from mmtransfer.errors import MMTransferError
 from mmtransfer.metrics import Score
+
+Problem = Literal["classes", "labels", "values"]
+"""Targets of one class each (batch,), of any number of labels (batch, labels) in 0 and 1, of real numbers."""
 
 Outputs = dict[str, Tensor]
 """What a head gives: `logits` (batch, classes), or `log_probs` (batch, frames, symbols) and `lengths` (batch,)."""
@@ -74,10 +77,14 @@ def collate(examples: Sequence[Encoded]) -> Batch:
         state["seeds"] = torch.tensor([example.seed for example in examples])
     if examples[0].target is None:
         return Batch(state, None)
-    targets = [example.target for example in examples if example.target is not None]
+    return Batch(state, collate_targets([example.target for example in examples if example.target is not None]))
+
+
+def collate_targets(targets: Sequence[Tensor]) -> Tensor:
+    """Stacks targets, (batch,); those with an axis of their own are padded with -100, (batch, labels)."""
     if targets[0].dim() == 0:
-        return Batch(state, torch.stack(targets))
-    return Batch(state, nn.utils.rnn.pad_sequence(targets, batch_first=True, padding_value=-100))
+        return torch.stack(list(targets))
+    return nn.utils.rnn.pad_sequence(list(targets), batch_first=True, padding_value=-100)
 
 
 @dataclass(frozen=True)
@@ -117,7 +124,7 @@ class Task(ABC):
 
     `primary`: the metric that picks the best epoch, `higher_is_better` its direction; `answer_column`: the column of
     the table with what is to be predicted; `unit`: what one unit of length is worth in result.json's throughput
-    (tokens: 1, samples: seconds).
+    (tokens: 1, samples: seconds); `seeded`: whether `encode` puts its seed into the state, for random masking.
     """
 
     name: ClassVar[str]
@@ -126,6 +133,7 @@ class Task(ABC):
     higher_is_better: bool
     answer_column: str
     unit: float = 1.0
+    seeded: ClassVar[bool] = False
 
     def __init__(self, config: RunConfig, backbone: Backbone) -> None:
         """`self.config` is `config` with what it leaves to the backbone filled in."""
@@ -139,6 +147,16 @@ class Task(ABC):
         """A class of each example, of which validation data cut from the table gets its share; None for an example
         that has to stay in training. None instead of the list (the default): any examples will do."""
         return None
+
+    @staticmethod
+    def exact(config: RunConfig) -> Problem | None:
+        """What the targets are to a solver that finds a linear head exactly; None where there is no such solver."""
+        return None
+
+    @property
+    def augments(self) -> bool:
+        """Whether what `encode` gives in training depends on its seed."""
+        return False
 
     @abstractmethod
     def prepare(self, table: Table) -> None:
@@ -170,6 +188,18 @@ class Task(ABC):
         """An example as tensors. `seed` draws its augmentation, as a pure function; None in evaluation."""
 
     @abstractmethod
+    def target_of(self, row: Mapping[str, Any]) -> Tensor | None:
+        """The training target of a row, from its answer alone; None if the row has none."""
+
+    @abstractmethod
+    def encoding(self) -> dict[str, Any]:
+        """All that `encode` depends on beside the row and its seed, as JSON: features are cached under it."""
+
+    def class_names(self) -> list[str] | None:
+        """The classes' names as inputs that `rows` takes; None where inputs are no text."""
+        return None
+
+    @abstractmethod
     def budget(self) -> int:
         """The micro-batch budget of the configuration, in the unit of the lengths."""
 
@@ -178,8 +208,12 @@ class Task(ABC):
         """A new head on features of this width."""
 
     @abstractmethod
-    def readout(self, backbone: Backbone, head: nn.Module, state: State) -> Outputs:
-        """The head on the features of the last stage."""
+    def features(self, backbone: Backbone, state: State) -> State:
+        """What the head sees of the last stage's state: pooled features, or frames with their lengths."""
+
+    @abstractmethod
+    def readout(self, head: nn.Module, features: State) -> Outputs:
+        """The head on `features`."""
 
     @abstractmethod
     def loss(self, outputs: Outputs, targets: Tensor) -> Tensor:

@@ -16,8 +16,11 @@ from mmtransfer.data.labels import SEPARATOR
 from mmtransfer.data.sources import Table
 from mmtransfer.heads import HEADS
 from mmtransfer.metrics import Score
-from mmtransfer.tasks.base import Outputs, Prediction, Predictions, Records, Task
+from mmtransfer.tasks.base import Outputs, Prediction, Predictions, Problem, Records, Task
 from mmtransfer.tasks.targets import TARGETS, Target
+
+PROBLEMS: Mapping[str, Problem] = {"label": "classes", "labels": "labels", "value": "values"}
+"""By kind of target, what it is to an exact solver."""
 
 
 class Classification(Task):
@@ -43,6 +46,10 @@ class Classification(Task):
     def strata(self, table: Table) -> list[str | None] | None:
         return self.target.strata(table)
 
+    @staticmethod
+    def exact(config: RunConfig) -> Problem | None:
+        return PROBLEMS[TARGETS[config.target].kind] if config.head == "linear" else None
+
     def prepare(self, table: Table) -> None:
         self.target.prepare(table)
 
@@ -66,8 +73,11 @@ class Classification(Task):
     def head(self, width: int) -> nn.Module:
         return HEADS[self.config.head](width, self.target.outputs)
 
-    def readout(self, backbone: Backbone, head: nn.Module, state: State) -> Outputs:
-        logits = head(backbone.pool(state))
+    def features(self, backbone: Backbone, state: State) -> State:
+        return {"x": backbone.pool(state)}
+
+    def readout(self, head: nn.Module, features: State) -> Outputs:
+        logits = head(features["x"])
         return {"logits": logits.to(torch.promote_types(logits.dtype, torch.float32))}
 
     def loss(self, outputs: Outputs, targets: Tensor) -> Tensor:

@@ -64,5 +64,13 @@ class ImageClassification(Classification):
     def encode(self, row: Mapping[str, Any], seed: int | None) -> Encoded:
         return Encoded(self.transform(images.decode(row["image"]), seed), target=self.target_of(row))
 
+    @property
+    def augments(self) -> bool:
+        return self.transform.augment != "none"
+
+    def encoding(self) -> dict[str, Any]:
+        pixels = {name: value for name, value in dataclasses.asdict(self.transform).items() if name != "augment"}
+        return pixels | {"resize": "bilinear, antialiased"}
+
     def budget(self) -> int:
         return int(self.config.micro_batch_size or self.config.batch_size or 1)

@@ -44,6 +44,7 @@ class SpeechRecognition(Task):
     primary = "wer"
     higher_is_better = False
     answer_column = "text"
+    seeded = True
     symbols: list[str]
 
     def __init__(self, config: RunConfig, backbone: Backbone) -> None:
@@ -138,9 +139,8 @@ class SpeechRecognition(Task):
 
     def encode(self, row: Mapping[str, Any], seed: int | None) -> Encoded:
         waveform = audio.load(row["audio"], self.rate)
-        labels = self._labels(row["text"]) if "text" in row else None
-        if seed is not None and self.config.augment in STRENGTHS:
-            needed = max(1, _frames_needed(labels or []))
+        if seed is not None and self.augments:
+            needed = max(1, _frames_needed(self._labels(row.get("text") or "")))
             waveform = perturb(
                 waveform,
                 self.rate,
@@ -150,8 +150,17 @@ class SpeechRecognition(Task):
             )
         if self.normalise:
             waveform = audio.normalise(waveform)
-        target = None if labels is None else torch.tensor(labels)
-        return Encoded(waveform, length=len(waveform), target=target, seed=seed)
+        return Encoded(waveform, length=len(waveform), target=self.target_of(row), seed=seed)
+
+    @property
+    def augments(self) -> bool:
+        return self.config.augment in STRENGTHS
+
+    def target_of(self, row: Mapping[str, Any]) -> Tensor | None:
+        return torch.tensor(self._labels(row["text"])) if "text" in row else None
+
+    def encoding(self) -> dict[str, Any]:
+        return {"rate": self.rate, "normalise": self.normalise}
 
     def budget(self) -> int:
         return int(float(self.config.micro_batch_seconds or 32.0) * self.rate)
@@ -162,8 +171,11 @@ class SpeechRecognition(Task):
             head.linear.load_state_dict(self.ctc)
         return head
 
-    def readout(self, backbone: Backbone, head: nn.Module, state: State) -> Outputs:
-        return {"log_probs": head(state["x"], state["lengths"]), "lengths": state["lengths"]}
+    def features(self, backbone: Backbone, state: State) -> State:
+        return {"x": state["x"], "lengths": state["lengths"]}
+
+    def readout(self, head: nn.Module, features: State) -> Outputs:
+        return {"log_probs": head(features["x"], features["lengths"]), "lengths": features["lengths"]}
 
     def loss(self, outputs: Outputs, targets: Tensor) -> Tensor:
         """CTC loss of each example over its number of labels."""

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -85,6 +88,13 @@ class TextClassification(Classification):
         types = torch.tensor(row["types"], dtype=torch.int64) if "types" in row else None
         return Encoded(tokens, length=len(tokens), target=self.target_of(row), types=types)
 
+    def encoding(self) -> dict[str, Any]:
+        return {"max_length": int(self.config.max_length or 128), "tokenizer": fingerprint(self.tokenizer)}
+
+    def class_names(self) -> list[str] | None:
+        names = None if self.paired else self.target.names()
+        return None if names is None else [worded(name) for name in names]
+
     def budget(self) -> int:
         return int(self.config.micro_batch_tokens or 4096)
 
@@ -94,3 +104,19 @@ class TextClassification(Classification):
     def restore(self, state: Mapping[str, Any]) -> None:
         super().restore(state)
         self.paired = bool(state.get("paired"))
+
+
+def fingerprint(tokenizer: Any) -> str:
+    """blake2b (16 bytes, hex) of all that turns a text into numbers: vocabulary, rules, special tokens."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    rules = json.loads(backend.to_str()) if backend is not None else tokenizer.get_vocab()
+    # what the last call asked for, not what the tokenizer is
+    kept = {name: value for name, value in rules.items() if name not in ("truncation", "padding")}
+    described = json.dumps([type(tokenizer).__name__, kept, str(tokenizer.special_tokens_map)], sort_keys=True)
+    return hashlib.blake2b(described.encode(), digest_size=16).hexdigest()
+
+
+def worded(label: str) -> str:
+    """card_arrival, card-arrival and cardArrival -> words, which they are to a tokenizer only when they are apart."""
+    apart = re.sub(r"(?<=[a-zß-öø-ÿ])(?=[A-Z])", " ", re.sub(r"[\W_]+", " ", label))
+    return " ".join(apart.split()) or label

@@ -70,8 +70,8 @@ WAV2VEC2 = {
 class InDouble(EncodedRows):
     """The same examples with floating inputs in float64."""
 
-    def __getitem__(self, index):
-        encoded = super().__getitem__(index)
+    def _encoded(self, row):
+        encoded = super()._encoded(row)
         x = encoded.x.double() if encoded.x.is_floating_point() else encoded.x
         return dataclasses.replace(encoded, x=x)
 
@@ -146,9 +146,9 @@ def main() -> None:
     torch.set_num_threads(1)
     accelerator = Accelerator(cpu=True)
     if kind == "float64":
-        from mmtransfer.engine import evaluation, loop
+        from mmtransfer.engine import loading
 
-        loop.EncodedRows = evaluation.EncodedRows = InDouble
+        loading.EncodedRows = InDouble
     processes = accelerator.num_processes
     for case in CASES if kind == "float64" else ("text", "speech"):
         task_name, _ = CASES[case]

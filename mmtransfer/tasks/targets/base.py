@@ -59,6 +59,10 @@ class Target(ABC):
     def outputs(self) -> int:
         """Numbers that a head gives for an example."""
 
+    def names(self) -> list[str] | None:
+        """The names of the outputs; None where outputs have none."""
+        return None
+
     @abstractmethod
     def tensor(self, answer: Any) -> Tensor:
         """An answer of the table's column as a training target."""

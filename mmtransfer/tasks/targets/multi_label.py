@@ -94,6 +94,9 @@ class MultiLabel(Target):
     def outputs(self) -> int:
         return len(self.labels)
 
+    def names(self) -> list[str] | None:
+        return self.labels.names
+
     def tensor(self, answer: Sequence[str]) -> Tensor:
         target = torch.zeros(len(self.labels))
         target[[self.labels.numbers[label] for label in answer]] = 1.0

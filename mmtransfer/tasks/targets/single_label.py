@@ -62,6 +62,9 @@ class SingleLabel(Target):
     def outputs(self) -> int:
         return len(self.labels)
 
+    def names(self) -> list[str] | None:
+        return self.labels.names
+
     def tensor(self, answer: str) -> Tensor:
         return torch.tensor(self.labels.numbers[answer])
 

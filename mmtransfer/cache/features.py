@@ -1,0 +1,240 @@
+"""States at a cut, for every example of a split: in memory, or memory-mapped from shards on disk.
+
+A shard is a safetensors file of about 64 MiB with the rows of some batches, back to back:
+  x        (rows, ...), or (positions of all rows, ...) where lengths vary
+  rows     (rows,) int64, numbers of the examples
+  offsets  (rows + 1,) int64, where lengths vary: row i is x[offsets[i]:offsets[i + 1]]
+Which batches a shard holds, and their order, is a pure function of the split and of the cut: a build that was killed
+anywhere goes on with the first missing shard to the very same bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from mmtransfer.backbones.staged import State
+from mmtransfer.cache.store import FORMAT, INDEX, discard, read_json, sync, write_json
+from mmtransfer.data.plan import Indices
+
+SHARD_BYTES = 64 * 2**20
+PLAN = "plan.json"
+DIGESTS = 4
+"""Threads that check shards; hashing releases Python's lock."""
+
+Pass = Callable[[list[Indices]], Iterator[tuple[Indices, State]]]
+"""Batches of example numbers -> each batch's numbers and its state at the cut, in the same order."""
+
+
+class Damaged(Exception):
+    """What is wrong with an entry."""
+
+
+class Features:
+    """States at a cut by example number.
+
+    Args:
+        cut: stages that are behind the states; one more than there are for what the head sees.
+        parts: tensors that hold the rows, (rows, ...) or (positions, ...).
+        place: (n, 2) int64: the part of each example and its first row or position there.
+        lengths: (n,) int64 positions of each example; None where all have one size.
+    """
+
+    def __init__(self, cut: int, parts: Sequence[Tensor], place: np.ndarray, lengths: np.ndarray | None) -> None:
+        self.cut, self.parts, self.place, self.lengths = cut, list(parts), place, lengths
+        ordered = lengths is None and len(self.parts) == 1 and bool((place[:, 1] == np.arange(len(place))).all())
+        self._rows = self.parts[0] if ordered else None
+
+    def __len__(self) -> int:
+        return len(self.place)
+
+    @property
+    def bytes(self) -> int:
+        return sum(part.numel() * part.element_size() for part in self.parts)
+
+    def state(self, indices: Sequence[int]) -> State:
+        """The states of these examples as a batch, padded with zeros."""
+        if self._rows is not None:
+            return {"x": self._rows[torch.as_tensor(indices)]}
+        if self.lengths is None:
+            return {"x": torch.stack([self._row(index) for index in indices])}
+        return {
+            "x": pad_sequence([self._row(index) for index in indices], batch_first=True),
+            "lengths": torch.from_numpy(self.lengths[np.asarray(indices)]),
+        }
+
+    def matrix(self) -> Tensor:
+        """All states of one size, (n, width), in the order of the examples; a copy unless they lie so already."""
+        if self._rows is not None:
+            return self._rows
+        return torch.stack([self._row(index) for index in range(len(self))])
+
+    def _row(self, index: int) -> Tensor:
+        part, start = self.place[index].tolist()
+        length = 1 if self.lengths is None else int(self.lengths[index])
+        rows = self.parts[part][start : start + length]
+        return rows[0] if self.lengths is None else rows
+
+
+def collect(cut: int, count: int, passed: Iterator[tuple[Indices, State]]) -> Features:
+    """Features in memory from a pass over all `count` examples."""
+    rows, x, offsets = _joined(list(passed))
+    return _resident(cut, count, [{"x": x, "rows": rows} | ({} if offsets is None else {"offsets": offsets})])
+
+
+def shards(batches: Sequence[Indices], sizes: np.ndarray, target: int = SHARD_BYTES) -> list[list[Indices]]:
+    """Batches grouped into shards of about `target` bytes; `sizes`: estimated bytes of each example."""
+    groups: list[list[Indices]] = [[]]
+    filled = 0.0
+    for batch in batches:
+        if groups[-1] and filled >= target:
+            groups.append([])
+            filled = 0.0
+        groups[-1].append(batch)
+        filled += float(sizes[batch].sum())
+    return groups if groups[-1] else []
+
+
+def begun(folder: Path) -> dict[str, Any] | None:
+    """The plan of a build that was killed, as given to `build`; None if there is none."""
+    try:
+        return dict(read_json(folder / PLAN)["plan"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def build(
+    folder: Path, final: Path, groups: list[list[Indices]], plan: Mapping[str, Any], run: Pass, about: Mapping[str, Any]
+) -> Iterator[int]:
+    """Writes the shards that `folder` lacks, then the index, then renames it to `final`; yields rows done so far.
+
+    `plan`: what `groups` was made from, as JSON; a folder begun under another plan starts again. `about`: what else
+    the index says of the entry.
+    """
+    if begun(folder) != dict(plan):
+        for path in folder.iterdir():
+            path.unlink()
+        write_json(folder / PLAN, {"plan": dict(plan)})
+    missing = [number for number, _ in enumerate(groups) if _intact(folder / _name(number)) is None]
+    done = sum(len(batch) for number, group in enumerate(groups) if number not in missing for batch in group)
+    yield done
+    states = run([batch for number in missing for batch in groups[number]])
+    for number in missing:
+        rows, x, offsets = _joined([next(states) for _ in groups[number]])
+        tensors = {"x": x, "rows": rows} | ({} if offsets is None else {"offsets": offsets})
+        temporary = folder / f"{_name(number)}.tmp"
+        save_file(tensors, temporary, metadata={"digest": _digest(tensors)})
+        sync(temporary)
+        temporary.replace(folder / _name(number))
+        sync(folder)
+        done += len(rows)
+        yield done
+    digests = {_name(number): _intact(folder / _name(number)) for number in range(len(groups))}
+    size = sum((folder / name).stat().st_size for name in digests)
+    write_json(folder / INDEX, {"format": FORMAT, **about, "rows": done, "bytes": size, "shards": digests})
+    (folder / PLAN).unlink()
+    try:
+        folder.rename(final)
+    except OSError:
+        if not (final / INDEX).is_file():
+            raise
+        discard(folder)  # another run was first, where the file system has no locks
+    sync(final.parent)
+
+
+def load(folder: Path, cut: int, count: int, memory: int) -> Features:
+    """Opens an entry of `count` examples; kept in memory if it has at most `memory` bytes, else memory-mapped.
+
+    Raises Damaged if anything is not as the index says.
+    """
+    try:
+        index = read_json(folder / INDEX)
+        if index["format"] != FORMAT:
+            raise Damaged(f"its format is {index['format']}, not {FORMAT}")
+        names, size = dict(index["shards"]), int(index["bytes"])
+        with ThreadPoolExecutor(DIGESTS) as threads:
+            found = list(threads.map(_intact, [folder / name for name in names]))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise Damaged(f"its index cannot be read ({type(error).__name__}: {error})") from None
+    for name, expected, digest in zip(names, names.values(), found, strict=True):
+        if digest is None or digest != expected:
+            raise Damaged(f"its shard {name} is not what was written")
+    parts = [_read(folder / name) for name in names]
+    rows = torch.cat([part["rows"] for part in parts]) if parts else torch.zeros(0, dtype=torch.int64)
+    if not torch.equal(rows.sort().values, torch.arange(count)):
+        raise Damaged(f"it has {len(rows)} rows for {count} examples")
+    return _resident(cut, count, parts) if size <= memory else _mapped(cut, count, parts)
+
+
+def _resident(cut: int, count: int, parts: list[dict[str, Tensor]]) -> Features:
+    """One tensor: in the order of the examples where all have one size, back to back where lengths vary."""
+    first = parts[0]["x"]
+    if "offsets" not in parts[0]:
+        x = torch.empty((count, *first.shape[1:]), dtype=first.dtype)
+        for part in parts:
+            x[part["rows"]] = part["x"]
+        place = np.stack([np.zeros(count, np.int64), np.arange(count)], 1)
+        return Features(cut, [x], place, None)
+    mapped = _mapped(cut, count, parts)
+    starts = np.cumsum([0, *(len(part["x"]) for part in parts[:-1])])
+    place = np.stack([np.zeros(count, np.int64), mapped.place[:, 1] + starts[mapped.place[:, 0]]], 1)
+    return Features(cut, [torch.cat([part["x"] for part in parts])], place, mapped.lengths)
+
+
+def _mapped(cut: int, count: int, parts: list[dict[str, Tensor]]) -> Features:
+    place = np.zeros((count, 2), np.int64)
+    lengths = np.zeros(count, np.int64) if "offsets" in parts[0] else None
+    for number, part in enumerate(parts):
+        rows = part["rows"].numpy()
+        starts = part["offsets"].numpy() if lengths is not None else np.arange(len(rows) + 1)
+        place[rows, 0], place[rows, 1] = number, starts[:-1]
+        if lengths is not None:
+            lengths[rows] = np.diff(starts)
+    return Features(cut, [part["x"] for part in parts], place, lengths)
+
+
+def _joined(states: list[tuple[Indices, State]]) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Example numbers, their rows back to back without padding, and offsets where lengths vary."""
+    rows = torch.from_numpy(np.concatenate([indices for indices, _ in states]).astype(np.int64))
+    if "lengths" not in states[0][1]:
+        return rows, torch.cat([state["x"] for _, state in states]).contiguous(), None
+    lengths = torch.cat([state["lengths"] for _, state in states])
+    kept = [x[:length] for _, state in states for x, length in zip(state["x"], state["lengths"].tolist(), strict=True)]
+    return rows, torch.cat(kept).contiguous(), torch.cat([torch.zeros(1, dtype=torch.int64), lengths.cumsum(0)])
+
+
+def _name(number: int) -> str:
+    return f"{number:05d}.safetensors"
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    with safe_open(path, "pt") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # safe_open is no mapping
+
+
+def _intact(path: Path) -> str | None:
+    """The digest of a shard's tensors if it is the one that was written with them, else None."""
+    try:
+        with safe_open(path, "pt") as file:
+            written = (file.metadata() or {}).get("digest")
+        return written if written is not None and _digest(_read(path)) == written else None
+    except (OSError, SafetensorError, ValueError, RuntimeError):
+        return None
+
+
+def _digest(tensors: Mapping[str, Tensor]) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for name, value in sorted(tensors.items()):
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)} ".encode())
+        digest.update(value.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()

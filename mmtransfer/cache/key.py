@@ -1,0 +1,138 @@
+"""The name of cached features: a digest of everything their numbers depend on, and of nothing else.
+
+Never paths and never times: the same data in another folder, or the same weights under another name, are a hit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mmtransfer.backbones.staged import Backbone
+from mmtransfer.cache.store import FORMAT
+from mmtransfer.data.table import INPUT, Table
+
+ENCODING = 1
+"""Raised when a stage or an encoding of mmtransfer changes what it computes (masked statistics, resizing, pooling)."""
+LIBRARIES = ("torch", "transformers", "torchvision", "torchaudio", "tokenizers", "pillow", "soundfile")
+SETTLED_SECONDS = 2.0
+"""A file changed more recently may change again within the resolution of its time stamp: its digest is not kept."""
+
+
+def key(
+    prefix: str, encoding: Mapping[str, Any], cut: int, features: str, precision: str, device: str, data: str
+) -> str:
+    """blake2b (16 bytes, hex) that names the states of one split at one cut.
+
+    `prefix`: from `prefix`; `encoding`: `Task.encoding()`; `features`: what stands in place of a cut behind the last
+    stage, the task's name; `precision`: fp32 or bf16; `device`: its type; `data`: from `contents`.
+    """
+    parts = {
+        "format": FORMAT,
+        "code": ENCODING,
+        "prefix": prefix,
+        "encoding": dict(encoding),
+        "cut": cut,
+        "features": features,
+        "precision": precision,
+        "layout": "contiguous",
+        "device": device,
+        "data": data,
+        "versions": {name: _version(name) for name in LIBRARIES},
+    }
+    return _digest(json.dumps(parts, sort_keys=True, default=list).encode())
+
+
+def prefix(backbone: Backbone, cut: int) -> str:
+    """Digest of stages [0, cut): names, dtypes, shapes and bytes of parameters and buffers, class, configuration."""
+    digest = hashlib.blake2b(digest_size=16)
+    stages = backbone.stages[:cut]
+    for name, value in sorted([*stages.named_parameters(), *stages.named_buffers()], key=lambda item: item[0]):
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)} ".encode())
+        data = value.detach().cpu().contiguous().reshape(-1)
+        digest.update(data.view(torch.uint8).numpy().data)
+    unnamed = {"_name_or_path", "transformers_version"}
+    about = {
+        "class": f"{type(backbone).__module__}.{type(backbone).__qualname__}",
+        "family": backbone.family,
+        "config": {name: value for name, value in backbone.config.items() if name not in unnamed},
+        "preprocess": dict(backbone.preprocess),
+        "attention": sorted({str(_attention(module)) for module in backbone.modules() if hasattr(module, "config")}),
+    }
+    digest.update(json.dumps(about, sort_keys=True, default=str).encode())
+    return digest.hexdigest()
+
+
+def contents(table: Table, folder: Path) -> str:
+    """Digest of a table's rows in their order: its fingerprint and its ids."""
+    ids = json.dumps(table.ids).encode()
+    return _digest(f"{fingerprint(table, folder)} {_digest(ids)}".encode())
+
+
+def fingerprint(table: Table, folder: Path) -> str:
+    """`table.fingerprint`, remembered in `folder`/fingerprints while no file changes its size or time stamps."""
+    listing = _listing(table)
+    if listing is None:
+        return table.fingerprint
+    memory = folder / "fingerprints" / listing
+    try:
+        kept = memory.read_text(encoding="utf-8").strip()
+        if len(kept) == 32:
+            return kept
+    except OSError:
+        pass
+    found = table.fingerprint
+    try:
+        memory.parent.mkdir(parents=True, exist_ok=True)
+        temporary = memory.with_name(f"{listing}.{os.getpid()}.tmp")
+        temporary.write_text(found + "\n", encoding="utf-8")
+        temporary.replace(memory)
+    except OSError:  # only slower without
+        pass
+    return found
+
+
+def _listing(table: Table) -> str | None:
+    """Digest of paths, sizes, time stamps and all other columns; None where contents are read as fast, or unsettled."""
+    column = next((name for name in INPUT.values() if name in table.rows.column_names and name != "text"), None)
+    if column is None:
+        return None
+    files = table.column(column)
+    if any(file["bytes"] is not None for file in files):
+        return None
+    newest, stamps = 0.0, []
+    for file in files:
+        try:
+            status = os.stat(file["path"])
+        except OSError:
+            return None
+        newest = max(newest, status.st_mtime, status.st_ctime)
+        # a program can set st_mtime back, but not st_ctime
+        stamps.append([file["path"], status.st_size, status.st_mtime_ns, status.st_ctime_ns])
+    if time.time() - newest < SETTLED_SECONDS:
+        return None
+    others: Sequence[str] = [name for name in sorted(table.rows.column_names) if name != column]
+    return _digest(json.dumps([stamps, [[name, table.column(name)] for name in others]]).encode())
+
+
+def _attention(module: Any) -> Any:
+    return getattr(module.config, "_attn_implementation", None)
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "none"

@@ -1,0 +1,40 @@
+"""What a run was told about the cache, and what became of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from mmtransfer.cache.store import Store, default_folder
+
+Mode = Literal["auto", "on", "off"]
+
+
+@dataclass
+class Cache:
+    """The settings of the cache, and the figures for result.json."""
+
+    mode: Mode = "off"
+    store: Store = field(default_factory=lambda: Store(default_folder()))
+    limit: float = float("inf")
+    """Bytes that the folder may hold."""
+    cut: str | None = None
+    """Where the stored states are cut, in the last phase that had any."""
+    bytes: int = 0
+    """Of the states stored or found."""
+    build_seconds: float = 0.0
+    hits: int = 0
+    """Splits whose states were there already."""
+    seconds: float = 0.0
+    """All that was spent on deciding, building and opening."""
+    expected: dict[str, float] | None = None
+    """Seconds that `auto` expected with stored states and without."""
+
+    def about(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in ("mode", "cut", "bytes", "build_seconds", "hits", "expected")}
+
+
+def make(mode: Mode, folder: str | None, limit_gib: float) -> Cache:
+    """The cache of a run, from its configuration."""
+    return Cache(mode, Store(Path(folder).expanduser() if folder else default_folder()), limit_gib * 2**30)

@@ -1,0 +1,203 @@
+"""The folder of all cached features: which there are, how large they are, who builds one.
+
+FOLDER/features/KEY/           index.json, written last, and shards (cache/features.py)
+FOLDER/features/KEY.partial/   one that is being built, or whose build was killed and goes on with the next run
+FOLDER/fingerprints/           digests of data, under digests of their paths, sizes and times (cache/key.py)
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mmtransfer.errors import MMTransferError, unknown
+
+FORMAT = 1
+"""Raised when the files change; an entry of another format has another key."""
+INDEX = "index.json"
+PARTIAL = ".partial"
+WAIT_SECONDS = 0.2
+"""Between two looks at whether another run has finished building."""
+
+
+def default_folder() -> Path:
+    """$MMTRANSFER_CACHE, or `mmtransfer` in the user's cache folder."""
+    own = os.environ.get("MMTRANSFER_CACHE")
+    if own:
+        return Path(own).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mmtransfer"
+
+
+@dataclass(frozen=True)
+class Store:
+    """A cache folder; it need not exist."""
+
+    root: Path
+
+    @property
+    def features(self) -> Path:
+        return self.root / "features"
+
+    def entry(self, key: str) -> Path:
+        """The folder of a finished entry."""
+        return self.features / key
+
+    def has(self, key: str) -> bool:
+        return (self.entry(key) / INDEX).is_file()
+
+    def bytes(self) -> int:
+        """Of all entries, unfinished ones included."""
+        return sum(_bytes(folder) for folder in self._folders())
+
+    def free(self) -> int:
+        """Free bytes of the file system that the folder is or would be on."""
+        place = self.root
+        while not place.exists():
+            place = place.parent
+        return shutil.disk_usage(place).free
+
+    def listing(self) -> list[dict[str, Any]]:
+        """Each entry's index, with `key`, `bytes` on disk and `state`: ready, unfinished or damaged; oldest first."""
+        found = []
+        for folder in sorted(self._folders(), key=lambda folder: folder.stat().st_mtime):
+            state = "unfinished" if folder.name.endswith(PARTIAL) else "ready"
+            try:
+                index = read_json(folder / INDEX) if state == "ready" else {}
+            except (OSError, ValueError):
+                index, state = {}, "damaged"
+            found.append({**index, "key": folder.name.removesuffix(PARTIAL), "bytes": _bytes(folder), "state": state})
+        return found
+
+    def remove(self, keys: list[str]) -> int:
+        """Removes entries by the beginnings of their keys, all if there are none; returns the bytes that got free.
+
+        Raises MMTransferError for a beginning that fits no entry.
+        """
+        folders = self._folders()
+        names = [folder.name for folder in folders]
+        for key in keys:
+            if not any(name.startswith(key) for name in names):
+                raise unknown("key", key, names or ["(the cache is empty)"], f"mmtransfer cache rm {key}")
+        freed = 0
+        for folder in folders:
+            if not keys or folder.name.startswith(tuple(keys)):
+                freed += _bytes(folder)
+                try:
+                    discard(folder)
+                except OSError as error:
+                    raise MMTransferError(f"Cannot remove it: {error}", str(folder), "check its permissions") from None
+        return freed
+
+    @contextmanager
+    def building(self, key: str, waiting: Callable[[], None]) -> Iterator[Path]:
+        """The folder to build `key` in, this process's alone; what a killed build left is still in it.
+
+        While another run builds the same entry, `waiting` is called again and again; whoever comes out of the wait
+        looks for the finished entry first. The lock is the operating system's, so a killed run leaves none behind;
+        where the file system has no locks, everybody builds in a folder of their own and the first rename wins.
+        """
+        shared = self.features / f"{key}{PARTIAL}"
+        descriptor = None
+        try:
+            while descriptor is None:
+                shared.mkdir(parents=True, exist_ok=True)
+                opened = os.open(shared, os.O_RDONLY)
+                try:
+                    while not _lock(opened):
+                        waiting()
+                except OSError:  # not "held by another" but "there are no locks"
+                    os.close(opened)
+                    with suppress(OSError):  # empty, as this run has just made it
+                        shared.rmdir()
+                    shared = self.features / f"{key}.{os.getpid()}{PARTIAL}"
+                    shared.mkdir(parents=True, exist_ok=True)
+                    break
+                except BaseException:
+                    os.close(opened)
+                    raise
+                # the folder may have been renamed to the finished entry, or removed, while this run waited
+                if self.has(key) or _same(opened, shared):
+                    descriptor = opened
+                else:
+                    os.close(opened)
+            yield shared
+        finally:
+            if descriptor is not None:
+                os.close(descriptor)
+
+    def _folders(self) -> list[Path]:
+        if not self.features.is_dir():
+            return []
+        return [folder for folder in self.features.iterdir() if folder.is_dir()]
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object; ValueError for anything else."""
+    value = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(value, dict):
+        raise ValueError("not a JSON object")
+    return value
+
+
+def write_json(path: Path, value: dict[str, Any]) -> None:
+    """Whole or not at all, also when the machine stops."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+    sync(temporary)
+    temporary.replace(path)
+    sync(path.parent)
+
+
+def sync(path: Path) -> None:
+    """Waits until a file, or a folder's list of names, is on disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def discard(folder: Path) -> None:
+    """Removes an entry; at once for everybody who looks for it."""
+    if not folder.exists():
+        return
+    doomed = folder.with_name(f"{folder.name}.{os.getpid()}.gone")
+    folder.rename(doomed)
+    shutil.rmtree(doomed)
+
+
+def _bytes(folder: Path) -> int:
+    total = 0
+    for path in folder.glob("*"):
+        try:
+            total += path.stat().st_size
+        except OSError:  # another run has just renamed or removed it
+            continue
+    return total
+
+
+def _lock(descriptor: int) -> bool:
+    """Whether the lock is ours now; OSError where there are no locks."""
+    try:
+        import fcntl
+    except ImportError:
+        raise OSError("no fcntl on this system") from None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _same(descriptor: int, path: Path) -> bool:
+    try:
+        one, other = os.fstat(descriptor), path.stat()
+    except OSError:
+        return False
+    return (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)

@@ -1,0 +1,8 @@
+"""Linear heads found exactly: convex problems on frozen features, without epochs or rates."""
+
+from mmtransfer.probe.logistic import Linear, logistic
+from mmtransfer.probe.ridge import RidgePath, ridge
+from mmtransfer.probe.rows import Kind, Rows
+from mmtransfer.probe.select import PENALTIES, Choice, Point, solve
+
+__all__ = ["PENALTIES", "Choice", "Kind", "Linear", "Point", "RidgePath", "Rows", "logistic", "ridge", "solve"]

@@ -1,0 +1,122 @@
+"""Which backbone suits the data? Cross-validated exact probes on cached features, before anything is trained."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from mmtransfer.api import prepare
+from mmtransfer.engine import caching, exact
+from mmtransfer.engine.loop import Job
+from mmtransfer.engine.trained import Trained
+from mmtransfer.errors import MMTransferError
+from mmtransfer.metrics import Score
+from mmtransfer.probe import solve
+from mmtransfer.resolution import resolve
+from mmtransfer.strategies import Phase
+from mmtransfer.tasks import TASKS
+
+logger = logging.getLogger("mmtransfer")
+FOLDS = 5
+SPEED_EXAMPLES = 96
+"""Examples that the speed of prediction is measured on, after a third of them to warm up."""
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """A backbone and what is expected of it.
+
+    `metric`, `score`, `higher_is_better`: the task's primary metric of a linear probe, cross-validated, with its
+    interval; `penalty`: what the folds chose; `seconds`: for features and probe; `hits`: splits whose features were
+    cached already; `parameters`, `bytes`: of the backbone, on disk in float32; `examples_per_second`: encoding and
+    forward pass; `best`: no other backbone is at least as good in score, speed and size and better in one of them.
+    """
+
+    backbone: str
+    metric: str
+    score: Score
+    higher_is_better: bool
+    penalty: float
+    seconds: float
+    hits: int
+    parameters: int
+    examples_per_second: float
+    bytes: int
+    best: bool = False
+
+
+def rank(task: str, train: Any, backbones: Sequence[str], folds: int = FOLDS, **fields: Any) -> list[Ranked]:
+    """Backbones with their expected scores, best first (Alain & Bengio 2016 for the probe).
+
+    `fields`: settings of `fit`. What is cached here is found by `fit` with the same settings: validation data is cut
+    from `train` as there, and the folds are of both. Raises MMTransferError for a task without an exact solver.
+    """
+    if not backbones:
+        raise MMTransferError("No backbones to compare", "--backbones", "name two or more")
+    found = []
+    for backbone in backbones:
+        config = resolve(task=task, train=train, backbone=backbone, strategy="linear-probe", **fields)
+        if TASKS[task].exact(config) is None:
+            raise MMTransferError(f"{task} has no exact probe", "mmtransfer rank", "compare short runs of fit instead")
+        found.append(_ranked(prepare(config), backbone, folds))
+        logger.info("%s: %s %s", backbone, found[-1].metric, found[-1].score.value)
+    marked = [replace(one, best=not any(_beats(other, one) for other in found)) for one in found]
+    return sorted(marked, key=lambda one: -_merit(one))
+
+
+def _ranked(job: Job, backbone: str, folds: int) -> Ranked:
+    task, begun = job.task, time.monotonic()
+    job.backbone.freeze(range(len(job.backbone.stages)))
+    trained = Trained(job.backbone, job.head, task, (), job.config.precision).eval()
+    caching.prepare(job, trained, Phase("probe", (), 0.0, 0.0, 0, "exact"), last=False)
+    splits = [examples for examples in (job.train, job.validation) if examples is not None]
+    data = exact.rows(job, job.train)
+    for examples in splits[1:]:
+        data = data + exact.rows(job, examples)
+    choice = solve(data, folds=folds, seed=job.config.seed)
+    assert choice.held_out is not None  # there were folds
+    score = task.measure(exact.records_of(task, splits, choice.held_out))[task.primary]
+    seconds = time.monotonic() - begun
+    tensors = [*job.backbone.parameters(), *job.backbone.buffers()]
+    return Ranked(
+        backbone=backbone,
+        metric=task.primary,
+        score=score,
+        higher_is_better=task.higher_is_better,
+        penalty=choice.penalty,
+        seconds=seconds,
+        hits=job.cache.hits,
+        parameters=sum(value.numel() for value in job.backbone.parameters()),
+        examples_per_second=_speed(job, trained),
+        bytes=sum(value.numel() * value.element_size() for value in tensors),
+    )
+
+
+def _speed(job: Job, trained: Trained) -> float:
+    """Examples/s of prediction."""
+    examples = replace(job.train, stored=None)
+    count = min(SPEED_EXAMPLES, len(examples))
+    picked = np.linspace(0, len(examples) - 1, count).astype(np.int32)
+    picked = picked[np.argsort(examples.lengths[picked], kind="stable")]
+    parts = np.array_split(picked, 3)
+    for number, _ in enumerate(caching.computed(job, trained, examples, parts)):
+        if number == 0:
+            begun = time.monotonic()
+    return sum(map(len, parts[1:])) / max(1e-9, time.monotonic() - begun)
+
+
+def _beats(one: Ranked, other: Ranked) -> bool:
+    """Whether `one` is at least as good in everything and better in something."""
+    mine = (_merit(one), one.examples_per_second, -one.bytes)
+    theirs = (_merit(other), other.examples_per_second, -other.bytes)
+    return mine != theirs and all(a >= b for a, b in zip(mine, theirs, strict=True))
+
+
+def _merit(one: Ranked) -> float:
+    """The score, or minus it: more is better."""
+    return float(one.score.value or 0.0) * (1 if one.higher_is_better else -1)

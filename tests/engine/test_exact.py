@@ -1,0 +1,165 @@
+"""Heads found exactly inside a run: what is scored, what is left, what is refused."""
+
+from __future__ import annotations
+
+import csv
+import json
+import logging
+
+import pyarrow.parquet
+import pytest
+import tiny
+from safetensors.torch import load_file
+from torch import equal
+
+import mmtransfer as mmt
+from mmtransfer import cli
+from mmtransfer.config import IMAGE, SPEECH, TEXT
+from mmtransfer.engine import exact
+from mmtransfer.errors import MMTransferError
+
+PROBE = ["--weights", "none", "--threads", "1", "--strategy", "linear-probe"]
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("exact")
+    return folder, {IMAGE: tiny.images(folder), TEXT: tiny.text(folder), SPEECH: tiny.speech(folder)}
+
+
+@pytest.fixture
+def flags(places, monkeypatch):
+    monkeypatch.setenv("MMTRANSFER_CACHE", str(places[0] / "cache"))
+    logging.getLogger("mmtransfer").propagate = True
+    return places[1]
+
+
+def fit(task: str, flags: list[str], out) -> mmt.Run:
+    return mmt.fit(**cli.parse(task, [*flags, "--out", str(out)], {}, "a test"))
+
+
+def without_validation(flags: list[str]) -> list[str]:
+    place = flags.index("--validation")
+    return [*flags[:place], *flags[place + 2 :]]
+
+
+def test_the_probe_is_exact_and_its_validation_score_is_of_a_head_that_has_not_seen_it(flags, tmp_path, monkeypatch):
+    heads, put = [], exact._put
+
+    def noting(head, model):
+        put(head, model)
+        heads.append(head.linear.weight.clone())
+
+    monkeypatch.setattr(exact, "_put", noting)
+    run = fit(TEXT, [*flags[TEXT], *PROBE, "--test", flags[TEXT][3]], tmp_path / "run")
+    (phase,) = run.result["phases"]
+    assert (phase["name"], phase["solver"], phase["epochs"]) == ("probe", "exact", 0)
+    assert len(phase["path"]) == 7 and phase["penalty"] in [point["penalty"] for point in phase["path"]]
+    assert len(heads) == 2 and not equal(*heads)
+    assert equal(load_file(run.folder.model / "head.safetensors")["linear.weight"], heads[1])
+    value = run.metrics["validation"]["accuracy"]["value"]
+    assert phase["best"]["value"] == value == max(point["accuracy"] for point in phase["path"])
+    # the test data are the validation data here: predicted by the head that has seen them
+    stored = [pyarrow.parquet.read_table(run.folder.predictions(s)).to_pydict() for s in ("validation", "test")]
+    assert stored[0]["target"] == stored[1]["target"] and stored[0]["loss"] != stored[1]["loss"]
+    assert sum(stored[0]["loss"]) > sum(stored[1]["loss"])
+    with open(flags[TEXT][3]) as file:
+        rows = [row["text"] for row in csv.DictReader(file)]
+    assert [prediction.label for prediction in run.predict(rows)] == stored[1]["prediction"]
+
+
+def test_the_answer_does_not_depend_on_the_seed_nor_on_the_cache(flags, tmp_path):
+    one = fit(TEXT, [*flags[TEXT], *PROBE, "--cache", "off"], tmp_path / "one")
+    other = fit(TEXT, [*flags[TEXT], *PROBE, "--seed", "7", "--weights", str(_weights(one))], tmp_path / "other")
+    mine, theirs = (load_file(run.folder.model / "head.safetensors") for run in (one, other))
+    assert all(equal(mine[name], theirs[name]) for name in mine)
+    assert one.result["cache"]["cut"] is None and other.result["cache"]["cut"] == "features"
+
+
+def _weights(run: mmt.Run):
+    return run.folder.model / "backbone.safetensors"
+
+
+def test_settings_that_would_change_the_answer_are_refused_or_make_the_loop_train(flags, tmp_path):
+    for task, extra in ((TEXT, ["--label-smoothing", "0.1"]), (TEXT, ["--weight-decay", "0.3"]), (IMAGE, [])):
+        setting = (extra or ["--augment"])[0]  # light, among the flags
+        with pytest.raises(MMTransferError, match=f"The exact solver does not read {setting}") as error:
+            fit(task, [*flags[task], *PROBE, *extra, "--strategy.solver", "exact"], tmp_path / "run")
+        assert "--strategy.solver loop" in error.value.do
+    assert not (tmp_path / "run").exists()
+    run = fit(TEXT, [*flags[TEXT], *PROBE, "--label-smoothing", "0.1", "--epochs", "1"], tmp_path / "run")
+    assert run.result["phases"][0]["solver"] == "loop" and run.result["phases"][0]["epochs"] == 1
+    assert any(
+        "trained by the loop: the exact solver does not read --label-smoothing" in line
+        for line in run.result["warnings"]
+    )
+
+
+def test_settings_of_the_way_there_are_named_as_unread(flags, tmp_path):
+    run = fit(TEXT, [*flags[TEXT], *PROBE, "--epochs", "9", "--lr", "0.1"], tmp_path / "run")
+    assert any("found exactly, without --epochs, --lr" in line for line in run.result["warnings"])
+    again = fit(TEXT, ["--config", str(run.folder.config), "--overwrite"], tmp_path / "run")
+    assert again.result["status"] == "finished"
+
+
+def test_ctc_keeps_the_loop_and_refuses_the_exact_solver(flags, tmp_path):
+    run = fit(SPEECH, [*flags[SPEECH], *PROBE, "--epochs", "1"], tmp_path / "run")
+    assert run.result["phases"][0]["solver"] == "loop" and run.result["phases"][0]["epochs"] == 1
+    with pytest.raises(MMTransferError, match="no exact solver(.|\n)*--strategy.solver loop"):
+        fit(SPEECH, [*flags[SPEECH], *PROBE, "--strategy.solver", "exact"], tmp_path / "other")
+
+
+def test_folds_need_no_validation_data(flags, tmp_path):
+    run = fit(TEXT, [*without_validation(flags[TEXT]), *PROBE, "--strategy.folds", "4"], tmp_path / "run")
+    assert set(run.result["data"]) == {"train"}
+    assert run.metrics["validation"]["accuracy"]["n"] == 48
+    stored = pyarrow.parquet.read_table(run.folder.predictions("validation")).to_pydict()
+    assert len(set(stored["id"])) == 48 and run.result["primary"]["split"] == "validation"
+    assert run.metrics["validation"]["accuracy"]["value"] == run.result["phases"][0]["best"]["value"]
+
+
+def test_one_example_a_class_and_class_names(flags, tmp_path):
+    data = tmp_path / "few.csv"
+    data.write_text("text,label\na b c,a_b\nx y z,y_z\nk l m,kL\n")
+    chosen = [*without_validation(flags[TEXT])[2:], "--train", str(data), *PROBE, "--strategy.prior", "names"]
+    run = fit(TEXT, chosen, tmp_path / "run")
+    assert run.result["phases"][0]["scale"] is not None
+    assert len(run.predict(["a b", "y z"])) == 2
+
+
+def test_names_are_split_into_words():
+    from mmtransfer.tasks.text_classification import worded
+
+    labels = ["card_arrival", "lostOrStolen", "top-up", "2fa code", "ÄRGER", "..."]
+    assert [worded(label) for label in labels] == [
+        "card arrival",
+        "lost Or Stolen",
+        "top up",
+        "2fa code",
+        "ÄRGER",
+        "...",
+    ]
+
+
+def test_class_names_that_say_nothing_are_refused(flags, tmp_path):
+    data = tmp_path / "numbers.csv"
+    data.write_text("text,label\n" + "".join(f"a b {chr(97 + n)},{n % 3}\n" for n in range(12)))
+    chosen = [*without_validation(flags[TEXT])[2:], "--train", str(data), *PROBE, "--strategy.prior", "names"]
+    with pytest.raises(MMTransferError, match="The class names say nothing: '0', '1', '2'"):
+        fit(TEXT, chosen, tmp_path / "run")
+    images = [*flags[IMAGE], *PROBE, "--augment", "none", "--strategy.prior", "names"]
+    with pytest.raises(MMTransferError, match="its inputs are not single texts"):
+        fit(IMAGE, images, tmp_path / "run")
+
+
+def test_lp_ft_starts_from_the_exact_head_and_says_how_far_it_came(flags, tmp_path, caplog):
+    caplog.set_level(logging.INFO, "mmtransfer")
+    chosen = [*flags[TEXT], "--weights", "none", "--threads", "1", "--strategy", "lp-ft", "--lr", "1e-4"]
+    run = fit(TEXT, [*chosen, "--epochs", "2", "--label-smoothing", "0.1"], tmp_path / "run")
+    probe, tuned = run.result["phases"]
+    assert (probe["name"], probe["solver"], tuned["name"], tuned["solver"]) == ("probe", "exact", "full", "loop")
+    assert probe["best"]["value"] is not None and tuned["best"]["value"] is not None
+    assert f"after {probe['best']['value']:.4f} of phase probe" in caplog.text
+    lines = [json.loads(line) for line in run.folder.log.read_text().splitlines()]
+    assert {line["phase"] for line in lines} == {"full"}
+    assert run.metrics["validation"]["accuracy"]["value"] == max(probe["best"]["value"], tuned["best"]["value"])

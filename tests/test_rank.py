@@ -1,0 +1,88 @@
+"""Ranking backbones: scores, who beats whom, features that `fit` finds again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import tiny
+
+import mmtransfer as mmt
+from mmtransfer import cli
+from mmtransfer.config import SPEECH, TEXT
+from mmtransfer.errors import MMTransferError
+from mmtransfer.metrics import Score
+from mmtransfer.rank import Ranked, _beats, rank
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    from transformers import BertConfig, BertTokenizerFast
+
+    folder = tmp_path_factory.mktemp("rank")
+    flags = tiny.text(folder)
+    other = folder / "wide"
+    BertTokenizerFast(str(folder / "bert" / "vocab.txt")).save_pretrained(other)
+    shape = {"hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 64, "max_position_embeddings": 40}
+    BertConfig(vocab_size=31, num_hidden_layers=2, **shape).save_pretrained(other)
+    return folder, flags[1], [str(folder / "bert"), str(other)]
+
+
+def test_backbones_are_ranked_and_their_features_found_by_fit(data, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "300")
+    folder, train, names = data
+    common = ["--weights", "none", "--threads", "1", "--max-length", "32", "--cache-dir", str(folder / "cache")]
+    cli.main(["rank", TEXT, "--train", train, "--backbones", *names, "--folds", "3", *common])
+    printed = capsys.readouterr().out
+    assert "*" in printed and "examples/s" in printed and "95 % interval" in printed and names[1] in printed
+    given = {"threads": 1, "weights": "none", "max_length": 32, "cache_dir": str(folder / "cache")}
+    found = rank(TEXT, train, names, folds=3, **given)
+    assert [one.hits for one in found] == [2, 2]
+    assert found[0].score.value >= found[1].score.value and any(one.best for one in found)
+    assert all(one.score.n == 48 and one.score.low < one.score.value < one.score.high for one in found)
+    assert {one.backbone for one in found} == set(names) and all(one.examples_per_second > 0 for one in found)
+    wide = next(one for one in found if one.backbone == names[1])
+    assert wide.bytes > 4 * wide.parameters * 0.99
+    run = mmt.fit(task=TEXT, train=train, backbone=names[0], strategy="linear-probe", out=str(folder / "run"), **given)
+    assert run.result["cache"]["hits"] == 2
+
+
+def test_a_task_without_an_exact_probe_and_no_backbones_are_refused(data):
+    with pytest.raises(MMTransferError, match="speech-recognition has no exact probe"):
+        rank(SPEECH, "x", ["wav2vec2-small"])
+    with pytest.raises(MMTransferError, match="No backbones to compare"):
+        rank(TEXT, data[1], [])
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["rank", TEXT, "--backbones", "a", "--folds", "1"], "--folds must be 2 or more, not 1"),
+        (["rank", TEXT, "--backbones", "a", "--strategy", "full"], "rank does not read --strategy"),
+        (["rank", "text", "--backbones", "a"], "Unknown task 'text'"),
+        (["cache", "ls", "--cachedir", "x"], "Unknown option --cachedir"),
+    ],
+)
+def test_words_that_rank_and_cache_do_not_know(words, message):
+    with pytest.raises(MMTransferError, match=message):
+        cli._dispatch(words)
+
+
+def test_the_cache_is_listed_and_emptied(tmp_path, capsys):
+    (tmp_path / "features" / "abcd.partial").mkdir(parents=True)
+    (tmp_path / "features" / "abcd.partial" / "0").write_bytes(b"x" * 10**6)
+    cli.main(["cache", "ls", "--cache-dir", str(tmp_path)])
+    listed = capsys.readouterr().out
+    assert "abcd" in listed and "unfinished" in listed and "1.0" in listed
+    cli.main(["cache", "rm", "abcd", "--cache-dir", str(tmp_path)])
+    assert "1.0 MB freed" in capsys.readouterr().out and not list((tmp_path / "features").iterdir())
+
+
+def test_one_beats_another_only_if_it_is_worse_in_nothing():
+    one = Ranked("a", "accuracy", Score(0.9, 0.8, 1.0, 9, ""), True, 0.1, 1.0, 0, 10, 100.0, 40)
+    assert not _beats(one, one)
+    assert _beats(one, replace(one, bytes=41)) and not _beats(replace(one, bytes=41), one)
+    faster = replace(one, examples_per_second=200.0, score=Score(0.8, 0.7, 0.9, 9, ""))
+    assert not _beats(one, faster) and not _beats(faster, one)
+    lower = replace(one, higher_is_better=False, score=Score(0.1, 0.0, 0.2, 9, ""))
+    assert _beats(lower, replace(lower, score=Score(0.2, 0.1, 0.3, 9, "")))
