@@ -15,10 +15,10 @@ import torch
 from safetensors.torch import load_file
 
 import mmtransfer as mmt
-from mmtransfer import cli
 from mmtransfer.config import IMAGE, SPEECH, TEXT
 from mmtransfer.engine.state import TrainState
 from mmtransfer.errors import MMTransferError
+from mmtransfer.flags import parse
 
 TASKS = (IMAGE, TEXT, SPEECH)
 COMMON = {"weights": "none", "epochs": 1, "batch_size": 12, "threads": 1, "log_every": 2}
@@ -48,7 +48,7 @@ RESULT = {
 
 
 def settings(task: str, flags: list[str]) -> dict:
-    return cli.parse(task, flags, {}, "a test")
+    return parse(task, flags, {}, "a test")
 
 
 @pytest.fixture(scope="module")

@@ -46,7 +46,7 @@ def asked(words: list[str]) -> list[str]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tyro, "cli", stop)
         with pytest.raises(Built) as built:
-            cli._dispatch(words)
+            cli.dispatch(words)
     kind = built.value.kind
     return [spelled(field, hint) for field, hint in zip(fields(kind), hints(kind), strict=True)]
 

@@ -11,12 +11,12 @@ import tiny
 import torch
 
 import mmtransfer as mmt
-from mmtransfer import cli
 from mmtransfer.backbones.contract import features
 from mmtransfer.config import IMAGE, SPEECH, TEXT
 from mmtransfer.data import audio, sources
 from mmtransfer.embedding import Features, features_of
 from mmtransfer.errors import MMTransferError
+from mmtransfer.flags import parse
 
 MAKERS = {IMAGE: tiny.images, TEXT: tiny.text, SPEECH: tiny.speech}
 
@@ -26,7 +26,7 @@ def runs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("embedding")
     made = {}
     for task, make in MAKERS.items():
-        given = cli.parse(task, [*make(folder), "--weights", "none", "--epochs", "1"], {}, "a test")
+        given = parse(task, [*make(folder), "--weights", "none", "--epochs", "1"], {}, "a test")
         run = mmt.fit(**given, threads=1, strategy="linear-probe", out=folder / task)
         made[task] = (run, given["validation"])
     return made

@@ -65,7 +65,7 @@ def test_a_task_without_an_exact_probe_and_no_backbones_are_refused(data):
 )
 def test_words_that_rank_and_cache_do_not_know(words, message):
     with pytest.raises(MMTransferError, match=message):
-        cli._dispatch(words)
+        cli.dispatch(words)
 
 
 def test_the_cache_is_listed_and_emptied(tmp_path, capsys):

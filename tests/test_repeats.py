@@ -9,16 +9,16 @@ import pytest
 import tiny
 
 import mmtransfer as mmt
-from mmtransfer import cli
 from mmtransfer.config import SPEECH, TEXT, RunConfig, make
 from mmtransfer.engine.signals import Interrupted
 from mmtransfer.errors import MMTransferError
+from mmtransfer.flags import parse
 
 
 @pytest.fixture(scope="module")
 def given(tmp_path_factory):
     folder = tmp_path_factory.mktemp("repeats")
-    made = cli.parse(TEXT, [*tiny.text(folder), "--weights", "none"], {}, "a test")
+    made = parse(TEXT, [*tiny.text(folder), "--weights", "none"], {}, "a test")
     return {**made, "test": made["validation"], "epochs": 1, "batch_size": 24, "threads": 1}
 
 
@@ -83,7 +83,7 @@ def test_validation_data_cut_by_the_seed_has_no_interval(given, tmp_path):
 
 
 def test_word_errors_spread_over_speakers(tmp_path):
-    made = cli.parse(SPEECH, [*tiny.speech(tmp_path), "--weights", "none", "--epochs", "1"], {}, "a test")
+    made = parse(SPEECH, [*tiny.speech(tmp_path), "--weights", "none", "--epochs", "1"], {}, "a test")
     found = mmt.repeat(n=2, **made, test=made["validation"], threads=1, out=tmp_path / "all").metrics["test"]
     for name in ("wer", "cer"):
         assert found[name]["low"] < found[name]["mean"] < found[name]["high"]

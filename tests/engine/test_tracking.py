@@ -10,16 +10,16 @@ import tiny
 import yaml
 
 import mmtransfer as mmt
-from mmtransfer import cli
 from mmtransfer.config import TEXT
 from mmtransfer.engine import tracking
 from mmtransfer.errors import MMTransferError
+from mmtransfer.flags import parse
 
 
 @pytest.fixture(scope="module")
 def given(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tracking")
-    made = cli.parse(TEXT, [*tiny.text(folder), "--weights", "none", "--track", "tensorboard"], {}, "a test")
+    made = parse(TEXT, [*tiny.text(folder), "--weights", "none", "--track", "tensorboard"], {}, "a test")
     return {**made, "test": made["validation"], "epochs": 2, "batch_size": 12, "threads": 1, "log_every": 2}
 
 
@@ -86,4 +86,4 @@ def test_an_unknown_tracker_names_the_known_ones(given, tmp_path):
 
 def test_several_trackers_are_one_flag():
     words = ["--train", "x", "--track", "tensorboard", "wandb"]
-    assert cli.parse(TEXT, words, {}, "a test")["track"] == ("tensorboard", "wandb")
+    assert parse(TEXT, words, {}, "a test")["track"] == ("tensorboard", "wandb")

@@ -1,0 +1,272 @@
+"""The verbs of the command line: words -> a call of the package -> what is printed."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import importlib
+import logging
+import os
+import types
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import tyro
+
+from mmtransfer import tables
+from mmtransfer.config import flag, read
+from mmtransfer.defaults import DEFAULTS, OWN_DATA
+from mmtransfer.errors import MMTransferError, unknown
+from mmtransfer.flags import parse, plain, refuse_other, taken
+
+logger = logging.getLogger("mmtransfer")
+
+
+def fit(words: list[str], choices: Mapping[str, Any] = types.MappingProxyType({}), program: str = "") -> None:
+    if not words or words[0] in ("-h", "--help"):
+        print(f"usage: mmtransfer fit TASK [flags]\n\nTASK: {', '.join(DEFAULTS)}; `--help` after it lists its flags")
+        return
+    task, words = words[0], words[1:]
+    if task not in DEFAULTS:
+        raise unknown("task", task, DEFAULTS, "mmtransfer fit TASK")
+    given = parse(task, words, choices, program or f"mmtransfer fit {task}")
+    check_trio()
+    builtin = given.get("train") is None and not given.get("resume")
+    repeats = given.pop("repeats", 1)
+    default = builtin and repeats == 1 and given.get("strategy") != "scratch" and given.get("weights") != "none"
+    versus = given.pop("versus_scratch", default)
+    if repeats > 1:
+        if versus:
+            raise MMTransferError(
+                "--repeats and --versus-scratch exclude each other",
+                "the command line",
+                "repeat both, in folders of their own, and compare them: mmtransfer compare OUT OTHER",
+            )
+        from mmtransfer.repeats import repeat
+
+        tables.show_spread(repeat(n=repeats, **given))
+        return
+    from mmtransfer import comparison
+    from mmtransfer.api import fit
+    from mmtransfer.demo import check_versus, versus_scratch
+
+    if versus:
+        check_versus(given)
+    run = fit(**given)
+    tables.show(run)
+    if versus:
+        found = versus_scratch(given, run)
+        if not int(os.environ.get("RANK", "0")):
+            comparison.show(found)
+    if builtin and not int(os.environ.get("RANK", "0")):
+        command = f"accelerate launch {program}" if program else f"mmtransfer fit {task}"
+        print(f"next, with your own data: {command} {OWN_DATA[task]} --backbone builtin")
+
+
+@dataclasses.dataclass(frozen=True)
+class _PredictWords:
+    run: tyro.conf.Positional[str]
+    """Folder of a finished run."""
+    input: tyro.conf.Positional[str]
+    """A file, a folder, a CSV or a text file with a sentence a line."""
+    out: str | None = None
+    """CSV to write (id, label, score, which a number does not have); the terminal if not given."""
+
+
+def predict(words: list[str]) -> None:
+    refuse_other(words, {"--out"})
+    given = tyro.cli(_PredictWords, args=words, prog="mmtransfer predict", description="Predicts with a finished run.")
+    from mmtransfer.api import load
+
+    predictions = load(given.run).predict(given.input)
+    if given.out is None:
+        for prediction in predictions:
+            print(*(prediction.id, prediction.label, *_score(prediction.score, 4)), sep="\t")
+        return
+    with open(given.out, "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["id", "label", "score"])
+        writer.writerows([p.id, p.label, *(_score(p.score, 6) or [""])] for p in predictions)
+    logger.info("%d predictions in %s", len(predictions), given.out)
+
+
+def _score(score: float | None, digits: int) -> list[str]:
+    return [] if score is None else [f"{score:.{digits}f}"]
+
+
+@dataclasses.dataclass(frozen=True)
+class _EvaluateWords:
+    run: tyro.conf.Positional[str]
+    """Folder of a finished run; or a backbone whose checkpoint carries a head: a torchvision network, a folder or hub
+    name of transformers."""
+    test: str
+    """Labelled data."""
+    weights: str | None = None
+    """Of a torchvision network: name of its published weights, or a .pth/.safetensors file."""
+
+
+def evaluate(words: list[str]) -> None:
+    refuse_other(words, {"--test", "--weights"})
+    description = "Scores a finished run, or a backbone with the head that its checkpoint carries."
+    given = tyro.cli(_EvaluateWords, args=words, prog="mmtransfer evaluate", description=description)
+    from mmtransfer.api import evaluate_backbone, load
+
+    if _names_a_backbone(given.run):
+        scores = evaluate_backbone(given.run, given.test, given.weights)
+    elif given.weights is not None:
+        raise MMTransferError("A run has its own weights", f"--weights {given.weights}", "leave it out")
+    else:
+        scores = load(given.run).evaluate(given.test)
+    tables.show_scores("test", {name: score.as_dict() for name, score in scores.items()})
+
+
+def _names_a_backbone(word: str) -> bool:
+    """Whether `evaluate` was given a backbone: not a run's folder, nor a path where nothing is."""
+    place = Path(word)
+    if place.is_dir():
+        # a run has a config.json as well; that of transformers tells the architecture
+        return (place / "config.json").is_file() and "model_type" in read(place / "config.json")
+    return not word.startswith((".", "/", "~")) and not word.endswith("/")
+
+
+@dataclasses.dataclass(frozen=True)
+class _EmbedWords:
+    backbone: tyro.conf.Positional[str]
+    """Folder of a finished run, or any name that fit's --backbone takes."""
+    data: tyro.conf.Positional[str]
+    """A file, a folder, a CSV, a text file with a sentence a line, or builtin:NAME."""
+    out: str
+    """X.npy (float32, n x width; ids in X.ids.txt) or X.parquet (id, features)."""
+    weights: str | None = None
+    """Of a backbone's name: none, a torchvision weights name, or a .pth/.safetensors file."""
+    image_size: int | None = None
+    """Of a backbone's name: pixels of a side of the square that the network sees."""
+    max_length: int | None = None
+    """Of a backbone's name: tokens of the longest text that is kept whole."""
+    precision: Literal["fp32", "bf16"] | None = None
+    """Of a backbone's name: arithmetic of the forward pass."""
+
+
+def embed(words: list[str]) -> None:
+    refuse_other(words, {flag(field.name) for field in dataclasses.fields(_EmbedWords)[2:]})
+    about = "Writes pooled features (of speech the mean over the frames); a run is used with its own settings."
+    given = dataclasses.asdict(tyro.cli(_EmbedWords, args=words, prog="mmtransfer embed", description=about))
+    check_trio()
+    from mmtransfer.embedding import check, embed
+
+    out = given.pop("out")
+    check(out)
+    found = embed(**{name: value for name, value in given.items() if value is not None})
+    if not int(os.environ.get("RANK", "0")):
+        found.save(out)
+        print(f"{len(found.ids)} x {found.values.shape[1]} features in {out}")
+
+
+@dataclasses.dataclass(frozen=True)
+class _CompareWords:
+    runs: tyro.conf.Positional[tuple[str, ...]]
+    """Folders of finished runs of one task on one test set, or folders of such folders; seeds are put together."""
+
+
+def compare(words: list[str]) -> None:
+    refuse_other(words, set())
+    about = "Scores, costs and paired tests of finished runs."
+    given = tyro.cli(_CompareWords, args=words, prog="mmtransfer compare", description=about)
+    from mmtransfer import comparison
+
+    comparison.show(comparison.compare(given.runs))
+
+
+@dataclasses.dataclass(frozen=True)
+class _DemoWords:
+    out: str | None = None
+    """Folder of the run folders; runs/demo-DATE-TIME if not given."""
+
+
+def demo(words: list[str]) -> None:
+    refuse_other(words, {"--out"})
+    about = "Transfer beside scratch on the built-in data of every task."
+    given = tyro.cli(_DemoWords, args=words, prog="mmtransfer demo", description=about)
+    check_trio()
+    from mmtransfer.demo import demo
+
+    demo(given.out)
+
+
+def rank(words: list[str]) -> None:
+    if len(words) < 2 or words[0] in ("-h", "--help"):
+        print(
+            "usage: mmtransfer rank TASK --train DATA --backbones A B ... [--folds 5] [flags of fit]\n\n"
+            "Cross-validates an exact linear probe on each backbone's features, and tells their speed and size; *\n"
+            "marks backbones that no other beats in all three. The features are cached, and found by `fit`."
+        )
+        return
+    task, words = words[0], words[1:]
+    if task not in DEFAULTS:
+        raise unknown("task", task, DEFAULTS, "mmtransfer rank TASK")
+    folds, words = taken(words, "--folds")
+    backbones, words = taken(words, "--backbones")
+    for word in words:
+        if plain(word) in ("--backbone", "--strategy", "--out"):
+            raise MMTransferError(f"rank does not read {plain(word)}", "the command line", "leave it out")
+    given = parse(task, [*words, "--strategy", "linear-probe"], {}, f"mmtransfer rank {task}")
+    fields = {name: value for name, value in given.items() if name not in ("task", "train", "strategy", "backbone")}
+    if not all(word.isdigit() and int(word) > 1 for word in folds):
+        raise MMTransferError(f"--folds must be 2 or more, not {folds[0]}", "--folds", "change the value")
+    check_trio()
+    from mmtransfer.rank import FOLDS, rank
+
+    found = rank(task, given.get("train"), backbones, folds=int(folds[0]) if folds else FOLDS, **fields)
+    columns = ("", "backbone", found[0].metric, "95 % interval", "examples/s", "parameters", "MB", "seconds")
+    rows = []
+    for one in found:
+        interval = "unknown" if one.score.low is None else f"{one.score.low:.4f} to {one.score.high:.4f}"
+        cells = ["*" if one.best else "", one.backbone, f"{one.score.value:.4f}", interval]
+        cells += [f"{one.examples_per_second:.0f}", f"{one.parameters / 1e6:.1f} M", f"{one.bytes / 1e6:.0f}"]
+        rows.append([*cells, f"{one.seconds:.0f}"])
+    tables.show_rows(f"{task}: linear probe, cross-validated", columns, rows)
+
+
+@dataclasses.dataclass(frozen=True)
+class _CacheWords:
+    action: tyro.conf.Positional[Literal["ls", "rm"]]
+    """ls lists the entries, oldest first; rm removes them."""
+    keys: tyro.conf.Positional[tuple[str, ...]] = ()
+    """Beginnings of the keys to remove; all entries if there are none."""
+    cache_dir: str | None = None
+    """Folder of the states; $MMTRANSFER_CACHE, or `mmtransfer` in the user's cache folder, if None."""
+
+
+def cache(words: list[str]) -> None:
+    refuse_other(words, {"--cache-dir"})
+    given = tyro.cli(_CacheWords, args=words, prog="mmtransfer cache", description="Stored features of frozen stages.")
+    from mmtransfer.cache.settings import make
+
+    store = make("auto", given.cache_dir, 0).store
+    if given.action == "rm":
+        print(f"{store.remove(list(given.keys)) / 1e6:.1f} MB freed in {store.root}")
+        return
+    columns = ("key", "state", "MB", "task", "split", "backbone", "cut", "rows")
+    rows = [
+        [entry["key"][:12], entry["state"], f"{entry['bytes'] / 1e6:.1f}"]
+        + [str(entry.get(name, "-")) for name in columns[3:]]
+        for entry in store.listing()
+    ]
+    tables.show_rows(f"{store.root}: {store.bytes() / 1e6:.1f} MB", columns, rows)
+
+
+def check_trio() -> None:
+    """One clear line where torch, torchvision and torchaudio are not built for each other."""
+    try:
+        for name in ("torch", "torchvision", "torchaudio"):
+            importlib.import_module(name)
+    except (ImportError, RuntimeError, OSError) as error:
+        from importlib import metadata
+
+        found = ", ".join(f"{name} {metadata.version(name)}" for name in ("torch", "torchvision", "torchaudio"))
+        raise MMTransferError(
+            f"The torch packages do not fit each other ({str(error).splitlines()[0]})",
+            found,
+            "pip install torch==2.14.1 torchvision==0.29.1 torchaudio==2.11.0, or another trio built together",
+        ) from error
