@@ -155,7 +155,8 @@ def test_real_sentences(command, data_folder, minilm, tmp_path, target):
         sentences = [(row["text"], row["category"]) for row in csv.DictReader(file)]
     names = sorted({name for _, name in sentences})[:8]
     few = [row for name in names for row in [row for row in sentences if row[1] == name][:4]]
-    flags = ["--backbone", str(minilm), "--lr", "3e-4", "--epochs", "25", "--target"]
+    epochs = "8" if target == "pairs" else "25"
+    flags = ["--backbone", str(minilm), "--lr", "3e-4", "--epochs", epochs, "--target"]
     if target == "multi-label":
         rows = [(text, "|".join(sorted(set(name.split("_"))))) for text, name in few]
         found = fitted(

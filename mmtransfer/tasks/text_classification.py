@@ -71,15 +71,16 @@ class TextClassification(Classification):
         return super().check(table, split)
 
     def rows(self, table: Table) -> tuple[datasets.Dataset, np.ndarray]:
+        paired = "pair" in table.rows.column_names  # of the table: features are made by tasks that saw no training data
         encoded = self.tokenizer(
             table.column("text"),
-            table.column("pair") if self.paired else None,
+            table.column("pair") if paired else None,
             truncation=True,
             max_length=int(self.config.max_length or 128),
             return_token_type_ids=self.typed,
         )
         ids, rows = encoded["input_ids"], table.rows.add_column("tokens", encoded["input_ids"])
-        if self.paired and self.typed:
+        if paired and self.typed:
             rows = rows.add_column("types", encoded["token_type_ids"])
         return rows, np.fromiter(map(len, ids), np.int32, len(ids))
 

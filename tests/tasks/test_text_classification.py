@@ -79,6 +79,12 @@ def test_a_backbone_with_one_type_gets_none(backbone):
         backbone.config = config
 
 
+def test_pairs_are_joined_before_any_training_data_was_seen(backbone):
+    task = TextClassification(make({"task": TEXT, "train": "-"}, "a test"), backbone)
+    table = sources.load([("a b", "c")], "text", task.columns(), labelled=False)
+    assert task.rows(table)[1].tolist() == [6]
+
+
 def test_a_long_pair_loses_tokens_of_its_longer_text(backbone):
     task, table = task_on(backbone, [(("a", " ".join("bcdefghijk")), "x"), (("a", "b"), "y")], max_length=8)
     rows, lengths = task.rows(table)
