@@ -33,7 +33,7 @@ def key(
     """blake2b (16 bytes, hex) that names the states of one split at one cut.
 
     `prefix`: from `prefix`; `encoding`: `Task.encoding()`; `features`: what stands in place of a cut behind the last
-    stage, the task's name; `precision`: fp32 or bf16; `device`: its type; `data`: from `contents`.
+    stage, the task and its pooling; `precision`: fp32 or bf16; `device`: its type; `data`: from `contents`.
     """
     parts = {
         "format": FORMAT,

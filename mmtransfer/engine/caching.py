@@ -102,7 +102,7 @@ def name_all(job: Job, trained: Trained, splits: dict[str, Examples]) -> dict[st
     """The keys of the splits' states at `trained.start`."""
     prefix = keys.prefix(trained.backbone, trained.start)
     encoding, device = job.task.encoding(), job.accelerator.device.type
-    pooled = job.task.name if trained.start == trained.end else ""
+    pooled = f"{job.task.name} {trained.backbone.pooling}" if trained.start == trained.end else ""
     return {
         name: keys.key(
             prefix,

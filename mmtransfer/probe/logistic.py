@@ -14,8 +14,9 @@ from mmtransfer.probe.rows import Rows
 
 RESOLUTION = 1e-9
 """Of the objective, whose products are in float32."""
-TOLERANCE = 1e-3
-"""Norm of the gradient at the end over its norm at zero weights, in the scaled variables."""
+TOLERANCE = 2e-4
+"""Norm of the gradient at the end over its norm at zero weights, in the scaled variables: the objective is then within
+1e-4 of its minimum down to penalties of 1e-4; at 1e-3 it is not."""
 
 
 @dataclass(frozen=True)

