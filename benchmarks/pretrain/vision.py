@@ -30,13 +30,14 @@ from torch import Tensor, nn
 from benchmarks.pretrain import loop, probe
 from mmtransfer import backbones
 from mmtransfer.backbones import builtin
-from mmtransfer.backbones.vision import MEAN, STD
 from mmtransfer.data import builtin as builtin_data
 from mmtransfer.data import images, sources
 from mmtransfer.engine.precision import autocast, tune_allocator
 from mmtransfer.seeding import generator, number
 
 STUDENT, WIDTH = "shufflenet_v2_x1_0", 1024
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""ImageNet's, which the teacher was trained with."""
 SIZE, TEACHER_SIZE = 64, 96
 """Pixels of a side; both see the same 32-pixel picture, enlarged."""
 VIEWS, KEPT = 4, 256

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.pretrain import loop, text, vision
-from mmtransfer.backbones.vision import MEAN, STD
 
 
 class Stop(Exception):
@@ -53,7 +52,10 @@ def test_a_student_like_its_teacher_has_no_loss():
 def test_a_view_of_the_whole_is_the_picture():
     images = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
     whole = torch.tensor([[1.0, 0, 0], [0, 1.0, 0]]).expand(2, 2, 3)
-    pixels = vision.shown(images, whole, 32) * torch.tensor(STD)[:, None, None] + torch.tensor(MEAN)[:, None, None]
+    pixels = (
+        vision.shown(images, whole, 32) * torch.tensor(vision.STD)[:, None, None]
+        + torch.tensor(vision.MEAN)[:, None, None]
+    )
     assert torch.allclose(pixels, images / 255, atol=1e-5)
     mirrored = torch.tensor([[-1.0, 0, 0], [0, 1.0, 0]]).expand(2, 2, 3)
     assert torch.allclose(vision.shown(images, mirrored, 32).flip(-1), vision.shown(images, whole, 32), atol=1e-5)
