@@ -78,7 +78,7 @@ BUILTIN: Mapping[str, Builtin] = {
         scratch={"lr": 3e-3},
     ),
     TEXT: Builtin(
-        data={"train": "builtin:library", "validation_fraction": 0.2, "epochs": 20, "batch_size": 16},
+        data={"train": "builtin:library", "validation_fraction": 0.2, "epochs": 12, "batch_size": 16},
         model={"backbone": "builtin", "lr": 3e-4},
         scratch={"lr": 1e-3},
     ),

@@ -12,19 +12,25 @@ from mmtransfer.api import Run, fit
 from mmtransfer.comparison import Comparison, compare, spoken
 from mmtransfer.defaults import BUILTIN, OWN_DATA
 from mmtransfer.errors import MMTransferError
+from mmtransfer.resolution import resolve
 from mmtransfer.run import RunFolder
 
 logger = logging.getLogger("mmtransfer")
 TRANSFER_ONLY = ("weights", "strategy", "strategy_options", "out", "overwrite", "resume")
 
 
+def from_scratch(settings: Mapping[str, Any]) -> bool:
+    """Whether `fit` with these settings starts from random weights: such a run has no control."""
+    config = resolve(**settings)
+    return config.strategy == "scratch" or config.weights == "none"
+
+
 def check_versus(settings: Mapping[str, Any]) -> None:
     """Raises MMTransferError, before anything is trained, where `versus_scratch` would have nothing to do."""
-    for name, value in (("strategy", "scratch"), ("weights", "none")):
-        if settings.get(name) == value:
-            raise MMTransferError(
-                "The run is from scratch itself", f"--{name} {value} --versus-scratch", "leave one of them out"
-            )
+    if from_scratch(settings):
+        raise MMTransferError(
+            "The run is from scratch itself", "--versus-scratch", "leave it out, or give a backbone with weights"
+        )
     if settings.get("out") is not None:
         RunFolder(Path(_control(str(settings["out"])))).check(bool(settings.get("overwrite")))
 
@@ -47,21 +53,21 @@ def _control(out: str) -> str:
 
 
 def demo(out: str | Path | None = None) -> list[Comparison]:
-    """Runs every task that has built-in data, transfer and scratch, and prints one table.
+    """Runs every task that has built-in data and a built-in backbone, transfer and scratch, and prints one table.
 
     `out`: folder of the run folders; runs/demo-DATE-TIME if None. Needs no network.
     """
     place = Path(out) if out is not None else Path("runs") / f"demo-{datetime.now():%Y%m%d-%H%M%S}"
     if place.exists() and any(place.iterdir()):
         raise MMTransferError("The folder exists", f"--out {place}", "give another --out")
-    found = []
-    for task in BUILTIN:
+    found, tasks = [], [task for task in BUILTIN if not from_scratch({"task": task})]
+    for task in tasks:
         logger.info("%s", task)
         settings: dict[str, Any] = {"task": task, "out": str(place / task)}
         found.append(versus_scratch(settings, fit(**settings)))
     _show(found)
     print(f"the runs are in {place}; one of them again: mmtransfer fit TASK")
-    for task in BUILTIN:
+    for task in tasks:
         print(f"next, with your own data: mmtransfer fit {task} {OWN_DATA[task]} --backbone builtin --versus-scratch")
     return found
 

@@ -33,9 +33,7 @@ def fit(words: list[str], choices: Mapping[str, Any] = types.MappingProxyType({}
     given = parse(task, words, choices, program or f"mmtransfer fit {task}")
     check_trio()
     builtin = given.get("train") is None and not given.get("resume")
-    repeats = given.pop("repeats", 1)
-    default = builtin and repeats == 1 and given.get("strategy") != "scratch" and given.get("weights") != "none"
-    versus = given.pop("versus_scratch", default)
+    repeats, versus = given.pop("repeats", 1), given.pop("versus_scratch", None)
     if repeats > 1:
         if versus:
             raise MMTransferError(
@@ -49,8 +47,10 @@ def fit(words: list[str], choices: Mapping[str, Any] = types.MappingProxyType({}
         return
     from mmtransfer import comparison
     from mmtransfer.api import fit
-    from mmtransfer.demo import check_versus, versus_scratch
+    from mmtransfer.demo import check_versus, from_scratch, versus_scratch
 
+    if versus is None:
+        versus = builtin and not from_scratch(given)
     if versus:
         check_versus(given)
     run = fit(**given)

@@ -85,6 +85,14 @@ def test_the_demo_runs_every_task_and_prints_one_table(tiny, capsys):
     assert error.value.what == "The folder exists" and error.value.where == "--out runs/demo"
 
 
+def test_a_task_without_a_pretrained_backbone_has_no_control(tiny, monkeypatch):
+    model = {"backbone": "builtin", "strategy": "scratch", "lr": 1e-3}
+    monkeypatch.setitem(BUILTIN, TEXT, Builtin(data=TINY, model=model))  # type: ignore[index]
+    cli.main(["fit", TEXT, "--out", "run"])
+    assert (tiny / "run" / "result.json").exists() and not (tiny / "run-scratch").exists()
+    assert demo.from_scratch({"task": TEXT}) and not demo.from_scratch({"task": TEXT, "strategy": "full"})
+
+
 def test_scratch_beside_scratch_is_refused_before_training(tiny, capsys):
     for flags in (["--strategy", "scratch"], ["--weights", "none"]):
         with pytest.raises(SystemExit) as stop:
