@@ -1,4 +1,4 @@
-"""Transfer beside scratch on built-in data: the recipes without arguments, the demo, and what cannot be a control."""
+"""Transfer beside scratch on built-in data: the recipes without arguments, and what cannot be a control."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ from typing import Any
 
 import pytest
 
-from mmtransfer import backbones, cli, demo
+from mmtransfer import backbones, cli, comparison, control
 from mmtransfer.backbones import builtin, pretrained
 from mmtransfer.config import IMAGE, TEXT
 from mmtransfer.defaults import BUILTIN, OWN_DATA, Builtin
-from mmtransfer.errors import MMTransferError
 
 TINY = {"train": "builtin:library", "validation_fraction": 0.2, "epochs": 1, "max_length": 16, "batch_size": 64}
 
@@ -63,7 +62,7 @@ def test_without_data_a_run_is_put_beside_scratch(tiny, capsys):
     out = capsys.readouterr().out
     assert re.search(r"run and run-scratch: accuracy|is better than", out) and "95 % interval" in out
     assert "the run is in run" in out and "run-scratch" in out
-    assert f"next, with your own data: mmtransfer fit {TEXT} {OWN_DATA[TEXT]} --backbone builtin" in out
+    assert f"next, with your own data: mmtransfer fit {TEXT} {OWN_DATA[TEXT]}" in out
 
 
 def test_the_control_can_be_left_out(tiny, capsys):
@@ -73,24 +72,12 @@ def test_the_control_can_be_left_out(tiny, capsys):
     assert not (tiny / "other-scratch").exists() and settings(tiny / "other")["lr"] == 3e-3
 
 
-def test_the_demo_runs_every_task_and_prints_one_table(tiny, capsys):
-    found = demo.demo("runs/demo")
-    assert [comparison.task for comparison in found] == [TEXT]
-    assert {path.name for path in (tiny / "runs" / "demo").iterdir() if path.is_dir()} >= {TEXT, f"{TEXT}-scratch"}
-    out = capsys.readouterr().out
-    for expected in ("transfer minus scratch", "builtin:library", "the runs are in runs/demo", "--versus-scratch"):
-        assert expected in out, expected
-    with pytest.raises(MMTransferError) as error:
-        demo.demo("runs/demo")
-    assert error.value.what == "The folder exists" and error.value.where == "--out runs/demo"
-
-
 def test_a_task_without_a_pretrained_backbone_has_no_control(tiny, monkeypatch):
     model = {"backbone": "builtin", "strategy": "scratch", "lr": 1e-3}
     monkeypatch.setitem(BUILTIN, TEXT, Builtin(data=TINY, model=model))  # type: ignore[index]
     cli.main(["fit", TEXT, "--out", "run"])
     assert (tiny / "run" / "result.json").exists() and not (tiny / "run-scratch").exists()
-    assert demo.from_scratch({"task": TEXT}) and not demo.from_scratch({"task": TEXT, "strategy": "full"})
+    assert control.from_scratch({"task": TEXT}) and not control.from_scratch({"task": TEXT, "strategy": "full"})
 
 
 def test_scratch_beside_scratch_is_refused_before_training(tiny, capsys):
@@ -111,7 +98,7 @@ def test_a_control_that_exists_is_refused_before_training(tiny, capsys):
 
 
 def test_the_verbs_take_no_other_option(tiny, capsys):
-    for words in (["demo", "--task", "x"], ["compare", "--out", "x"]):
+    for words in (["compare", "--out", "x"],):
         with pytest.raises(SystemExit) as stop:
             cli.main(words)
         assert stop.value.code == 2 and "Unknown option" in capsys.readouterr().err
@@ -125,6 +112,6 @@ def test_transfer_beats_scratch_on_the_built_in_data(task, tmp_path, monkeypatch
         pytest.skip(f"the built-in backbone is not packed: python -m benchmarks.pretrain.{name} pack")
     monkeypatch.chdir(tmp_path)
     cli.main(["fit", task, "--out", "run"])
-    verdict = demo.compare(["run", "run-scratch"]).verdicts[0]
+    verdict = comparison.compare(["run", "run-scratch"]).verdicts[0]
     assert verdict.better == "run" and verdict.difference.low > 0
     assert backbones.load("builtin", modality=name).source == f"builtin:{name}"

@@ -1,0 +1,50 @@
+"""Does transfer help? The same settings once from pretrained and once from random weights, for the same epochs."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mmtransfer.api import Run, fit
+from mmtransfer.comparison import Comparison, compare
+from mmtransfer.errors import MMTransferError
+from mmtransfer.resolution import resolve
+from mmtransfer.run import RunFolder
+
+logger = logging.getLogger("mmtransfer")
+TRANSFER_ONLY = ("weights", "strategy", "strategy_options", "out", "overwrite", "resume")
+
+
+def from_scratch(settings: Mapping[str, Any]) -> bool:
+    """Whether `fit` with these settings starts from random weights: such a run has no control."""
+    config = resolve(**settings)
+    return config.strategy == "scratch" or config.weights == "none"
+
+
+def check_versus(settings: Mapping[str, Any]) -> None:
+    """Raises MMTransferError, before anything is trained, where `versus_scratch` would have nothing to do."""
+    if from_scratch(settings):
+        raise MMTransferError(
+            "The run is from scratch itself", "--versus-scratch", "leave it out, or give a backbone with weights"
+        )
+    if settings.get("out") is not None:
+        RunFolder(Path(_control(str(settings["out"])))).check(bool(settings.get("overwrite")))
+
+
+def versus_scratch(settings: Mapping[str, Any], run: Run) -> Comparison:
+    """Trains the control of a finished run in RUN-scratch, and compares the two.
+
+    `settings`: what `fit` was called with for `run`; all of it holds for the control but weights and strategy. Where no
+    rate is given, the control has that of training from scratch, if the built-in data name one.
+    """
+    kept = {name: value for name, value in settings.items() if name not in TRANSFER_ONLY}
+    out = _control(str(run.folder.path))
+    logger.info("the same from random weights, in %s", out)
+    control = fit(**kept, strategy="scratch", out=out, overwrite=bool(settings.get("overwrite")))
+    return compare([run.folder.path, control.folder.path])
+
+
+def _control(out: str) -> str:
+    return f"{out.rstrip('/')}-scratch"
