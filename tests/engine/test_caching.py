@@ -18,7 +18,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 import mmtransfer as mmt
-from mmtransfer import api, backbones, cli
+from mmtransfer import api, backbones
 from mmtransfer.cache import features, key
 from mmtransfer.cache.settings import Cache
 from mmtransfer.cache.store import INDEX
@@ -55,7 +55,7 @@ def heard(caplog):
 
 
 def fit(task: str, flags: list[str], out: Path) -> mmt.Run:
-    return mmt.fit(**cli.parse(task, [*flags, "--out", str(out)], {}, "a test"))
+    return mmt.fit(**parse(task, [*flags, "--out", str(out)], {}, "a test"))
 
 
 def losses(run: mmt.Run) -> list[float]:
@@ -101,7 +101,7 @@ def keyed(backbone, task, table, cut=3, precision="fp32"):
 
 def test_whatever_the_features_depend_on_is_in_their_key(places, tmp_path):
     def made(**changes):
-        given = cli.parse(IMAGE, places[1][IMAGE], {}, "a test") | {"weights": "none"} | changes
+        given = parse(IMAGE, places[1][IMAGE], {}, "a test") | {"weights": "none"} | changes
         torch.manual_seed(0)
         backbone = backbones.load("resnet18", "none")
         return backbone, mmt.tasks.TASKS[IMAGE](resolve(**given), backbone)
@@ -138,7 +138,7 @@ def test_the_tokenizer_and_the_longest_text_are_in_the_key(places):
 
     def encoding(**changes):
         backbone = backbones.load(folder, "none")
-        task = mmt.tasks.TASKS[TEXT](resolve(**(cli.parse(TEXT, flags, {}, "a test") | changes)), backbone)
+        task = mmt.tasks.TASKS[TEXT](resolve(**(parse(TEXT, flags, {}, "a test") | changes)), backbone)
         return task
 
     one, other = encoding(), encoding(max_length=31)
@@ -154,7 +154,7 @@ def test_pooling_is_in_the_key_of_pooled_features_only(places):
     flags = [*places[1][TEXT], *COMMON, *LOOP]
 
     def named(pooling: str, start: int) -> dict[str, str]:
-        job = api.prepare(resolve(**cli.parse(TEXT, [*flags, "--pooling", pooling], {}, "a test")))
+        job = api.prepare(resolve(**parse(TEXT, [*flags, "--pooling", pooling], {}, "a test")))
         trained = Trained(job.backbone, job.head, job.task, (start,) if start < 3 else (), "fp32")
         return caching.name_all(job, trained, {"train": job.train})
 
@@ -300,7 +300,7 @@ def test_auto_takes_what_is_expected_to_be_faster(text, tmp_path, monkeypatch, c
 
 
 def test_measuring_leaves_no_trace(places, tmp_path):
-    given = cli.parse(IMAGE, [*places[1][IMAGE], *COMMON, "--strategy", "partial", "--augment", "none"], {}, "a test")
+    given = parse(IMAGE, [*places[1][IMAGE], *COMMON, "--strategy", "partial", "--augment", "none"], {}, "a test")
     job = api.prepare(resolve(**given))
     job.backbone.freeze(range(4))
     trained = Trained(job.backbone, job.head, job.task, (4,), "fp32").train()

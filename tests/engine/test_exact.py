@@ -13,10 +13,10 @@ from safetensors.torch import load_file
 from torch import equal
 
 import mmtransfer as mmt
-from mmtransfer import cli
 from mmtransfer.config import IMAGE, SPEECH, TEXT
 from mmtransfer.engine import exact
 from mmtransfer.errors import MMTransferError
+from mmtransfer.flags import parse
 
 PROBE = ["--weights", "none", "--threads", "1", "--strategy", "linear-probe"]
 
@@ -35,7 +35,7 @@ def flags(places, monkeypatch):
 
 
 def fit(task: str, flags: list[str], out) -> mmt.Run:
-    return mmt.fit(**cli.parse(task, [*flags, "--out", str(out)], {}, "a test"))
+    return mmt.fit(**parse(task, [*flags, "--out", str(out)], {}, "a test"))
 
 
 def without_validation(flags: list[str]) -> list[str]:
