@@ -30,6 +30,7 @@ from mmtransfer.engine.loop import Stopped
 from mmtransfer.engine.signals import Interrupted
 from mmtransfer.engine.trained import Trained
 from mmtransfer.errors import MMTransferError
+from mmtransfer.flags import parse
 from mmtransfer.resolution import resolve
 
 COMMON = ["--weights", "none", "--epochs", "2", "--batch-size", "12", "--log-every", "1", "--threads", "1"]
