@@ -89,6 +89,14 @@ class Stored:
         return collate_targets([self.targets[index] for index in indices])
 
 
+def examples_of(task: Task, table: Table) -> Examples:
+    """A split as the task prepares it."""
+    rows, lengths = task.rows(table)
+    known = task.answer_column in rows.column_names
+    answers = [task.answer(value) for value in table.column(task.answer_column)] if known else None
+    return Examples(rows, lengths, answers, table=table)
+
+
 class EncodedRows(Dataset[Encoded]):
     """Rows encoded when asked for. `seed` and `epoch` draw the augmentation by id: workers need no state."""
 

@@ -1,0 +1,295 @@
+"""One call of `fit`: from settings to a run folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import nn
+
+from mmtransfer import backbones, strategies
+from mmtransfer.backbones import weights
+from mmtransfer.backbones.staged import Backbone
+from mmtransfer.cache import key as keys
+from mmtransfer.cache import settings as cache_settings
+from mmtransfer.config import RunConfig
+from mmtransfer.data.assembly import assemble
+from mmtransfer.data.sources import Table
+from mmtransfer.engine import caching, checkpoint, exact, memory, phases, precision, tracking
+from mmtransfer.engine.evaluation import evaluate
+from mmtransfer.engine.loading import Examples, examples_of
+from mmtransfer.engine.loop import Job
+from mmtransfer.engine.signals import Interrupted, collected
+from mmtransfer.engine.state import TrainState
+from mmtransfer.engine.trained import Trained
+from mmtransfer.resolution import planned
+from mmtransfer.run import SCHEMA, RunFolder, environment
+from mmtransfer.seeding import number
+from mmtransfer.tasks import TASKS, Task
+
+logger = logging.getLogger("mmtransfer")
+
+
+class _Warnings(logging.Handler):
+    """Collects what was said as a warning, for result.json."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(record.getMessage())
+
+
+@dataclass
+class Fitting:
+    """One call of `fit`, step by step in the order of `run`."""
+
+    config: RunConfig
+    accelerator: Accelerator
+    folder: RunFolder
+    seconds: dict[str, float] = field(default_factory=dict)
+    started: float = field(default_factory=time.time)
+    created: bool = False
+    """Whether the run folder is this run's: what goes wrong before leaves nothing behind."""
+
+    def run(self) -> None:
+        """Trains, scores, and writes the run folder."""
+        self.warnings = _Warnings()
+        logger.addHandler(self.warnings)
+        try:
+            with collected() as received:
+                self._run(received)
+        except Exception as error:
+            if self.created:
+                self._write("failed", {"warnings": [*self.warnings.lines, f"{type(error).__name__}: {error}"]})
+            raise
+        finally:
+            tracking.finish(self.accelerator)
+            logger.removeHandler(self.warnings)
+
+    def prepare(self, received: Sequence[int] = ()) -> tuple[Job, list[strategies.Phase], dict[str, Table]]:
+        """All that comes before the first step, without a trace on disk. `received`: signals, as they come in."""
+        config, accelerator = self.config, self.accelerator
+        local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+        self.threads = precision.set_threads(config.threads, local)
+        self.allocator = precision.tune_allocator()
+        precision.warn_of_lone_process()
+        torch.manual_seed(number(config.seed, "backbone"))
+        with self._timed("startup"):
+            task_class = TASKS[config.task]
+            backbone = backbones.load(str(config.backbone), config.weights, task_class.modality)
+            self.backbone_sha256 = weights.sha256(backbone)
+            plan = planned(config, len(backbone.stages), task_class.exact(config) is not None)
+            if config.augment == "auto":
+                looped = [phase for phase in plan if phase.solver == "loop"]
+                whole = bool(looped) and all(phase.stages and min(phase.stages) == 0 for phase in looped)
+                self.config = config = dataclasses.replace(config, augment="light" if whole else "none")
+            self.task = task = task_class(config, backbone)
+            self.config = config = task.config
+            caching.refuse(config.cache, plan, task)
+            cache = cache_settings.make(config.cache, config.cache_dir, config.cache_limit)
+        with self._timed("data"):
+            tables = self._tables(cut=not all(phase.folds for phase in plan))
+            task.prepare(tables["train"])
+            exact.check(plan, task)
+            tables = {split: task.check(table, split) for split, table in tables.items()}
+            examples = {split: examples_of(task, table) for split, table in tables.items()}
+            examples["train"] = dataclasses.replace(examples["train"], weights=task.weights(tables["train"]))
+        torch.manual_seed(number(config.seed, "head"))
+        head = task.head(backbone.width)
+        backbone.to(accelerator.device)
+        head.to(accelerator.device)
+        state = TrainState()
+        job = Job(
+            config=config,
+            task=task,
+            backbone=backbone,
+            head=head,
+            train=examples["train"],
+            validation=examples.get("validation"),
+            accelerator=accelerator,
+            folder=self.folder.path,
+            workers=int(config.workers or 0),
+            state=state,
+            interrupted=lambda: bool(received),
+            expired=self._deadline(state, examples),
+            test=examples.get("test"),
+            cache=cache,
+        )
+        return job, plan, tables
+
+    def _run(self, received: list[int]) -> None:
+        job, plan, tables = self.prepare(received)
+        config, accelerator, state = job.config, job.accelerator, job.state
+        saved = config.as_dict() | {"threads": self.threads, "resume": False, "overwrite": False}
+        if accelerator.is_main_process:
+            if not config.resume:
+                self.folder.create(config.overwrite)
+            self.created = True
+            self.folder.write(self.folder.config, saved)
+            self.folder.write(self.folder.path / "environment.json", environment(self.threads))
+        moments = None
+        point = checkpoint.newest(self.folder.checkpoints) if config.resume else None
+        if point is not None:
+            tensors, values = checkpoint.read(point)
+            state.load_state_dict(values)
+            model = Trained(job.backbone, job.head, job.task, (), config.precision)
+            model.load_tensors(tensors["weights.safetensors"])
+            moments = tensors.get("optimizer.safetensors")
+            logger.info("going on after step %d (%s)", state.steps_done, point)
+        if accelerator.is_main_process:
+            self.folder.cut_log(state.steps_done)
+        tracking.start(accelerator, config.track, self.folder.path, saved, state.steps_done)
+        accelerator.wait_for_everyone()
+        with self._timed("train"):
+            status = phases.train(job, plan, moments)
+        self.seconds["cache"] = job.cache.seconds
+        self.seconds["train"] -= job.cache.seconds
+        self.about = self._about(job, plan, tables)
+        if status == "stopped":
+            self._write("stopped", self.about)
+            command = f"mmtransfer fit {config.task} --resume --out {self.folder.path}"
+            raise Interrupted(received[0] if received else signal.SIGTERM, command, self.folder.path)
+        self._finish(job)
+
+    @contextmanager
+    def _timed(self, name: str) -> Iterator[None]:
+        begun = time.monotonic()
+        yield
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - begun
+
+    def _tables(self, cut: bool) -> dict[str, Table]:
+        """The tables of train, validation (given, or to be cut from train) and (where given) test."""
+        tables = assemble(self.config, self.task.modality, self.task.columns(), self.task.strata, cut)
+        if self.accelerator.is_main_process:
+            counts = ", ".join(f"{split} {len(table)}" for split, table in tables.items())
+            logger.info("data: %s", counts)
+        return tables
+
+    def _deadline(self, state: TrainState, examples: Mapping[str, Examples]) -> Any:
+        """Whether the budget leaves no more time than validation and test need, at the speed of training."""
+        if self.config.max_minutes is None:
+            return lambda: False
+        budget = 60.0 * self.config.max_minutes
+        coming = len(examples.get("validation", ())) * 2 + len(examples.get("test", ()))
+
+        def expired() -> bool:
+            a_pass = coming * state.seconds / max(1, state.examples)
+            return time.time() - self.started + a_pass > budget
+
+        return expired
+
+    def _about(self, job: Job, plan: Sequence[strategies.Phase], tables: Mapping[str, Table]) -> dict[str, Any]:
+        config, state = self.config, job.state
+        trained = {id(p): p for p in job.head.parameters()}
+        for stage in phases.stages_of(plan):
+            trained |= {id(p): p for p in job.backbone.stages[stage].parameters()}
+        own, head = (sum(p.numel() for p in module.parameters()) for module in (job.backbone, job.head))
+        units = None if job.task.modality == "image" else state.units * job.task.unit / max(1e-9, state.seconds)
+        return {
+            "data": {
+                split: {
+                    "source": table.source,
+                    "n": len(table),
+                    "fingerprint": keys.fingerprint(table, job.cache.store.root),
+                    "skipped": list(table.skipped),
+                }
+                for split, table in tables.items()
+            },
+            "backbone": {
+                "name": job.backbone.name,
+                "source": job.backbone.source,
+                "sha256": self.backbone_sha256,
+                "parameters": own,
+            },
+            "parameters": {"total": own + head, "trainable": sum(p.numel() for p in trained.values())},
+            "phases": state.phases,
+            "throughput": {
+                "examples_per_second": state.examples / max(1e-9, state.seconds),
+                "tokens_or_seconds_of_audio_per_second": units,
+                "stall_share": state.stalled / max(1e-9, state.seconds),
+            },
+            "cache": job.cache.about(),
+            "precision": {"dtype": config.precision, "layout": "contiguous", "allocator": self.allocator, "tried": {}},
+        }
+
+    def _finish(self, job: Job) -> None:
+        """Scores the best model on validation and test, and writes all that the run folder keeps."""
+        task, folder = job.task, self.folder
+        model = Trained(job.backbone, job.head, task, (), self.config.precision)
+        metrics: dict[str, dict[str, Any]] = {}
+        with self._timed("evaluate"):
+            for split, examples in (("validation", job.validation), ("test", job.test)):
+                records: Mapping[str, list[Any]] | None = job.selected if split == "validation" else None
+                if records is None and examples is not None:
+                    found = evaluate(model, examples, self.accelerator, job.workers, split)
+                    records = task.tune(found) if split == "validation" else found
+                if records is not None:
+                    scores = task.measure(records)
+                    metrics[split] = {name: score.as_dict() for name, score in scores.items()}
+                    if self.accelerator.is_main_process:
+                        folder.write_predictions(split, task.annotate(records))
+        if "test" in metrics:
+            job.track(tracking.numbers("test", scores))
+        split = "test" if "test" in metrics else "validation"
+        value = metrics[split][task.primary]["value"] if split in metrics else None
+        primary = {"name": task.primary, "split": split, "value": value}
+        if self.accelerator.is_main_process:
+            save_model(folder, self.config, task, job.backbone, job.head)
+        self._write("finished", {**self.about, "metrics": metrics, "primary": primary})
+        if self.accelerator.is_main_process and not self.config.keep_checkpoints:
+            checkpoint.remove(folder.checkpoints)
+        self.accelerator.wait_for_everyone()
+
+    def _write(self, status: str, known: Mapping[str, Any]) -> None:
+        """result.json: all keys always there."""
+        if not self.accelerator.is_main_process:
+            return
+        total = time.time() - self.started
+        seconds = {name: self.seconds.get(name, 0.0) for name in ("startup", "data", "cache", "train", "evaluate")}
+        content: dict[str, Any] = {
+            "schema": SCHEMA,
+            "status": status,
+            "task": self.config.task,
+            "seed": self.config.seed,
+            "command": sys.argv,
+            "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.started)),
+            "seconds": {"total": total, **seconds},
+            "data": None,
+            "backbone": None,
+            "strategy": {"name": self.config.strategy, "options": dict(self.config.strategy_options)},
+            "parameters": None,
+            "phases": [],
+            "metrics": {},
+            "primary": None,
+            "throughput": None,
+            "memory": {"peak_bytes": memory.peak_bytes(), "device_peak_bytes": memory.device_peak_bytes()},
+            "precision": None,
+            "cache": None,
+            "warnings": self.warnings.lines,
+        }
+        self.folder.write(self.folder.result, content | dict(known))
+
+
+def save_model(folder: RunFolder, config: RunConfig, task: Task, backbone: Backbone, head: nn.Module) -> None:
+    """Writes model/: backbone, head and task."""
+    from safetensors.torch import save_file
+
+    folder.model.mkdir(exist_ok=True)
+    frozen = not any(parameter.requires_grad for parameter in backbone.parameters())
+    weights.save(backbone, folder.model, folder.store if frozen else None)
+    tensors = {name: value.detach().cpu().contiguous() for name, value in head.state_dict().items()}
+    save_file(tensors, folder.model / "head.safetensors")
+    task.export(folder.model, backbone, head)
+    folder.write(folder.model / "task.json", {"task": config.task, "state": task.state()})
