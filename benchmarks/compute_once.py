@@ -151,12 +151,12 @@ def images(quick: bool) -> dict[str, Any]:
     common = {"task": "image-classification", "backbone": "mobilenet_v2", **PROBE, "augment": "none"}
     common["weights"] = str(data() / "weights" / "mobilenet_v2.safetensors")
     bees = data() / "hymenoptera"
-    sets = {"hymenoptera": {"train": str(bees / "train"), "test": str(bees / "val")}}
+    sets: dict[str, dict[str, Any]] = {"hymenoptera": {"train": str(bees / "train"), "test": str(bees / "val")}}
     if not quick:
         small = {"image_size": 64, "fraction": 0.2}
         sets["cifar10"] = {
-            "train": str(data() / "cifar10" / "train"),
-            "test": str(data() / "cifar10" / "test"),
+            "train": str(data() / "cifar10" / "train.parquet"),
+            "test": str(data() / "cifar10" / "test.parquet"),
             **small,
         }
     return {name: _cached_and_not({**common, **given}) for name, given in sets.items()}
@@ -165,12 +165,12 @@ def images(quick: bool) -> dict[str, Any]:
 def middle(quick: bool) -> dict[str, Any]:
     """A cut in the middle, 10 epochs: BERT's last quarter, Wav2Vec2's upper half, ResNet's layer4; beside what the
     operations allow: E (F + 3 T) / (F + 3 E T), F the frozen part's forward pass and T the rest's."""
-    from transformers import BertConfig, BertTokenizerFast
+    from transformers import AutoTokenizer, BertConfig
 
     found = {}
     with folder() as place:
         shape = place / "bert"
-        BertTokenizerFast(str(Path(minilm()) / "vocab.txt")).save_pretrained(shape)
+        AutoTokenizer.from_pretrained(minilm()).save_pretrained(shape)
         BertConfig().save_pretrained(shape)
         texts = place / "few.csv"
         lines = (data() / "banking77" / "train.csv").read_text(encoding="utf-8").splitlines(keepends=True)
@@ -352,19 +352,22 @@ def rank(quick: bool) -> dict[str, Any]:
 
     from mmtransfer.rank import rank as ranked
 
-    bees, names = data() / "hymenoptera", ["squeezenet1_1", "mobilenet_v2", "resnet18", "vgg11"]
+    bees = data() / "hymenoptera"
+    names = ["squeezenet1_1", "mobilenet_v2", "resnet18", "vgg11"]
     files = {name: data() / "weights" / f"{name}.safetensors" for name in names}
-    given = {"task": "image-classification", "validation_fraction": 0.2, "augment": "none"}
+    given: dict[str, Any] = {"task": "image-classification", "validation_fraction": 0.2, "augment": "none"}
     found: dict[str, Any] = {}
+    probed: list[float] = []
+    tuned: list[float] = []
     with folder() as place:
-        cache, probed, tuned = {"cache_dir": str(place / "cache")}, [], []
+        cache: dict[str, Any] = {"cache_dir": str(place / "cache")}
         for name in names[:2] if quick else names:
             weights = str(files[name]) if files[name].exists() else "none"
-            common = {**given, "train": str(bees / "train"), "weights": weights}
+            common: dict[str, Any] = {**given, "train": str(bees / "train"), "weights": weights}
             one = ranked(backbones=[name], **common, **cache)[0]
             full = {**common, "backbone": name, "test": str(bees / "val"), "strategy": "full", "epochs": 5, "lr": 1e-4}
             seconds, run = timed({**full, **({"epochs": 1} if quick else {})}, place, cache="off")
-            probed.append(one.score.value)
+            probed.append(float(one.score.value or 0))
             tuned.append(test_score(run))
             found[name] = {
                 "weights": weights if weights == "none" else files[name].name,

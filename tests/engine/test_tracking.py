@@ -11,7 +11,7 @@ import yaml
 
 import mmtransfer as mmt
 from mmtransfer.config import TEXT
-from mmtransfer.engine import tracking
+from mmtransfer.engine import phases, tracking
 from mmtransfer.errors import MMTransferError
 from mmtransfer.flags import parse
 
@@ -55,14 +55,14 @@ def test_tensorboard_holds_losses_rates_scores_and_settings(given, tmp_path):
 
 
 def test_a_run_that_goes_on_does_not_say_a_step_twice(given, tmp_path, monkeypatch):
-    validate = mmt.api.phases._validate
+    validate = phases._validate
 
     def fall(job, *rest):
         if job.state.epochs_done == 1:
             raise RuntimeError("fell over after the last step, before the checkpoint")
         validate(job, *rest)
 
-    monkeypatch.setattr(mmt.api.phases, "_validate", fall)
+    monkeypatch.setattr(phases, "_validate", fall)
     with pytest.raises(RuntimeError):
         mmt.fit(**given, out=tmp_path / "run")
     monkeypatch.undo()
