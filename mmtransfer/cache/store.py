@@ -80,7 +80,7 @@ class Store:
         Raises MMTransferError for a beginning that fits no entry.
         """
         folders = self._folders()
-        names = [folder.name for folder in folders]
+        names = sorted(folder.name for folder in folders)
         for key in keys:
             if not any(name.startswith(key) for name in names):
                 raise unknown("key", key, names or ["(the cache is empty)"], f"mmtransfer cache rm {key}")

@@ -39,16 +39,11 @@ def test_a_target_gives_columns_head_and_primary_metric(target, answers, size, p
     assert task.head(8).linear.weight.shape == (size, 8)
     batch = collate([task.encode(row, None) for row in task.rows(table)[0]])
     with torch.inference_mode():
-        outputs = task.readout(_Pooled(), task.head(8), {"x": torch.randn(3, 8)})
+        outputs = task.readout(task.head(8), {"x": torch.randn(3, 8)})
         assert task.loss(outputs, batch.targets).shape == (3,)
     other = task_of(target=target)
     other.restore(task.state())
     assert other.predict(outputs).answers == task.predict(outputs).answers
-
-
-class _Pooled:
-    def pool(self, state):
-        return state["x"]
 
 
 def test_an_unknown_target_names_the_nearest():
