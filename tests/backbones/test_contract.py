@@ -1,4 +1,4 @@
-"""The contract of DESIGN.md over everything registered, at every cut."""
+"""The contract of backbones over everything registered, at every cut."""
 
 from __future__ import annotations
 

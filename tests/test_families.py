@@ -1,0 +1,157 @@
+"""Every family learns 32 examples by heart through the command line, the run folder and predict; a minute each."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import tiny
+from PIL import Image
+
+from mmtransfer.config import IMAGE, SPEECH, TEXT
+
+pytestmark = pytest.mark.slow
+N = 32
+COMMON = [
+    "--weights",
+    "none",
+    "--batch-size",
+    "8",
+    "--schedule",
+    "constant",
+    "--warmup",
+    "0.1",
+    "--strategy",
+    "scratch",
+]
+IMAGES = {
+    "alexnet": 64,
+    "convnext_tiny": 32,
+    "densenet121": 64,
+    "efficientnet_b0": 64,
+    "googlenet": 64,
+    "inception_v3": 299,
+    "mnasnet0_5": 64,
+    "mobilenet_v2": 64,
+    "mobilenet_v3_small": 64,
+    "regnet_x_400mf": 64,
+    "resnet18": 64,
+    "shufflenet_v2_x0_5": 64,
+    "squeezenet1_1": 64,
+    "swin_t": 64,
+    "vgg11_bn": 32,
+    "vit_b_32": 224,
+}
+"""The smallest network of each family -> pixels of a side."""
+SIZE = {"vocab_size": 31, "max_position_embeddings": 64}
+BERT = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64, **SIZE}
+TEXTS = {
+    "bert": BERT,
+    "roberta": {**BERT, "pad_token_id": 0},
+    "distilbert": {"dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 64, **SIZE},
+    "electra": {**BERT, "embedding_size": 16},
+    "mpnet": {**BERT, "pad_token_id": 0},
+    "gpt2": {"n_embd": 32, "n_layer": 2, "n_head": 2, "n_positions": 64, "vocab_size": 31},
+    "modernbert": {
+        **BERT,
+        "pad_token_id": 0,
+        "cls_token_id": 2,
+        "sep_token_id": 3,
+        "bos_token_id": 2,
+        "eos_token_id": 3,
+    },
+    "albert": {**BERT, "embedding_size": 16},
+}
+SPEECH_SHAPE = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 64,
+    "conv_dim": (32, 32, 32),
+    "conv_kernel": (10, 8, 4),
+    "conv_stride": (5, 8, 4),
+    "num_conv_pos_embeddings": 8,
+    "num_conv_pos_embedding_groups": 2,
+    "feat_extract_norm": "layer",
+}
+
+
+def learnt(command: Callable[..., tuple[int, str, str]], task: str, data: Path, out: Path, *flags: object) -> list[str]:
+    """The answers of `predict`, in the order of the data, after training on them."""
+    words = ["--train", data, "--validation", data, *COMMON, *flags, "--out", out]
+    status, _, said = command("fit", task, *words)
+    assert status == 0, said
+    status, _, said = command("predict", out, data, "--out", out / "answers.csv")
+    assert status == 0, said
+    assert json.loads((out / "result.json").read_text())["status"] == "finished"
+    with (out / "answers.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == N
+    return [row["label"] for row in rows]
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_pictures(name, command, tmp_path):
+    rng = np.random.default_rng(0)
+    labels = ["a" if number % 2 else "b" for number in range(N)]
+    rows = [("file_name", "label")]
+    for number, label in enumerate(labels):
+        pixels = rng.integers(0, 160, (32, 32, 3))
+        pixels[8:24, 8:24, 0 if label == "a" else 2] += 90
+        Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / f"{number}.png")
+        rows.append((f"{number}.png", label))
+    with (tmp_path / "metadata.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    flags = ["--backbone", name, "--image-size", IMAGES[name], "--augment", "none", "--epochs", 20, "--lr", "5e-4"]
+    flags += ["--patience", 5]
+    found = learnt(command, IMAGE, tmp_path / "metadata.csv", tmp_path / "run", *flags)
+    assert sum(one == two for one, two in zip(found, labels, strict=True)) / N >= 0.99
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_sentences(name, command, tmp_path):
+    from transformers import AutoConfig, BertTokenizerFast
+
+    tiny.text(tmp_path)
+    backbone = tmp_path / name
+    AutoConfig.for_model(name, **TEXTS[name]).save_pretrained(backbone)
+    BertTokenizerFast(str(tmp_path / "bert" / "vocab.txt")).save_pretrained(backbone)
+    with (tmp_path / "train.csv").open() as file:
+        rows = list(csv.reader(file))[1 : N + 1]
+    data = tmp_path / "few.csv"
+    with data.open("w", newline="") as file:
+        csv.writer(file).writerows([("text", "label"), *rows])
+    flags = ["--backbone", backbone, "--max-length", 32, "--epochs", 60, "--lr", "3e-3", "--patience", 20]
+    found = learnt(command, TEXT, data, tmp_path / "run", *flags)
+    assert sum(one == label for one, (_, label) in zip(found, rows, strict=True)) / N >= 0.99
+
+
+@pytest.mark.parametrize("name", ["wav2vec2", "hubert", "wavlm", "deepspeech"])
+def test_recordings(name, command, tmp_path):
+    from transformers import AutoConfig
+
+    rng = np.random.default_rng(0)
+    words = ["ab", "ba", "a", "b"]
+    rows = [("file_name", "text")]
+    for number in range(N):
+        # a letter is a tone: a low, b high, with a pause between two
+        text = words[number % 4]
+        tones = [np.sin(np.arange(3200) * (0.1 if letter == "a" else 0.5)) for letter in text]
+        pause = np.zeros(1600)
+        samples = np.concatenate([pause, *(part for tone in tones for part in (tone, pause))])
+        soundfile.write(tmp_path / f"{number}.wav", 0.3 * samples + 0.02 * rng.normal(size=len(samples)), 16000)
+        rows.append((f"{number}.wav", text))
+    with (tmp_path / "metadata.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    backbone: object = name
+    if name != "deepspeech":
+        backbone = tmp_path / name
+        AutoConfig.for_model(name, **SPEECH_SHAPE).save_pretrained(backbone)
+    flags = ["--backbone", backbone, "--mask-prob", 0, "--epochs", 100, "--lr", "2e-3", "--patience", 40]
+    found = learnt(command, SPEECH, tmp_path / "metadata.csv", tmp_path / "run", *flags)
+    assert sum(one != text for one, (_, text) in zip(found, rows[1:], strict=True)) / N <= 0.05
