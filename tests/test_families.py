@@ -152,6 +152,6 @@ def test_recordings(name, command, tmp_path):
     if name != "deepspeech":
         backbone = tmp_path / name
         AutoConfig.for_model(name, **SPEECH_SHAPE).save_pretrained(backbone)
-    flags = ["--backbone", backbone, "--mask-prob", 0, "--epochs", 100, "--lr", "2e-3", "--patience", 40]
+    flags = ["--backbone", backbone, "--mask-prob", 0, "--epochs", 160, "--lr", "3e-3", "--patience", 80]
     found = learnt(command, SPEECH, tmp_path / "metadata.csv", tmp_path / "run", *flags)
     assert sum(one != text for one, (_, text) in zip(found, rows[1:], strict=True)) / N <= 0.05
