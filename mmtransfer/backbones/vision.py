@@ -293,11 +293,20 @@ def _row(name: str) -> Family | None:
 def load(name: str, weights: str | None) -> VisionBackbone:
     """A torchvision network; `weights`: None for torchvision's default, the name of one of its weights, or `none`."""
     if weights == "none":
-        return build(name)
+        return _settling_soon(build(name))
     entry, tensors = published(name, weights)
     backbone = build(name, size_of(name, entry), entry)
     backbone.source = f"torchvision {entry}"
     backbone.adopt(tensors, backbone.source)
+    return backbone
+
+
+def _settling_soon(backbone: VisionBackbone) -> VisionBackbone:
+    """BatchNorm statistics that follow the last tens of steps: some families are made for 10^5 steps and take 0.01 or
+    0.0003 of each, so that a short run from random weights would be judged with the statistics that it began with."""
+    for module in backbone.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = max(module.momentum or 0.0, 0.1)
     return backbone
 
 

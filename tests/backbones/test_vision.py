@@ -37,6 +37,14 @@ def test_sizes_and_normalisation_are_those_of_the_weights() -> None:
     assert found("resnet50", newer)["crop_pct"] == 224 / 232
 
 
+def test_random_weights_have_statistics_that_a_short_run_can_settle() -> None:
+    def momenta(backbone: backbones.Backbone) -> list[float]:
+        return [module.momentum for module in backbone.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+
+    assert set(momenta(backbones.load("mnasnet0_5", "none"))) == {0.1}
+    assert max(momenta(vision.build("mnasnet0_5"))) < 0.001
+
+
 def test_weights_for_larger_pictures_make_a_larger_network() -> None:
     entry = torchvision.models.ViT_B_16_Weights.IMAGENET1K_SWAG_E2E_V1
     assert vision.size_of("vit_b_16", entry) == {"image_size": 384}
