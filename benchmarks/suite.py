@@ -97,9 +97,13 @@ def render(tier: str) -> str:
         "Intervals are 95 %, of one run's test set; with several seeds the mean of the runs and their range; with",
         "several test sets (one a speaker) the mean with the interval that t gives for that many sets, and the range.",
         "",
-        "| task | data | backbone | strategy | metric | transfer | scratch | seconds, transfer / scratch |",
-        "|---|---|---|---|---|---|---|---|",
+        "The difference is paired: transfer minus scratch, with its 95 % interval over test examples and seeds.",
+        "",
+        "| task | data | backbone | strategy | metric | transfer | scratch | transfer minus scratch |"
+        " seconds, transfer / scratch |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
+    commands = []
     for row in rows(tier):
         results: dict[str, list[dict[str, Any]]] = {"transfer": [], "scratch": []}
         for variant, _, settings in variants(row):
@@ -115,8 +119,37 @@ def render(tier: str) -> str:
         )
         cells = [first["task"], row["data"], row["backbone"], first["strategy"]["name"], first["primary"]["name"]]
         scores = (_scores(results[variant], row.get("each", ("seed",))[0]) for variant in results)
-        lines.append(f"| {' | '.join([*cells, *scores, seconds])} |")
-    return "\n".join(lines) + "\n"
+        lines.append(f"| {' | '.join([*cells, *scores, _difference(row), seconds])} |")
+        commands += [f"- {row['data']}, {row['backbone']}, {first['strategy']['name']}: `{_command(row)}`"]
+    lines += ["", "What `fit` is called with (of several seeds the first), and what from scratch changes of it:", ""]
+    return "\n".join([*lines, *commands]) + "\n"
+
+
+def _difference(row: dict[str, Any]) -> str:
+    """Transfer minus scratch, of the runs of both on one test set."""
+    from mmtransfer.comparison import compare
+
+    folders = [settings["out"] for *_, settings in variants(row)]
+    if "each" in row or "variants" in row or not all(_finished(Path(folder)) for folder in folders):
+        return "-"
+    found = compare(folders).verdicts[0].difference
+    return f"{found.value:+.4f} ({found.low:+.4f} to {found.high:+.4f})"
+
+
+def _command(row: dict[str, Any]) -> str:
+    """A row's first run as a command, places of data as in rows.json; after a semicolon, what scratch changes."""
+    from mmtransfer.config import flag
+
+    def words(settings: dict[str, Any]) -> list[str]:
+        options = {
+            f"--strategy.{name.replace('_', '-')}": v for name, v in settings.get("strategy_options", {}).items()
+        }
+        plain = {flag(name): v for name, v in settings.items() if name not in ("task", "strategy_options")}
+        return [f"{name} {value}" for name, value in {**plain, **options}.items()]
+
+    transfer = ["mmtransfer fit", row["settings"]["task"], *words(row["settings"]), f"--seed {row['seeds'][0]}"]
+    scratch = words({"strategy": "scratch"} | row["scratch"])
+    return " ".join(transfer) + (f"`; `{' '.join(scratch)}" if "variants" not in row else "")
 
 
 def _finished(out: Path) -> bool:
