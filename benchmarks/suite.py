@@ -1,7 +1,7 @@
 """Comparisons across domains: one file of rows, run what is missing, render one table.
 
     python -m benchmarks.suite run --tier smoke        # needs $MMTRANSFER_DATA, see benchmarks/data.md
-    python -m benchmarks.suite render --tier smoke     # writes benchmarks/smoke.md
+    python -m benchmarks.suite render --tier smoke     # writes benchmarks/smoke.md, and its table into the README's
 
 A row of benchmarks/rows.json is a tier, a name, the settings of `mmtransfer.fit`, and seeds; every row runs once with
 its strategy and once from scratch with the same epochs (`"variants": ["scratch"]`: only that; `"scratch"`: settings of
@@ -17,6 +17,7 @@ import argparse
 import json
 import os
 import platform
+import re
 import statistics
 from collections.abc import Iterator, Sequence
 from importlib import metadata
@@ -171,6 +172,13 @@ def _scores(results: Sequence[dict[str, Any]], over: str) -> str:
     return f"{mean:.4f} ({max(0.0, mean - half):.4f} to {mean + half:.4f}; runs {spread})"
 
 
+def into_readme(tier: str, page: str, readme: Path = HERE.parent / "README.md") -> None:
+    """Puts a page's table between `<!-- table: TIER -->` and `<!-- end -->`, where the README has them."""
+    table = "\n".join(line for line in page.splitlines() if line.startswith("|"))
+    marked = re.compile(rf"(<!-- table: {tier} -->\n).*?(<!-- end -->)", re.DOTALL)
+    readme.write_text(marked.sub(rf"\g<1>\n{table}\n\n\g<2>", readme.read_text()))
+
+
 def main() -> None:
     """`run` or `render` a tier."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -182,9 +190,10 @@ def main() -> None:
     if given.verb == "run":
         run(given.tier)
     else:
-        page = HERE / f"{given.tier}.md"
-        page.write_text(render(given.tier))
-        print(page.read_text())
+        page = render(given.tier)
+        (HERE / f"{given.tier}.md").write_text(page)
+        into_readme(given.tier, page)
+        print(page)
 
 
 if __name__ == "__main__":
