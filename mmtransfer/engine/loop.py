@@ -88,9 +88,8 @@ def train_epoch(
     try:
         while state.step < len(epoch):
             begun = time.monotonic()
-            multiplier = set_rate(
-                optimizer, state.epoch * len(epoch) + state.step, total, str(config.schedule), float(config.warmup or 0)
-            )
+            place = state.epoch * len(epoch) + state.step
+            set_rate(optimizer, place, total, str(config.schedule), float(config.warmup or 0))
             losses += _gradients(job, model, epoch, batches)
             accelerator.clip_grad_norm_(model.parameters(), config.clip)
             optimizer.step()
@@ -105,7 +104,7 @@ def train_epoch(
                 state.loss_sum += float(accelerator.reduce(losses, "sum"))
                 losses.zero_()
             if logged:
-                _log(job, multiplier, len(epoch))
+                _log(job, optimizer.param_groups[0]["lr"], len(epoch))
             if saved:
                 save()
             if state.step < len(epoch):
@@ -172,14 +171,17 @@ def agreed(accelerator: Accelerator, flag: bool) -> bool:
     return bool(accelerator.reduce(torch.tensor(float(flag), device=accelerator.device), "sum") > 0)
 
 
-def _log(job: Job, multiplier: float, steps: int) -> None:
-    """Appends a line to log.jsonl and starts a new sum; raises MMTransferError for a loss that is no number."""
+def _log(job: Job, lr: float, steps: int) -> None:
+    """Appends a line to log.jsonl and starts a new sum; raises MMTransferError for a loss that is no number.
+
+    `lr`: the rate of the first trained stage, or of the head where only that trains.
+    """
     state = job.state
     loss, since = state.loss_sum / (state.loss_count or 1.0), state.steps_done
     if not loss == loss or loss in (float("inf"), float("-inf")):
         raise MMTransferError(
             f"The training loss is {loss} between steps {since - job.config.log_every} and {since}",
-            f"phase {state.phases[state.phase]['name']}, learning rate {job.config.lr}",
+            f"phase {state.phases[state.phase]['name']}, learning rate {lr:.3g}",
             "lower --lr, use --precision fp32, or look for broken targets",
         )
     line: dict[str, Any] = {
@@ -187,7 +189,7 @@ def _log(job: Job, multiplier: float, steps: int) -> None:
         "phase": state.phases[state.phase]["name"],
         "epoch": state.epoch + state.step / steps,
         "loss": loss,
-        "lr": (job.config.lr or 0.0) * multiplier,
+        "lr": lr,
         "examples_per_second": state.examples / max(1e-9, state.seconds),
         "stall_share": state.stalled / max(1e-9, state.seconds),
         "memory_bytes": memory.peak_bytes(),

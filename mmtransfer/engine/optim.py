@@ -39,12 +39,11 @@ def optimizer(groups: list[dict[str, object]], config: RunConfig) -> torch.optim
     return torch.optim.AdamW(groups, lr=0.0, betas=(config.momentum, 0.999), fused=True)
 
 
-def set_rate(optimizer: torch.optim.Optimizer, step: int, total: int, schedule: str, warmup: float) -> float:
-    """Sets every group's rate for step `step` of `total`; returns the multiplier of the peak."""
+def set_rate(optimizer: torch.optim.Optimizer, step: int, total: int, schedule: str, warmup: float) -> None:
+    """Sets every group's rate for step `step` of `total`."""
     multiplier = rate(schedule, step, total, warmup)
     for group in optimizer.param_groups:
         group["lr"] = group["peak"] * multiplier
-    return multiplier
 
 
 def rate(schedule: str, step: int, total: int, warmup: float) -> float:

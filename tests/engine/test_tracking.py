@@ -54,6 +54,12 @@ def test_tensorboard_holds_losses_rates_scores_and_settings(given, tmp_path):
     assert json.loads(run.folder.config.read_text())["track"] == ["tensorboard"]
 
 
+def test_the_rate_told_is_that_of_the_phase(given, tmp_path):
+    options = {"strategy": "linear-probe", "strategy_options": {"solver": "loop", "head_lr": 0.5}}
+    run = mmt.fit(**{**given, "schedule": "constant", "warmup": 0.0, "lr": 1e-4, **options}, out=tmp_path / "run")
+    assert [rate for _, rate in logged(run.folder.path, "lr")] == [0.5] * 4
+
+
 def test_a_run_that_goes_on_does_not_say_a_step_twice(given, tmp_path, monkeypatch):
     validate = phases._validate
 
