@@ -303,17 +303,24 @@ def show(comparison: Comparison) -> None:
     from rich.table import Table
 
     note = "" if comparison.split == "test" else " (it chose the epochs: scores are a little too good)"
-    scores = Table(title=f"{comparison.task}, {comparison.split}{note}", title_justify="left")
-    for heading in ("run", *comparison.metrics, "seconds", "examples/s", "trainable / all parameters", "peak memory"):
-        scores.add_column(heading, justify="left" if heading == "run" else "right")
-    for entry in comparison.entries:
-        cost = entry.cost()
-        cells = [spoken(entry.scores(comparison.split, metric)) for metric in comparison.metrics]
-        parameters = f"{_short(cost['trainable'])} / {_short(cost['parameters'])}"
-        seconds = f"{cost['seconds']:.0f} (training {cost['train_seconds']:.0f})"
-        speed, memory = f"{cost['examples_per_second']:.1f}", f"{cost['peak_bytes'] / 2**20:.0f} MiB"
-        scores.add_row(entry.name, *cells, seconds, speed, parameters, memory)
-    Console().print(scores)
+    entries = comparison.entries
+    table = Table("", title=f"{comparison.task}, {comparison.split}{note}", title_justify="left")
+    for entry in entries:
+        table.add_column(entry.name)
+    for metric in comparison.metrics:
+        table.add_row(metric, *(spoken(entry.scores(comparison.split, metric)) for entry in entries))
+    for name, key, told in (
+        ("seconds", "seconds", "{:.0f}".format),
+        ("of these training", "train_seconds", "{:.0f}".format),
+        ("examples/s", "examples_per_second", "{:.1f}".format),
+        ("trained parameters", "trainable", _short),
+        ("all parameters", "parameters", _short),
+        ("peak memory, MiB", "peak_bytes", lambda size: f"{size / 2**20:.0f}"),
+    ):
+        table.add_row(name, *(told(entry.cost()[key]) for entry in entries))
+    console = Console()
+    # what is not a terminal has no width of its own: no line of the table is folded there
+    console.print(table, width=None if console.is_terminal else max(80, 24 + 30 * len(entries)), crop=False)
     for verdict in comparison.verdicts:
         print(verdict)
     n, methods = comparison.verdicts[0].difference.n, dict.fromkeys(v.difference.method for v in comparison.verdicts)

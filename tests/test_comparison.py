@@ -122,7 +122,7 @@ def test_the_table_shows_scores_costs_and_verdicts(tmp_path, capsys, monkeypatch
     a, b = classified(tmp_path / "a", 0.9), classified(tmp_path / "b", 0.5, lr=1)
     main(["compare", str(a), str(b)])
     out = capsys.readouterr().out
-    for expected in ("a is better than b", "61 (training 50)", "12.3", "770 / 1.2 M", "1024 MiB", "exact McNemar"):
+    for expected in ("a is better than b", "│ 61 ", "│ 50 ", "12.3", "│ 770 ", "1.2 M", "1024", "exact McNemar"):
         assert expected in out, expected
     assert "300 examples" in out and "p adjusted for 2 tests (Holm)" in out
 
