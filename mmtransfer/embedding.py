@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -9,20 +10,30 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
+from torch import nn
 
 from mmtransfer import backbones
-from mmtransfer.backbones.staged import Backbone
+from mmtransfer.backbones.staged import Backbone, State
+from mmtransfer.cache import settings
 from mmtransfer.config import IMAGE, SPEECH, TEXT, RunConfig, make, read
 from mmtransfer.data import sources
-from mmtransfer.engine import features
+from mmtransfer.engine import caching
 from mmtransfer.engine.loading import Examples
+from mmtransfer.engine.loop import Job
+from mmtransfer.engine.state import TrainState
+from mmtransfer.engine.trained import Trained
 from mmtransfer.errors import MMTransferError
 from mmtransfer.resolution import resolve
 from mmtransfer.run import RunFolder
 from mmtransfer.seeding import number
+from mmtransfer.strategies import Phase
 from mmtransfer.tasks import TASKS, Task
+from mmtransfer.tasks.speech_recognition import SpeechRecognition
 
 SUFFIXES = (".npy", ".parquet")
+CACHE = ("cache", "cache_dir", "cache_limit")
+"""Settings that a run's features may have other than the run."""
 _TASKS: dict[str, str] = {"image": IMAGE, "text": TEXT, "speech": SPEECH}
 
 
@@ -76,20 +87,23 @@ def embed(backbone: str | Path, data: Any, split: str = "test", seed: int = 0, *
         data: a file, a folder, `builtin:NAME` or a list of inputs, as `Run.predict` takes it.
         split: the part of built-in data that is taken, train or test.
         seed: draws the weights where they are random.
-        fields: settings of `fit` beside a backbone's name: weights, image_size, max_length, precision, ...
+        fields: settings of `fit` beside a backbone's name: weights, image_size, max_length, precision, ...; of a run
+            only those of the cache.
 
+    What a linear probe has cached of the same data is read; a list of inputs is cached only with `cache="on"`.
     Raises MMTransferError for what a user can mend; a run's settings are not to be changed.
     """
     folder = RunFolder(Path(backbone))
     torch.manual_seed(number(seed, "backbone"))
     if folder.result.exists() and folder.config.exists():
-        if fields:
+        others = [name for name in fields if name not in CACHE]
+        if others:
             raise MMTransferError(
-                f"A run is used with its own settings, not with {', '.join(fields)}",
+                f"A run is used with its own settings, not with {', '.join(others)}",
                 str(backbone),
                 "leave them out, or name a backbone",
             )
-        config = make(read(folder.config), str(folder.config))
+        config = make(read(folder.config) | fields, str(folder.config))
         loaded = backbones.load(str(backbone))
     else:
         loaded = backbones.load(str(backbone), fields.pop("weights", None))
@@ -100,18 +114,56 @@ def embed(backbone: str | Path, data: Any, split: str = "test", seed: int = 0, *
 def features_of(backbone: Backbone, task: Task, config: RunConfig, data: Any, split: str = "test") -> Features:
     """Features of data as the task encodes them under this configuration; of a recording that is cut into pieces their
     mean by length."""
+    if task.modality == "speech":
+        task = _Recordings(config, backbone)
     columns = task.columns()
     table = sources.load(data, task.modality, columns, config.skip_bad, "the inputs", labelled=False, split=split)
     if task.answer_column in table.rows.column_names:  # of built-in data; labels of others would be unknown
         table = replace(table, rows=table.rows.remove_columns(task.answer_column))
     pieces, owners = task.pieces(table)
     rows, lengths = task.rows(pieces)
-    accelerator = Accelerator(cpu=not torch.cuda.is_available())
-    workers = int(config.workers or 0)
-    found = features.pooled(backbone, task, Examples(rows, lengths, None), accelerator, config.precision, workers)
+    # the key of a few inputs at hand, a digest of all weights, would cost more than their features
+    mode = "off" if config.cache == "auto" and isinstance(data, list | tuple) else config.cache
+    examples = Examples(rows, lengths, None, table=pieces)
+    found = _pooled(backbone, task, replace(config, cache=mode), examples)
     if len(pieces) == len(table):
         return Features(table.ids, found)
     weights = lengths[:, None] / np.bincount(owners, lengths, len(table))[owners, None]
     values = np.zeros((len(table), found.shape[1]), np.float32)
     np.add.at(values, owners, found * weights.astype(np.float32))
     return Features(table.ids, values)
+
+
+class _Recordings(SpeechRecognition):
+    """Recordings as one vector each, under keys of their own: what CTC's probe stores are the frames."""
+
+    name = "speech-features"
+
+    def features(self, backbone: Backbone, state: State) -> State:
+        return {"x": backbone.pool(state)}
+
+
+def _pooled(backbone: Backbone, task: Task, config: RunConfig, examples: Examples) -> np.ndarray:
+    """float32 (n, width), the same on every process: what an exact probe would be solved on, from the same cache."""
+    accelerator = Accelerator(cpu=not torch.cuda.is_available())
+    backbone.to(accelerator.device).freeze(range(len(backbone.stages)))
+    job = Job(
+        config=config,
+        task=task,
+        backbone=backbone,
+        head=nn.Identity(),
+        train=examples,
+        validation=None,
+        accelerator=accelerator,
+        folder=Path(os.devnull),
+        workers=int(config.workers or 0),
+        state=TrainState(),
+        interrupted=lambda: False,
+        expired=lambda: False,
+        cache=settings.make(config.cache, config.cache_dir, config.cache_limit),
+    )
+    trained = Trained(backbone, job.head, task, (), config.precision).eval()
+    phase = Phase("features", (), 0.0, 0.0, 0, "exact")
+    found = dict(caching.states(job, trained, phase, {"inputs": examples}))
+    values = found["inputs"].matrix().float().numpy() if accelerator.is_main_process else None
+    return np.asarray(broadcast_object_list([values])[0])

@@ -146,6 +146,13 @@ class _EmbedWords:
     """Of a backbone's name: tokens of the longest text that is kept whole."""
     precision: Literal["fp32", "bf16"] | None = None
     """Of a backbone's name: arithmetic of the forward pass."""
+    cache: Literal["auto", "on", "off"] | None = None
+    """Read the features where a linear probe or another `embed` has stored them, and store them; auto, or as the run,
+    if None."""
+    cache_dir: str | None = None
+    """Folder of the states; the run's, $MMTRANSFER_CACHE, or `mmtransfer` in the user's cache folder, if None."""
+    cache_limit: float | None = None
+    """GiB that the folder may hold, what would not fit is not cached; 20, or as the run, if None."""
 
 
 def embed(words: list[str]) -> None:

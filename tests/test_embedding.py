@@ -9,12 +9,15 @@ import pyarrow.parquet
 import pytest
 import tiny
 import torch
+from safetensors.torch import load_file
 
 import mmtransfer as mmt
 from mmtransfer.backbones.contract import features
+from mmtransfer.backbones.staged import Backbone
 from mmtransfer.config import IMAGE, SPEECH, TEXT
 from mmtransfer.data import audio, sources
 from mmtransfer.embedding import Features, features_of
+from mmtransfer.engine import caching
 from mmtransfer.errors import MMTransferError
 from mmtransfer.flags import parse
 
@@ -48,6 +51,77 @@ def test_features_are_the_backbones_of_each_example_alone(runs, task):
             expected = features(backbone, backbone.run(state))[0]
         expected = expected.mean(0) if task == SPEECH else expected
         assert found.values[number] == pytest.approx(expected.numpy(), abs=1e-5 * float(expected.abs().max()))
+
+
+@pytest.fixture
+def passed(monkeypatch):
+    """The number of examples that went through a whole backbone, as a list of batches' sizes."""
+    sizes, run = [], Backbone.run
+
+    def counting(self, state, *cut):
+        sizes.append(len(state["x"]))
+        return run(self, state, *cut)
+
+    monkeypatch.setattr(Backbone, "run", counting)
+    return sizes
+
+
+def flags_of(task, run, **more):
+    """What `embed` needs beside the backbone's name for the inputs that the run saw."""
+    sizes = {IMAGE: {"image_size": 32}, TEXT: {"max_length": 32}, SPEECH: {}}
+    return {"weights": str(run.folder.model / "backbone.safetensors"), **sizes[task], **more}
+
+
+@pytest.mark.parametrize("task", [IMAGE, TEXT])
+def test_what_a_probe_has_stored_is_read_and_not_computed(runs, passed, tmp_path, task):
+    run, data = runs[task]
+    given, place = flags_of(task, run, cache_dir=str(tmp_path)), run.config
+    again = {"train": place.train, "validation": data, "strategy": "linear-probe", "threads": 1, "augment": None}
+    again = {name: value for name, value in again.items() if task == IMAGE or name != "augment"}
+    probe = mmt.fit(task=task, backbone=place.backbone, out=tmp_path / "probe", **again, **given)
+    assert probe.result["cache"]["cut"] == "features"
+    passed.clear()
+    found = mmt.embed(place.backbone, data, **given)
+    by_run = mmt.embed(probe.folder.path, data)
+    assert passed == [1] * 2 * caching.CHECKED, "only the check of the entry computes anything"
+    plain = mmt.embed(place.backbone, data, **given, **{"cache": "off"})
+    assert sum(passed) == 2 * caching.CHECKED + 12
+    for one in (found, by_run):
+        assert one.ids == plain.ids and np.array_equal(one.values, plain.values)
+
+
+def test_features_of_recordings_are_stored_as_vectors_beside_the_frames_of_a_probe(runs, passed, tmp_path):
+    run, data = runs[SPEECH]
+    given = flags_of(SPEECH, run, cache_dir=str(tmp_path), max_seconds=0.15)
+    plain = mmt.embed(run.config.backbone, data, **given, cache="off")
+    pieces = sum(passed)
+    assert pieces > 12, "some recordings are cut"
+    passed.clear()
+    built = mmt.embed(run.config.backbone, data, **given)
+    assert sum(passed) == pieces + 1, "and one to see how large a row is"
+    read = mmt.embed(run.config.backbone, data, **given)
+    assert sum(passed) == pieces + 1 + caching.CHECKED
+    assert np.array_equal(built.values, plain.values) and np.array_equal(read.values, plain.values)
+    (shard,) = tmp_path.rglob("*.safetensors")
+    assert load_file(shard)["x"].shape == (pieces, 16)
+
+
+def test_pairs_are_stored_apart_from_their_first_texts(runs, tmp_path):
+    run, _ = runs[TEXT]
+    given = flags_of(TEXT, run, cache_dir=str(tmp_path), cache="on")
+    data = [["a b c", "d e"], ["a", "x y z"]]
+    one, other = (mmt.embed(run.config.backbone, rows, **given) for rows in (data, [first for first, _ in data]))
+    assert len(list((tmp_path / "features").iterdir())) == 2 and not np.allclose(one.values, other.values, atol=1e-3)
+    assert np.array_equal(one.values, mmt.embed(run.config.backbone, data, **given | {"cache": "off"}).values)
+
+
+def test_a_list_is_stored_only_if_asked(runs, tmp_path):
+    run, _ = runs[TEXT]
+    given = flags_of(TEXT, run, cache_dir=str(tmp_path))
+    mmt.embed(run.config.backbone, ["a b", "c"], **given)
+    assert not list(tmp_path.iterdir())
+    mmt.embed(run.folder.path, ["a b", "c"], cache="on", cache_dir=str(tmp_path))
+    assert len(list((tmp_path / "features").iterdir())) == 1
 
 
 def test_a_run_by_its_folder_and_its_backbone_by_name_agree(runs):
@@ -106,8 +180,10 @@ def test_files_hold_ids_and_features(tmp_path):
 
 def test_the_verb_writes_what_embed_gives(runs, tmp_path, command):
     run, data = runs[IMAGE]
-    status, printed, said = command("embed", run.folder.path, data, "--out", tmp_path / "x.npy")
+    own = tmp_path / "cache"
+    status, printed, said = command("embed", run.folder.path, data, "--out", tmp_path / "x.npy", "--cache-dir", own)
     assert status == 0 and "12 x 512 features" in printed, said
+    assert len(list((own / "features").iterdir())) == 1
     assert np.array_equal(np.load(tmp_path / "x.npy"), run.embed(data).values)
 
 

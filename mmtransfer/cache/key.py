@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -72,16 +72,18 @@ def prefix(backbone: Backbone, cut: int) -> str:
 
 
 def contents(table: Table, folder: Path) -> str:
-    """Digest of a table's rows in their order: its fingerprint and its ids."""
-    ids = json.dumps(table.ids).encode()
-    return _digest(f"{fingerprint(table, folder)} {_digest(ids)}".encode())
+    """`table.inputs`, remembered as `fingerprint` is: answers change no features, so that unlabelled data are a hit."""
+    return _remembered(folder, _listing(table, answers=False), lambda: table.inputs)
 
 
 def fingerprint(table: Table, folder: Path) -> str:
     """`table.fingerprint`, remembered in `folder`/fingerprints while no file changes its size or time stamps."""
-    listing = _listing(table)
+    return _remembered(folder, _listing(table, answers=True), lambda: table.fingerprint)
+
+
+def _remembered(folder: Path, listing: str | None, compute: Callable[[], str]) -> str:
     if listing is None:
-        return table.fingerprint
+        return compute()
     memory = folder / "fingerprints" / listing
     try:
         kept = memory.read_text(encoding="utf-8").strip()
@@ -89,7 +91,7 @@ def fingerprint(table: Table, folder: Path) -> str:
             return kept
     except OSError:
         pass
-    found = table.fingerprint
+    found = compute()
     try:
         memory.parent.mkdir(parents=True, exist_ok=True)
         temporary = memory.with_name(f"{listing}.{os.getpid()}.tmp")
@@ -100,8 +102,9 @@ def fingerprint(table: Table, folder: Path) -> str:
     return found
 
 
-def _listing(table: Table) -> str | None:
-    """Digest of paths, sizes, time stamps and all other columns; None where contents are read as fast, or unsettled."""
+def _listing(table: Table, answers: bool) -> str | None:
+    """Digest of paths, sizes, time stamps, times of segments and, with `answers`, all other columns; None where
+    contents are read as fast, or unsettled."""
     column = next((name for name in INPUT.values() if name in table.rows.column_names and name != "text"), None)
     if column is None:
         return None
@@ -116,10 +119,11 @@ def _listing(table: Table) -> str | None:
             return None
         newest = max(newest, status.st_mtime, status.st_ctime)
         # a program can set st_mtime back, but not st_ctime
-        stamps.append([file["path"], status.st_size, status.st_mtime_ns, status.st_ctime_ns])
+        stamp = [file["path"], status.st_size, status.st_mtime_ns, status.st_ctime_ns]
+        stamps.append([*stamp, file.get("start"), file.get("stop")])
     if time.time() - newest < SETTLED_SECONDS:
         return None
-    others: Sequence[str] = [name for name in sorted(table.rows.column_names) if name != column]
+    others: Sequence[str] = [name for name in sorted(table.rows.column_names) if answers and name != column]
     return _digest(json.dumps([stamps, [[name, table.column(name)] for name in others]]).encode())
 
 

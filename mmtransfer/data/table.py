@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -94,21 +94,32 @@ class Table:
         kept = self.rows.data.table.drop_columns("label")
         return replace(self, rows=datasets.Dataset(kept.append_column(kind, pa.array(answers, _ANSWER[kind]))))
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
         """blake2b (16 bytes, hex) of ids, contents (of segments with their times) and answers, whatever their order and
         wherever the files lie. Groups that are named for a split change nothing about the examples and are left out.
-
-        Every file is read once, the first time this is asked for.
         """
+        return self._digests[0]
+
+    @property
+    def inputs(self) -> str:
+        """blake2b (16 bytes, hex) of what a model sees, in the order of the rows: contents, no ids and no answers."""
+        return self._digests[1]
+
+    @cached_property
+    def _digests(self) -> tuple[str, str]:
+        """`fingerprint` and `inputs`: every file is read once, the first time that one of them is asked for."""
         kept = [name for name in self.rows.column_names if name != "group"]
         rows = self.rows.data.table.select(kept).to_pylist()
+        seen = {next(name for name in ("image", "audio", "text") if name in kept), "pair"}
         with ThreadPoolExecutor(THREADS) as threads:
-            files = "image" in self.rows.column_names or "audio" in self.rows.column_names
+            files = "text" not in seen
             # a sentence is hashed in less time than it takes to hand it to a thread
             wholes = dict(threads.map(_whole, _segmented(rows))) if files else {}
-            digests = sorted((threads.map if files else map)(lambda row: _digest(row, wholes), rows))
-        return hashlib.blake2b(b"".join(digests), digest_size=16).hexdigest()
+            found = list((threads.map if files else map)(lambda row: _digest(row, seen, wholes), rows))
+        wanted = sorted(whole for whole, _ in found), [inputs for _, inputs in found]
+        first, second = (hashlib.blake2b(b"".join(parts), digest_size=16).hexdigest() for parts in wanted)
+        return first, second
 
 
 def make(
@@ -142,9 +153,10 @@ def contents(file: Mapping[str, Any]) -> bytes:
     return Path(file["path"]).read_bytes() if file["bytes"] is None else bytes(file["bytes"])
 
 
-def _digest(row: dict[str, Any], wholes: Mapping[str, bytes]) -> bytes:
-    """`wholes`: digests by path of files that segments are cut from."""
-    digest = hashlib.blake2b(digest_size=16)
+def _digest(row: dict[str, Any], seen: Collection[str], wholes: Mapping[str, bytes]) -> tuple[bytes, bytes]:
+    """Digests of the whole row and of the columns in `seen`; `wholes`: by path those of files that segments are cut
+    from."""
+    digest, inputs = hashlib.blake2b(digest_size=16), hashlib.blake2b(digest_size=16)
     for name in sorted(row):
         for value in row[name] if isinstance(row[name], list) else (row[name],):
             if not isinstance(value, dict):
@@ -155,8 +167,11 @@ def _digest(row: dict[str, Any], wholes: Mapping[str, bytes]) -> bytes:
                 held = wholes[value["path"]] if value["bytes"] is None else hashlib.blake2b(value["bytes"]).digest()
                 data = f"{value['start']!r}:{value['stop']!r}:".encode() + held
             # the length in front: without it ("ab", "c") and ("a", "bc") would be one
-            digest.update(f"{name}:{len(data)}:".encode() + data)
-    return digest.digest()
+            named = f"{name}:{len(data)}:".encode() + data
+            digest.update(named)
+            if name in seen:
+                inputs.update(named)
+    return digest.digest(), inputs.digest()
 
 
 def _segmented(rows: Iterable[Mapping[str, Any]]) -> list[str]:

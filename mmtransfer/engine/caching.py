@@ -68,16 +68,23 @@ def prepare(job: Job, trained: Trained, phase: Phase, last: bool) -> None:
     for name, examples in plain.items():
         setattr(job, name, examples)
     try:
-        wanted = _keys(job, trained, phase, plain)
-        for name in wanted:
-            features = _shared(job, trained, phase, name, plain[name], wanted[name])
-            if features is not None:
-                stored = Stored(features, plain[name].rows, job.task)
-                setattr(job, name, dataclasses.replace(plain[name], stored=stored))
-                if wanted[name]:
-                    job.cache.cut = "features" if features.cut == trained.end else f"stage {features.cut}"
+        for name, found in states(job, trained, phase, plain):
+            stored = Stored(found, plain[name].rows, job.task)
+            setattr(job, name, dataclasses.replace(plain[name], stored=stored))
     finally:
         job.cache.seconds += time.monotonic() - begun
+
+
+def states(job: Job, trained: Trained, phase: Phase, splits: dict[str, Examples]) -> Iterator[tuple[str, Features]]:
+    """The splits whose states at `trained.start` are stored, with them; those of an exact phase always are, at least in
+    the main process's memory."""
+    wanted = _keys(job, trained, phase, splits)
+    for name, key in wanted.items():
+        found = _shared(job, trained, phase, name, splits[name], key)
+        if found is not None:
+            if key:
+                job.cache.cut = "features" if found.cut == trained.end else f"stage {found.cut}"
+            yield name, found
 
 
 def _keys(job: Job, trained: Trained, phase: Phase, splits: dict[str, Examples]) -> dict[str, str]:

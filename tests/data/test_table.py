@@ -68,12 +68,27 @@ def test_the_fingerprint_tells_every_difference(tmp_path):
     assert len({made.fingerprint for made in tables}) == len(tables)
 
 
+def test_inputs_are_told_by_what_a_model_sees_and_by_their_order(tmp_path):
+    made = words(["a", "b"], ["x", "y"])
+    unlabelled = table.make("text", "s", ["7", "8"], ["a", "b"])
+    assert made.inputs == words(["a", "b"], ["y", "y"]).inputs == unlabelled.inputs
+    others = [made.select([1, 0]), words(["ab", ""], ["x", "y"]), words(["a"], ["x"])]
+    others += [table.make("text", "s", ["7", "8"], ["a", "b"], pairs=pairs) for pairs in (["a", "b"], ["b", "a"])]
+    others += [pictures(tmp_path / name, {"a.png": name.encode()}) for name in ("1", "2")]
+    assert len({one.inputs for one in [made, *others]}) == 1 + len(others)
+    voice = {"path": None, "bytes": b"1"}
+    said = [table.make("speech", "s", ["a"], [voice], [words], ["me"]).inputs for words in ("one", "two")]
+    assert said[0] == said[1]
+    cut = [table.make("speech", "s", ["a"], [{**voice, "start": 0.0, "stop": stop}]).inputs for stop in (1.0, 1.001)]
+    assert len({said[0], *cut}) == 3
+
+
 def test_files_are_read_once(tmp_path, monkeypatch):
     made = pictures(tmp_path / "one", {"a.png": b"1", "b.png": b"2"})
     read: list[str] = []
     contents = table.contents
     monkeypatch.setattr(table, "contents", lambda file: read.append(file["path"]) or contents(file))
-    assert made.fingerprint == made.fingerprint
+    assert made.fingerprint != made.inputs
     assert sorted(read) == [str(tmp_path / "one" / name) for name in ("a.png", "b.png")]
 
 

@@ -196,6 +196,21 @@ def test_fingerprints_are_remembered(tmp_path, monkeypatch):
     assert kept.read_text().strip() == first == table.fingerprint
     kept.write_text("0" * 32)
     assert key.fingerprint(table, tmp_path) == "0" * 32
+    assert key.contents(table, tmp_path) == table.inputs, "remembered apart"
+
+
+def test_times_of_segments_are_told_apart_where_their_ids_round(tmp_path, monkeypatch):
+    import soundfile
+
+    monkeypatch.setattr(key, "SETTLED_SECONDS", -1.0)
+    soundfile.write(tmp_path / "long.wav", np.zeros(16_000, np.float32), 16_000)
+    found = set()
+    for stop in ("0.5", "0.501"):
+        (tmp_path / "metadata.csv").write_text(f"file_name,start,end,text\nlong.wav,0,{stop},one\n")
+        table = sources.load(str(tmp_path), "speech")
+        assert table.ids == ["long.wav#0.00-0.50"]
+        found |= {key.contents(table, tmp_path), key.fingerprint(table, tmp_path)}
+    assert len(found) == 4
 
 
 @pytest.mark.parametrize(
