@@ -14,6 +14,7 @@ from accelerate.utils import broadcast_object_list
 from torch import nn
 
 from mmtransfer import backbones
+from mmtransfer.backbones import weights as files
 from mmtransfer.backbones.staged import Backbone, State
 from mmtransfer.cache import settings
 from mmtransfer.config import IMAGE, SPEECH, TEXT, RunConfig, make, read
@@ -95,7 +96,7 @@ def embed(backbone: str | Path, data: Any, split: str = "test", seed: int = 0, *
     """
     folder = RunFolder(Path(backbone))
     torch.manual_seed(number(seed, "backbone"))
-    if folder.result.exists() and folder.config.exists():
+    if (folder.model / "task.json").exists():
         others = [name for name in fields if name not in CACHE]
         if others:
             raise MMTransferError(
@@ -104,7 +105,7 @@ def embed(backbone: str | Path, data: Any, split: str = "test", seed: int = 0, *
                 "leave them out, or name a backbone",
             )
         config = make(read(folder.config) | fields, str(folder.config))
-        loaded = backbones.load(str(backbone))
+        loaded = files.read(folder.model)
     else:
         loaded = backbones.load(str(backbone), fields.pop("weights", None))
         config = resolve(task=_TASKS[loaded.modality], backbone=str(backbone), train="-", **fields)

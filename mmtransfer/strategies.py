@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -21,7 +22,8 @@ class Phase:
     `head_lr`: peak rate of the head; `epochs`: passes over the training data; `solver`: `loop` trains, `exact`
     finds the head as the answer to a convex problem, without epochs; of the exact solver, `folds`: choose its penalty
     by so many folds instead of validation data; `prior`: pull the weights to encoded class names; `refit`: end with a
-    head that has seen the validation data too.
+    head that has seen the validation data too; `layers`: the stage that its features are taken behind, or several, the
+    best on validation data is taken; the last if empty.
     """
 
     name: str
@@ -33,6 +35,7 @@ class Phase:
     folds: int = 0
     prior: bool = False
     refit: bool = True
+    layers: tuple[int, ...] = ()
 
 
 class Strategy(Protocol):
@@ -43,6 +46,8 @@ class Strategy(Protocol):
         `exact`: whether the task's head can be found exactly."""
 
 
+LAYERS = 4
+"""Stages that `layer auto` tries."""
 STRATEGIES: Registry[type[Any]] = Registry("strategy", "--strategy")
 PROBE_LR = 1e-2
 """Peak rate of a head that the loop trains on frozen features."""
@@ -78,6 +83,9 @@ class LinearProbe:
     validation data; 5 with a prior, else 0, if None."""
     prior: Literal["none", "names"] = "none"
     """names: the exact solver's weights are pulled to the encoded class names, which helps where examples are few."""
+    layer: int | Literal["last", "auto"] = "last"
+    """Stage whose output the exact solver's features are: its number, from 1; auto: of four, spread evenly, the one
+    whose head is best on validation data."""
 
     def plan(self, stages: int, lr: float, epochs: int, exact: bool) -> list[Phase]:
         solver = resolved(self.solver, exact)
@@ -87,11 +95,27 @@ class LinearProbe:
             raise _unread("folds", "exact")
         if solver == "loop" and self.prior != "none":
             raise _unread("prior", "exact")
+        if solver == "loop" and self.layer != "last":
+            raise _unread("layer", "exact")
         names = self.prior == "names"
         folds = self.folds if self.folds is not None else 5 if names else 0
         if folds < 0 or folds == 1:
             raise MMTransferError(f"{folds} folds leave nothing to learn from", "--strategy.folds", "give 2 or more")
-        return [Phase("probe", (), lr, self.head_lr, epochs if solver == "loop" else 0, solver, folds, names)]
+        epochs, layers = epochs if solver == "loop" else 0, self._layers(stages)
+        return [Phase("probe", (), lr, self.head_lr, epochs, solver, folds, names, layers=layers)]
+
+    def _layers(self, stages: int) -> tuple[int, ...]:
+        if self.layer == "last":
+            return ()
+        if self.layer == "auto":
+            return tuple(sorted({math.ceil(stages * part / LAYERS) for part in range(1, LAYERS + 1)}))
+        if not isinstance(self.layer, int) or not 1 <= self.layer <= stages:
+            raise MMTransferError(
+                f"The backbone has {stages} stages; {self.layer!r} is none of them",
+                "--strategy.layer",
+                f"give 1 to {stages}, last or auto",
+            )
+        return (self.layer,)
 
 
 @dataclass(frozen=True)

@@ -199,7 +199,7 @@ def rank(words: list[str]) -> None:
     folds, words = taken(words, "--folds")
     backbones, words = taken(words, "--backbones")
     for word in words:
-        if plain(word) in ("--backbone", "--strategy", "--out"):
+        if plain(word) in ("--backbone", "--strategy", "--out") or word.startswith("--strategy."):
             raise MMTransferError(f"rank does not read {plain(word)}", "the command line", "leave it out")
     given = parse(task, [*words, "--strategy", "linear-probe"], {}, f"mmtransfer rank {task}")
     fields = {name: value for name, value in given.items() if name not in ("task", "train", "strategy", "backbone")}

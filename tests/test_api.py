@@ -81,7 +81,7 @@ def test_result_json_has_exactly_the_keys_of_the_specification(runs, task):
     for split in ("train", "validation", "test"):
         assert set(result["data"][split]) == {"source", "n", "fingerprint", "skipped"}
     for phase in result["phases"]:
-        keys = {"name", "solver", "epochs", "steps", "seconds", "best", "penalty", "scale", "path"}
+        keys = {"name", "solver", "epochs", "steps", "seconds", "best", "penalty", "scale", "path", "layer", "layers"}
         assert set(phase) == keys and set(phase["best"]) == {"epoch", "value"}
     for metrics in result["metrics"].values():
         assert metrics and all(set(score) == {"value", "low", "high", "n", "method"} for score in metrics.values())

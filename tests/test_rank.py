@@ -59,6 +59,7 @@ def test_a_task_without_an_exact_probe_and_no_backbones_are_refused(data):
     [
         (["rank", TEXT, "--backbones", "a", "--folds", "1"], "--folds must be 2 or more, not 1"),
         (["rank", TEXT, "--backbones", "a", "--strategy", "full"], "rank does not read --strategy"),
+        (["rank", TEXT, "--backbones", "a", "--strategy.layer", "1"], "rank does not read --strategy.layer"),
         (["rank", "text", "--backbones", "a"], "Unknown task 'text'"),
         (["cache", "ls", "--cachedir", "x"], "Unknown option --cachedir"),
     ],

@@ -16,6 +16,14 @@ def test_the_probe_takes_the_solver_that_the_task_has():
     assert LinearProbe(prior="names").plan(4, 0.1, 3, True)[0].folds == 5
 
 
+def test_the_stages_that_are_tried_are_spread_evenly_up_to_the_last():
+    found = {stages: LinearProbe(layer="auto").plan(stages, 0.1, 3, True)[0].layers for stages in (1, 3, 5, 13)}
+    assert found == {1: (1,), 3: (1, 2, 3), 5: (2, 3, 4, 5), 13: (4, 7, 10, 13)}
+    assert LinearProbe().plan(5, 0.1, 3, True)[0].layers == () and LinearProbe(layer=2).plan(5, 0, 1, True)[
+        0
+    ].layers == (2,)
+
+
 @pytest.mark.parametrize(
     ("strategy", "exact", "words"),
     [
@@ -24,6 +32,9 @@ def test_the_probe_takes_the_solver_that_the_task_has():
         (LinearProbe(folds=3), False, "Only the solver exact reads it(.|\n)*--strategy.folds"),
         (LinearProbe(prior="names", solver="loop"), True, "Only the solver exact reads it(.|\n)*--strategy.prior"),
         (LinearProbe(folds=1), True, "1 folds leave nothing"),
+        (LinearProbe(layer=2), False, "Only the solver exact reads it(.|\n)*--strategy.layer"),
+        (LinearProbe(layer=5), True, "has 4 stages; 5 is none of them(.|\n)*give 1 to 4, last or auto"),
+        (LinearProbe(layer="first"), True, "'first' is none of them"),
         (ProbeThenFull(head_epochs=2), True, "Only the solver loop reads it(.|\n)*--strategy.head-epochs"),
         (ProbeThenFull(head_epochs=3), False, "3 of 3 epochs for the head leave none"),
     ],

@@ -39,7 +39,7 @@ def load(name: str, weights: str | None = None, modality: str | None = None) -> 
     if (place / "model" / files.DESCRIPTION).is_file():
         _need(modality, files.description(place / "model")["modality"], name)
         _plain(weights, file)
-        backbone = files.read(place / "model", random=weights == "none" or file is not None)
+        backbone = files.read(place / "model", random=weights == "none" or file is not None, whole=True)
         backbone.source = str(place)
     elif builtin.is_builtin(name):
         chosen = builtin.modality_of(name, modality)

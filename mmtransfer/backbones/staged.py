@@ -25,7 +25,8 @@ Context = dict[str, Any]
 class Backbone(nn.Module):
     """Base of all backbones: stages, each `(state, context) -> state`.
 
-    `width`: size of the last axis of the features; `preprocess`: what encoding needs (mean and std; sample rate);
+    `width`: size of the last axis of the features; `depth`: stages that are run, all of them unless features are taken
+    of an earlier one; `preprocess`: what encoding needs (mean and std; sample rate);
     `tokenizer`: of text, else None; `pooling`: of text, how features become one vector, else empty; `positions`: most
     tokens of one text, None without a limit; `mask_prob`: share of the input masked in training (speech); `library`:
     class of transformers that the stages are carved from, else empty; `heads`: how names of the library's tensors begin
@@ -50,14 +51,15 @@ class Backbone(nn.Module):
         """`library`: the model whose modules the stages are made of; its names are those of `library_state`."""
         super().__init__()
         self.stages = nn.ModuleList(stages)
+        self.depth = len(self.stages)
         self._frozen: frozenset[int] = frozenset()
         theirs = {id(value): name for name, value in _tensors(library)}
         self._library_names = {name: theirs[id(value)] for name, value in _tensors(self)}
 
     def run(self, state: State, start: int = 0, stop: int | None = None) -> State:
-        """Stages `start` up to `stop` (all that follow if None) on a state; the state given is left as it is."""
+        """Stages `start` up to `stop` (`depth` if None) on a state; the state given is left as it is."""
         context = self.context(state, start)
-        for stage in self.stages[start:stop]:
+        for stage in self.stages[start : self.depth if stop is None else stop]:
             state = stage(state, context)
         return state
 
@@ -66,7 +68,7 @@ class Backbone(nn.Module):
         return {}
 
     def pool(self, state: State) -> Tensor:
-        """Features of the last stage -> (batch, width)."""
+        """Features of the last stage that is run -> (batch, width)."""
         raise TypeError(f"{type(self).__name__} has no pooled features")
 
     def lengths(self, input_lengths: Tensor) -> Tensor:
@@ -135,6 +137,8 @@ class Backbone(nn.Module):
             "config": dict(self.config),
             "preprocess": dict(self.preprocess),
             "pooling": self.pooling,
+            "depth": self.depth,
+            "width": self.width,
         }
 
 

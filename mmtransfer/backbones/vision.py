@@ -29,7 +29,8 @@ class Family:
 
     `stages`: model -> the parts of each stage; `head`: path of the old head, whose first layer says how wide the
     features are; `dropped`: further prefixes of tensors that are not built; `fixed`: one size of picture only;
-    `smallest`: pixels of a side below which the last maps are empty; `options`: keyword arguments of torchvision's
+    `smallest`: pixels of a side below which the last maps are empty; `channels_last`: maps between stages are (batch,
+    height, width, channels); `options`: keyword arguments of torchvision's
     builder; `size_option`: the one of them that sets the size of the picture; `renamed`: regular expressions of
     tensors' names in older files, with what the library calls them now.
     """
@@ -39,6 +40,7 @@ class Family:
     dropped: tuple[str, ...] = ()
     fixed: bool = False
     smallest: int = 1
+    channels_last: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
     size_option: str | None = None
     renamed: tuple[tuple[str, str], ...] = ()
@@ -112,10 +114,12 @@ class VisionBackbone(Backbone):
         self.config, self.preprocess = config, preprocess
         self.width = _width(model.get_submodule(row.head))
         self._renamed = row.renamed
+        self._channels_last = row.channels_last
 
     def pool(self, state: State) -> Tensor:
         x = state["x"]
-        return x.mean((2, 3)) if x.dim() == 4 else x[:, 0] if x.dim() == 3 else x
+        places = (1, 2) if self._channels_last and self.depth < len(self.stages) else (2, 3)
+        return x.mean(places) if x.dim() == 4 else x[:, 0] if x.dim() == 3 else x
 
     def own_name(self, name: str) -> str:
         return renamed(name, self._renamed)
@@ -260,7 +264,7 @@ FAMILIES: Mapping[type[nn.Module], Family] = {
     torchvision.models.EfficientNet: Family(_efficientnet, "classifier"),
     torchvision.models.RegNet: Family(_regnet, "fc"),
     torchvision.models.ConvNeXt: Family(_convnext, "classifier.2", smallest=32),
-    torchvision.models.SwinTransformer: Family(_swin, "head"),
+    torchvision.models.SwinTransformer: Family(_swin, "head", channels_last=True),
     torchvision.models.VisionTransformer: Family(
         _vit,
         "heads",

@@ -83,11 +83,15 @@ def description(folder: Path) -> dict[str, Any]:
     return dict(json.loads((folder / DESCRIPTION).read_text(encoding="utf-8")))
 
 
-def read(folder: Path, random: bool = False) -> Backbone:
-    """The backbone of a run's model/ folder; `random`: without its weights."""
+def read(folder: Path, random: bool = False, whole: bool = False) -> Backbone:
+    """The backbone of a run's model/ folder; `random`: without its weights; `whole`: with all stages run, whichever
+    the run took its features of."""
     from mmtransfer.backbones import rebuild
 
-    backbone = rebuild(description(folder))
+    described = description(folder)
+    backbone = rebuild(described)
+    if "depth" in described and not whole:
+        backbone.depth, backbone.width = described["depth"], described["width"]
     if (folder / "tokenizer_config.json").is_file():
         from transformers import AutoTokenizer
 

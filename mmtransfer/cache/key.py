@@ -54,7 +54,7 @@ def key(
 def prefix(backbone: Backbone, cut: int) -> str:
     """Digest of stages [0, cut): names, dtypes, shapes and bytes of parameters and buffers, class, configuration."""
     digest = hashlib.blake2b(digest_size=16)
-    stages = backbone.stages[:cut]
+    stages = backbone.stages[: min(cut, backbone.depth)]
     for name, value in sorted([*stages.named_parameters(), *stages.named_buffers()], key=lambda item: item[0]):
         digest.update(f"{name} {value.dtype} {tuple(value.shape)} ".encode())
         data = value.detach().cpu().contiguous().reshape(-1)

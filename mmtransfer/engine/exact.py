@@ -58,7 +58,7 @@ def train(job: Job, trained: Trained, phase: Phase, stages: Sequence[int]) -> No
     state, task = job.state, job.task
     choice: Choice | None = None
     if job.accelerator.is_main_process:
-        choice = _solved(job, trained, phase)
+        choice = solved(job, trained, phase)
         _put(job.head, choice.model)
     _agree(job)
     if job.validation is not None:
@@ -87,7 +87,8 @@ def train(job: Job, trained: Trained, phase: Phase, stages: Sequence[int]) -> No
         checkpoint.write(job.folder / "checkpoints", state.best, kept, None)
 
 
-def _solved(job: Job, trained: Trained, phase: Phase) -> Choice:
+def solved(job: Job, trained: Trained, phase: Phase) -> Choice:
+    """The head of the features that caching has computed; on the main process."""
     train, validation = rows(job, job.train), None if job.validation is None else rows(job, job.validation)
     if job.train.weights is not None:
         weights = torch.as_tensor(job.train.weights, dtype=torch.float32, device=train.device)

@@ -14,7 +14,7 @@ from accelerate.optimizer import AcceleratedOptimizer
 from torch import Tensor, nn
 
 from mmtransfer.data.plan import Plan, padding_share
-from mmtransfer.engine import caching, checkpoint, exact, optim, tracking
+from mmtransfer.engine import caching, checkpoint, exact, layers, optim, tracking
 from mmtransfer.engine.evaluation import evaluate
 from mmtransfer.engine.loop import Job, Stopped, agreed, train_epoch
 from mmtransfer.engine.progress import bar
@@ -40,13 +40,14 @@ def train(job: Job, phases: Sequence[Phase], optimizer_state: dict[str, Tensor] 
     while state.phase < len(phases) and not ended:
         phase = phases[state.phase]
         job.backbone.freeze(set(range(len(job.backbone.stages))) - set(phase.stages))
-        trained = Trained(job.backbone, job.head, job.task, phase.stages, config.precision)
         try:
+            tried = layers.choose(job, phase)
+            trained = Trained(job.backbone, job.head, job.task, phase.stages, config.precision)
             caching.prepare(job, trained, phase, last=state.phase == len(phases) - 1)
         except Stopped:
             return "stopped"
         if len(state.phases) == state.phase:
-            state.phases.append(_entry(phase))
+            state.phases.append(_entry(phase) | {"layer": job.backbone.depth, "layers": tried})
         if phase.solver == "exact":
             exact.train(job, trained, phase, stages_of(phases))
             state.phase += 1

@@ -15,9 +15,9 @@ class Trained(nn.Module):
     """Stages from `start` on, and the head; `forward` maps the state at `start` to outputs.
 
     The stages before `start` are run by the engine (`reach`), without gradient and outside of DDP, or their states are
-    read from a cache. What the task takes from the last stage, such as pooled features, counts as one more stage, so
-    `start` is `end` where only the head trains. The backbone is a submodule as a whole so that `train()` passes
-    through it and leaves frozen stages in eval mode.
+    read from a cache. What the task takes from the last stage that is run, such as pooled features, counts as one more
+    stage, so `start` is `end` where only the head trains. The backbone is a submodule as a whole so that `train()`
+    passes through it and leaves frozen stages in eval mode.
     """
 
     def __init__(
@@ -26,7 +26,7 @@ class Trained(nn.Module):
         super().__init__()
         self.backbone, self.head = backbone, head
         self.task, self.precision = task, precision
-        self.end = len(backbone.stages) + 1
+        self.end = backbone.depth + 1
         self.start = min(stages, default=self.end)
 
     def reach(self, state: State, start: int, stop: int) -> State:
