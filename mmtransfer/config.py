@@ -43,7 +43,8 @@ class RunConfig:
     fraction: float | None = None
     """Share of the training data that is trained on, stratified by label; drawn after validation was cut."""
     shots: int | None = None
-    """Training examples of each class that are trained on; where there are no classes, of all."""
+    """Training examples of each class that are trained on; where there are no classes, of all. 0: none, the classes'
+    names in the training data alone decide (texts, with --strategy.prior names)."""
     shots_minutes: float | None = _for(SPEECH)
     """Minutes of randomly drawn recordings that are trained on, spread over the speakers."""
     text_column: str | None = _for(TEXT)
@@ -193,7 +194,6 @@ class RunConfig:
             "clip",
             "max_minutes",
             "patience",
-            "shots",
             "shots_minutes",
             "max_seconds",
         )
@@ -201,6 +201,8 @@ class RunConfig:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise _bad(name, value, "more than 0")
+        if self.shots is not None and self.shots < 0:
+            raise _bad("shots", self.shots, "0 or more")
         for name in ("label_smoothing", "mask_prob", "warmup"):
             value = getattr(self, name)
             if value is not None and not 0 <= value < 1:

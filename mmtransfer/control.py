@@ -29,6 +29,8 @@ def check_versus(settings: Mapping[str, Any]) -> None:
         raise MMTransferError(
             "The run is from scratch itself", "--versus-scratch", "leave it out, or give a backbone with weights"
         )
+    if settings.get("shots") == 0:
+        raise MMTransferError("Random weights learn nothing from no examples", "--versus-scratch", "leave it out")
     if settings.get("out") is not None:
         RunFolder(Path(_control(str(settings["out"])))).check(bool(settings.get("overwrite")))
 

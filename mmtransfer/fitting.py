@@ -104,6 +104,8 @@ class Fitting:
             task.prepare(tables["train"])
             exact.check(plan, task)
             tables = {split: task.check(table, split) for split, table in tables.items()}
+            if config.shots == 0:  # all that was wanted of them is the classes' names
+                tables["train"] = tables["train"].select([])
             examples = {split: examples_of(task, table) for split, table in tables.items()}
             examples["train"] = dataclasses.replace(examples["train"], weights=task.weights(tables["train"]))
         torch.manual_seed(number(config.seed, "head"))

@@ -92,6 +92,8 @@ def planned(config: RunConfig, stages: int, exact: bool) -> list[strategies.Phas
     made = strategies.make(str(config.strategy), config.strategy_options)
     lr, epochs = float(config.lr or 0), int(config.epochs or 1)
     plan: list[strategies.Phase] = made.plan(stages, lr, epochs, exact)
+    if config.shots == 0:
+        _check_zero_shot(config, plan)
     if any(phase.solver == "loop" for phase in plan):
         return plan
     other = _given(config, OTHER_PROBLEM)
@@ -112,6 +114,25 @@ def planned(config: RunConfig, stages: int, exact: bool) -> list[strategies.Phas
             "it" if len(unread) == 1 else "them",
         )
     return plan
+
+
+def _check_zero_shot(config: RunConfig, plan: Sequence[strategies.Phase]) -> None:
+    """Raises MMTransferError where no examples are to be used and something needs or would choose by them."""
+    if not all(phase.prior for phase in plan):
+        raise MMTransferError(
+            "Without examples there are only the classes' names to go by",
+            "--shots 0",
+            "give --strategy linear-probe --strategy.prior names, or --shots 1 or more",
+        )
+    options = config.strategy_options
+    unread = {
+        "--target": config.target != "single-label",
+        "--class-weights": config.class_weights != "none",
+        "--strategy.folds": options.get("folds") is not None,
+        "--strategy.layer": options.get("layer", "last") != "last",
+    }
+    for name in (name for name, given in unread.items() if given):
+        raise MMTransferError(f"Without examples {name} has nothing to work on", "--shots 0", f"leave {name} out")
 
 
 def _given(config: RunConfig, names: Sequence[str]) -> list[str]:

@@ -50,7 +50,7 @@ def fit(words: list[str], choices: Mapping[str, Any] = types.MappingProxyType({}
     from mmtransfer.control import check_versus, from_scratch, versus_scratch
 
     if versus is None:
-        versus = builtin and not from_scratch(given)
+        versus = builtin and given.get("shots") != 0 and not from_scratch(given)
     if versus:
         check_versus(given)
     run = fit(**given)

@@ -26,7 +26,7 @@ from mmtransfer.errors import MMTransferError
         ({"label_smoothing": 0.1, "target": "regression"}, "--target regression does not read --label-smoothing"),
         ({"class_weights": "auto", "target": "multi-label"}, "--target multi-label does not read --class-weights"),
         ({"fraction": 0.0}, "--fraction must be above 0 and at most 1"),
-        ({"shots": 0}, "--shots must be more than 0"),
+        ({"shots": -1}, "--shots must be 0 or more"),
         ({"fraction": 0.5, "shots": 3}, "--fraction and --shots exclude each other"),
         ({"test": "a.csv", "test_group": "ann"}, "--test and --test-group exclude each other"),
     ],

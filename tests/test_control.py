@@ -88,6 +88,16 @@ def test_scratch_beside_scratch_is_refused_before_training(tiny, capsys):
         assert "The run is from scratch itself" in capsys.readouterr().err
 
 
+def test_a_run_without_examples_has_no_control(tiny, capsys):
+    names = ["--strategy", "linear-probe", "--strategy.prior", "names", "--shots", "0"]
+    with pytest.raises(SystemExit):
+        cli.main(["fit", TEXT, "--out", "run", "--versus-scratch", *names])
+    assert "learn nothing from no examples" in capsys.readouterr().err and not (tiny / "run").exists()
+    cli.main(["fit", TEXT, "--out", "run", *names])
+    assert json.loads((tiny / "run" / "result.json").read_text())["status"] == "finished"
+    assert "test" in capsys.readouterr().out and not (tiny / "run-scratch").exists()
+
+
 def test_a_control_that_exists_is_refused_before_training(tiny, capsys):
     (tiny / "run-scratch").mkdir()
     (tiny / "run-scratch" / "config.json").write_text("{}")

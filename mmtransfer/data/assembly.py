@@ -31,6 +31,8 @@ def assemble(
     """Reads the sources, then, in this order: the test group leaves the training data; the validation data is cut from
     it, where none is given, with whole groups if their column is named; what is left is made smaller (`--shots`,
     `--fraction`, `--shots-minutes`). A validation split that was cut here is not left larger than the training data.
+    With `--shots 0` the training data is left whole: its labels name the classes, and where no validation data is given
+    all of it is scored.
 
     `strata`: what validation is stratified by, as `splits.holdout` takes it; `validate`: False where validation data is
     of no use unless it is given.
@@ -50,6 +52,9 @@ def assemble(
     if config.group_column is not None:
         for split in tables.keys() - {"train"}:
             groups.warn_shared(tables["train"], tables[split], flag(split), modality)
+    if config.shots == 0 and "validation" not in tables:
+        logger.info("validation: all training examples, of which none is trained on")
+        tables["validation"] = tables["train"]
     cut = validate and "validation" not in tables
     if cut:
         labels = strata(tables["train"])
@@ -94,7 +99,7 @@ def _cut(
 def _smaller(train: Table, config: RunConfig, modality: Modality) -> Table | None:
     """The part of the training data that was asked for; None: all of it."""
     labels, n = classes(train), len(train)
-    if config.shots is not None:
+    if config.shots:
         if labels is None:
             logger.info("there are no classes: --shots %d takes so many examples in all", config.shots)
         return train.select(subsets.shots(labels, n, config.shots, config.seed))

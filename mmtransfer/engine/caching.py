@@ -62,9 +62,7 @@ def prepare(job: Job, trained: Trained, phase: Phase, last: bool) -> None:
     """
     begun = time.monotonic()
     splits = {"train": job.train, "validation": job.validation, **({"test": job.test} if last else {})}
-    plain = {
-        name: dataclasses.replace(examples, stored=None) for name, examples in splits.items() if examples is not None
-    }
+    plain = {name: dataclasses.replace(examples, stored=None) for name, examples in splits.items() if examples}
     for name, examples in plain.items():
         setattr(job, name, examples)
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -75,7 +76,8 @@ def train(job: Job, trained: Trained, phase: Phase, stages: Sequence[int]) -> No
     entry["seconds"] += time.monotonic() - begun
     if choice is None:
         return
-    entry["penalty"], entry["scale"] = choice.penalty, choice.scale
+    # without examples it is infinite, which JSON does not have
+    entry["penalty"], entry["scale"] = choice.penalty if math.isfinite(choice.penalty) else None, choice.scale
     entry["path"] = [asdict(point) for point in choice.path]
     if score is None or score.value is None:
         return
@@ -95,7 +97,7 @@ def solved(job: Job, trained: Trained, phase: Phase) -> Choice:
         if validation is not None:
             validation = validation.weighted(_by_class(train.targets[0], weights, validation.targets[0]))
         train = train.weighted(weights)
-    prior = _names(job, trained).to(train.device) if phase.prior else None
+    prior = _names(job, trained).to(job.accelerator.device) if phase.prior else None
     if phase.folds:
         return solve(train, folds=phase.folds, prior=prior, seed=job.config.seed)
     return solve(train, validation, prior=prior)
@@ -117,9 +119,11 @@ def rows(job: Job, examples: Examples) -> Rows:
             "--strategy.solver exact",
             "give --strategy.solver loop",
         )
+    outputs = job.head.linear.out_features
+    if not examples:
+        return Rows([], [], kind, outputs)
     assert stored is not None and isinstance(stored.targets, Tensor)
-    features, targets = stored.features.matrix().to(device), stored.targets.to(device)
-    return Rows([features], [targets], kind, job.head.linear.out_features)
+    return Rows([stored.features.matrix().to(device)], [stored.targets.to(device)], kind, outputs)
 
 
 def _names(job: Job, trained: Trained) -> Tensor:

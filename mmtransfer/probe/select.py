@@ -202,12 +202,16 @@ def _directions(prior: Tensor, size: float) -> Tensor:
 
 
 def _by_names(train: Rows, prior: Tensor | None) -> Choice:
-    """Zero-shot: the class whose name lies in the direction of an example."""
+    """Zero-shot: the class whose name has the largest cosine with an example.
+
+    Nothing is centred: without examples their mean is unknown, and the mean of the names in its place costs 2 to 3 of
+    60 % (BANKING77, MiniLM).
+    """
     if prior is None:
         raise ValueError("no examples and no class names")
-    weight = _directions(prior, 1.0)
-    weight = 8.0 * weight / prior.double().norm(dim=1).mean()
-    model = Linear(weight, -weight @ prior.double().mean(0))
+    norms = prior.double().norm(dim=1, keepdim=True).clamp(min=1e-12)
+    weight = 8.0 * prior.double() / norms / norms.mean()
+    model = Linear(weight, torch.zeros(len(prior), dtype=torch.float64, device=prior.device))
     return Choice(model, model, math.inf, None)
 
 

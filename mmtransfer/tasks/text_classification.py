@@ -71,6 +71,8 @@ class TextClassification(Classification):
         return super().check(table, split)
 
     def rows(self, table: Table) -> tuple[datasets.Dataset, np.ndarray]:
+        if not len(table):  # the tokenizer fails on an empty list
+            return table.rows, np.zeros(0, np.int32)
         paired = "pair" in table.rows.column_names  # of the table: features are made by tasks that saw no training data
         encoded = self.tokenizer(
             table.column("text"),

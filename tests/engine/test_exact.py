@@ -6,6 +6,7 @@ import csv
 import json
 import logging
 
+import numpy as np
 import pyarrow.parquet
 import pytest
 import tiny
@@ -125,6 +126,58 @@ def test_one_example_a_class_and_class_names(flags, tmp_path):
     run = fit(TEXT, chosen, tmp_path / "run")
     assert run.result["phases"][0]["scale"] is not None
     assert len(run.predict(["a b", "y z"])) == 2
+
+
+def named(folder, rows: str) -> list[str]:
+    """Flags of a run on these rows that uses the class names alone."""
+    (folder / "named.csv").write_text(f"text,label\n{rows}")
+    return ["--train", str(folder / "named.csv"), "--shots", "0", *PROBE, "--strategy.prior", "names"]
+
+
+def test_without_examples_the_class_names_alone_make_the_head(flags, tmp_path, caplog):
+    caplog.set_level(logging.INFO, "mmtransfer")
+    rest = without_validation(flags[TEXT])[2:]
+    run = fit(TEXT, [*rest, *named(tmp_path, "a b c,a_b\nx y z,xYZ\nk l m,kL\nb a,a_b\n")], tmp_path / "run")
+    features = run.embed(["a b", "k L", "x YZ"]).values.astype(np.float64)
+    norms = np.linalg.norm(features, axis=1, keepdims=True)
+    expected = 8 * features / norms / norms.mean()
+    head = load_file(run.folder.model / "head.safetensors")
+    assert head["linear.weight"].numpy() == pytest.approx(expected, rel=1e-4)
+    assert not head["linear.bias"].any()
+    texts = ["k L", "c d e f g", "a b"]
+    cosines = run.embed(texts).values @ (features / norms).T
+    labels = [["a_b", "kL", "xYZ"][number] for number in cosines.argmax(1)]
+    assert [prediction.label for prediction in run.predict(texts)] == labels
+    # what is not trained on is scored
+    assert run.result["data"]["train"]["n"] == 0 and run.metrics["validation"]["accuracy"]["n"] == 4
+    assert "validation: all training examples, of which none is trained on" in caplog.text
+    assert "Infinity" not in run.folder.result.read_text() and run.result["phases"][0]["penalty"] is None
+    other = [*rest, *named(tmp_path, "z,kL\ny,xYZ\nx,a_b\n"), "--cache", "off"]
+    data = tmp_path / "test.csv"
+    data.write_text("text,label\na b,a_b\nk L,kL\n")
+    own = fit(TEXT, [*other, "--validation", str(data), "--test", str(data)], tmp_path / "own")
+    again = load_file(own.folder.model / "head.safetensors")
+    assert all(equal(head[name], again[name]) for name in head), "the examples change nothing"
+    assert [own.metrics[split]["accuracy"]["n"] for split in ("validation", "test")] == [2, 2]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--strategy.prior", "none"], "only the classes' names(.|\n)*--strategy.prior names, or --shots 1"),
+        (["--strategy.folds", "3"], "Without examples --strategy.folds has nothing"),
+        (["--strategy.layer", "1"], "Without examples --strategy.layer has nothing"),
+        (["--class-weights", "auto"], "Without examples --class-weights has nothing"),
+        (["--target", "multi-label"], "Without examples --target has nothing"),
+    ],
+)
+def test_without_examples_what_would_need_some_is_refused(flags, tmp_path, words, message):
+    with pytest.raises(MMTransferError, match=message):
+        fit(TEXT, [*without_validation(flags[TEXT])[2:], *named(tmp_path, "a,x\nb,y\n"), *words], tmp_path / "run")
+    numbers = named(tmp_path, "a,1\nb,2\n")
+    with pytest.raises(MMTransferError, match="The class names say nothing: '1', '2'"):
+        fit(TEXT, [*without_validation(flags[TEXT])[2:], *numbers], tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_names_are_split_into_words():
