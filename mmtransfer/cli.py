@@ -22,6 +22,7 @@ USAGE = """usage: mmtransfer VERB ...
   evaluate RUN --test DATA          score a finished run, or a backbone that carries a head, on labelled data
   embed RUN|BACKBONE DATA --out X   pooled features with ids, as X.npy or X.parquet
   compare RUN RUN ...               scores, costs and tested differences of finished runs
+  demo [--out FOLDER]               transfer beside scratch on built-in data, every task, a few minutes
   rank TASK --train DATA --backbones A B ...   which backbone suits the data, before anything is trained
   cache ls|rm [KEY ...]             stored features of frozen stages: list them, remove them
 
@@ -33,6 +34,7 @@ VERBS: Mapping[str, Callable[[list[str]], None]] = {
     "evaluate": verbs.evaluate,
     "embed": verbs.embed,
     "compare": verbs.compare,
+    "demo": verbs.demo,
     "rank": verbs.rank,
     "cache": verbs.cache,
 }

@@ -73,12 +73,19 @@ class Builtin:
 
 BUILTIN: Mapping[str, Builtin] = {
     IMAGE: Builtin(
-        data={"train": "builtin:digits", "image_size": 32, "crop_pct": 1.0, "augment": "none", "epochs": 4},
-        model={"backbone": "resnet18", "weights": "none", "strategy": "scratch", "lr": 1e-3},
+        data={"train": "builtin:digits", "image_size": 64, "crop_pct": 1.0, "augment": "none", "epochs": 4},
+        model={"backbone": "builtin", "lr": 1e-3},
+        scratch={"lr": 3e-3},
+    ),
+    TEXT: Builtin(
+        data={"train": "builtin:library", "validation_fraction": 0.2, "epochs": 12, "batch_size": 16},
+        model={"backbone": "builtin", "lr": 3e-4},
+        scratch={"lr": 1e-3},
     ),
     SPEECH: Builtin(
         data={"train": "builtin:commands", "epochs": 10, "batch_size": 16},
-        model={"backbone": "wav2vec2-fast", "weights": "none", "strategy": "scratch", "lr": 1e-3},
+        model={"backbone": "builtin", "lr": 6e-4},
+        scratch={"lr": 1e-3},
     ),
 }
 """By task; it comes before DEFAULTS."""

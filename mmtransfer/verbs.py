@@ -61,7 +61,7 @@ def fit(words: list[str], choices: Mapping[str, Any] = types.MappingProxyType({}
             comparison.show(found)
     if builtin and not int(os.environ.get("RANK", "0")):
         command = f"accelerate launch {program}" if program else f"mmtransfer fit {task}"
-        print(f"next, with your own data: {command} {OWN_DATA[task]}")
+        print(f"next, with your own data: {command} {OWN_DATA[task]} --backbone builtin")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -183,6 +183,22 @@ def compare(words: list[str]) -> None:
     from mmtransfer import comparison
 
     comparison.show(comparison.compare(given.runs))
+
+
+@dataclasses.dataclass(frozen=True)
+class _DemoWords:
+    out: str | None = None
+    """Folder of the run folders; runs/demo-DATE-TIME if not given."""
+
+
+def demo(words: list[str]) -> None:
+    refuse_other(words, {"--out"})
+    about = "Transfer beside scratch on the built-in data of every task."
+    given = tyro.cli(_DemoWords, args=words, prog="mmtransfer demo", description=about)
+    check_trio()
+    from mmtransfer.demo import demo
+
+    demo(given.out)
 
 
 def rank(words: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""Transfer beside scratch on built-in data: the recipes without arguments, and what cannot be a control."""
+"""Transfer beside scratch on built-in data: the recipes without arguments, the demo, and what cannot be a control."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from mmtransfer import backbones, cli, comparison, control
+from mmtransfer import backbones, cli, comparison, control, demo
 from mmtransfer.backbones import builtin, pretrained
 from mmtransfer.config import IMAGE, TEXT
 from mmtransfer.defaults import BUILTIN, OWN_DATA, Builtin
+from mmtransfer.errors import MMTransferError
 
 TINY = {"train": "builtin:library", "validation_fraction": 0.2, "epochs": 1, "max_length": 16, "batch_size": 64}
 
@@ -62,7 +63,7 @@ def test_without_data_a_run_is_put_beside_scratch(tiny, capsys):
     out = capsys.readouterr().out
     assert re.search(r"run and run-scratch: accuracy|is better than", out) and "95 % interval" in out
     assert "the run is in run" in out and "run-scratch" in out
-    assert f"next, with your own data: mmtransfer fit {TEXT} {OWN_DATA[TEXT]}" in out
+    assert f"next, with your own data: mmtransfer fit {TEXT} {OWN_DATA[TEXT]} --backbone builtin" in out
 
 
 def test_the_control_can_be_left_out(tiny, capsys):
@@ -70,6 +71,18 @@ def test_the_control_can_be_left_out(tiny, capsys):
     assert not (tiny / "run-scratch").exists() and "next, with your own data" in capsys.readouterr().out
     cli.main(["fit", TEXT, "--out", "other", "--strategy", "scratch"])
     assert not (tiny / "other-scratch").exists() and settings(tiny / "other")["lr"] == 3e-3
+
+
+def test_the_demo_runs_every_task_and_prints_one_table(tiny, capsys):
+    found = demo.demo("runs/demo")
+    assert [comparison.task for comparison in found] == [TEXT]
+    assert {path.name for path in (tiny / "runs" / "demo").iterdir() if path.is_dir()} >= {TEXT, f"{TEXT}-scratch"}
+    out = capsys.readouterr().out
+    for expected in ("difference", "builtin:library", "the runs are in runs/demo", "--versus-scratch"):
+        assert expected in out, expected
+    with pytest.raises(MMTransferError) as error:
+        demo.demo("runs/demo")
+    assert error.value.what == "The folder exists" and error.value.where == "--out runs/demo"
 
 
 def test_a_task_without_a_pretrained_backbone_has_no_control(tiny, monkeypatch):
@@ -108,7 +121,7 @@ def test_a_control_that_exists_is_refused_before_training(tiny, capsys):
 
 
 def test_the_verbs_take_no_other_option(tiny, capsys):
-    for words in (["compare", "--out", "x"],):
+    for words in (["demo", "--task", "x"], ["compare", "--out", "x"]):
         with pytest.raises(SystemExit) as stop:
             cli.main(words)
         assert stop.value.code == 2 and "Unknown option" in capsys.readouterr().err
