@@ -84,8 +84,8 @@ BUILTIN: Mapping[str, Builtin] = {
     ),
     SPEECH: Builtin(
         data={"train": "builtin:commands", "epochs": 10, "batch_size": 16},
-        model={"backbone": "builtin", "lr": 6e-4},
-        scratch={"lr": 1e-3},
+        model={"backbone": "builtin", "vocabulary": "backbone", "lr": 6e-4},
+        scratch={"vocabulary": "train", "lr": 1e-3},
     ),
 }
 """By task; it comes before DEFAULTS."""

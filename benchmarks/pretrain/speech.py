@@ -113,13 +113,14 @@ def train(settings: dict[str, Any], place: Path) -> None:
 
 
 def pack(place: Path, measured: Sequence[Path]) -> None:
-    """The run's backbone as the built-in one; its card tells the scores of the fine-tuning runs in `measured`."""
-    from mmtransfer.backbones import builtin, weights
+    """The run's backbone and CTC head as the built-in ones; the card tells the scores of the runs in `measured`."""
+    from mmtransfer.backbones import builtin, carried, weights
 
     run = place / "run"
     backbone = weights.read(run / "model")
     backbone.name, backbone.source = "builtin", "builtin:speech"
-    print(builtin.pack(backbone, "speech", card(place, measured)))
+    symbols, ctc = carried.vocabulary(str(run))
+    print(builtin.pack(backbone, "speech", card(place, measured), ctc, symbols))
 
 
 def hold_out(data: Path) -> list[str]:

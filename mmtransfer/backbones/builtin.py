@@ -4,6 +4,7 @@ mmtransfer/builtin/NAME/
   backbone.json          architecture (`Backbone.describe`)
   backbone.safetensors   matrices in float16, vectors (biases, norms and their statistics) in float32
   tokenizer.json, ...    of text
+  lm_head.safetensors    of speech the CTC head, with vocab.json and what else transformers reads a CTC model from
   checksum               sha256 of each file above, as `sha256sum -c` reads it
   MODEL_CARD.md          what it learned from, for how long, its scores, its licence
 """
@@ -11,11 +12,13 @@ mmtransfer/builtin/NAME/
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from safetensors.torch import save_file
+from torch import Tensor
 
-from mmtransfer.backbones import weights
+from mmtransfer.backbones import interchange, weights
 from mmtransfer.backbones.staged import Backbone
 from mmtransfer.errors import MMTransferError, unknown
 
@@ -58,8 +61,13 @@ def load(name: str, random: bool = False) -> Backbone:
     return backbone
 
 
-def pack(backbone: Backbone, name: str, card: str) -> Path:
-    """Writes a trained backbone into the package, with its model card (Markdown); returns its folder."""
+def pack(
+    backbone: Backbone, name: str, card: str, ctc: Mapping[str, Tensor] | None = None, symbols: Sequence[str] = ()
+) -> Path:
+    """Writes a trained backbone into the package, with its model card (Markdown); returns its folder.
+
+    `ctc`, `symbols`: of speech its CTC head and what the head's rows stand for, as `interchange.write` takes them.
+    """
     folder = FOLDER / name
     weights.save(backbone, folder)
     state = backbone.library_state()
@@ -69,7 +77,9 @@ def pack(backbone: Backbone, name: str, card: str) -> Path:
     overflown = [key for key, value in halves.items() if not value.isfinite().all()]
     if overflown:
         raise ValueError(f"not finite in float16: {', '.join(overflown)}")
-    save_file(halves, folder / weights.TENSORS)
+    save_file(halves, folder / weights.TENSORS, weights.FORMAT)
+    if ctc is not None:
+        interchange.write(backbone, folder, ctc, symbols)
     (folder / CARD).write_text(card, encoding="utf-8")
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in (CHECKSUM, CARD))
     lines = [f"{_digest(path)}  {path.relative_to(folder).as_posix()}\n" for path in files]

@@ -16,7 +16,7 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from mmtransfer.backbones import deepspeech, pretrained, speech, vision
+from mmtransfer.backbones import builtin, deepspeech, pretrained, speech, vision
 from mmtransfer.backbones.staged import Backbone, Context, State
 from mmtransfer.backbones.text import valid
 from mmtransfer.backbones.weights import state_from_file
@@ -46,8 +46,8 @@ class Carried:
 def load(name: str, weights: str | None = None) -> Carried:
     """A backbone with its checkpoint's head, in float32 on the CPU.
 
-    `name`: a torchvision network, a folder or a hub name of transformers; `weights`: of a torchvision network, the name
-    of published weights or a file. Raises MMTransferError where there is no head.
+    `name`: a torchvision network, `builtin:speech`, a folder or a hub name of transformers; `weights`: of a torchvision
+    network, the name of published weights or a file. Raises MMTransferError where there is no head.
     """
     if name in vision.names():
         return _image(name, weights)
@@ -55,6 +55,13 @@ def load(name: str, weights: str | None = None) -> Carried:
         raise MMTransferError("Only torchvision's networks take weights by name or file", "--weights", "leave it out")
     if name == deepspeech.NAME or name in speech.SHAPES:
         raise headless(name, "it is an architecture without a checkpoint")
+    if builtin.is_builtin(name):
+        chosen = builtin.modality_of(name, None)
+        if chosen != "speech":
+            raise headless(name, "it was trained without labels of its own")
+        backbone = builtin.load(chosen)
+        names, ctc = vocabulary(backbone.source)
+        return Carried(backbone, names, True, ctc, {})
     config = pretrained.configuration(name)
     family = pretrained.family_of(config, name)
     if family.modality == "speech":
@@ -186,12 +193,14 @@ def _whole(name: str, library: Any) -> Any:
 def vocabulary(source: str) -> tuple[list[str], dict[str, Tensor]]:
     """The symbols of a CTC checkpoint and its head (weight, bias), both in our order: blank first, space second.
 
-    `source`: where a backbone's weights came from: a folder or a hub name of transformers, or a run. Raises
-    MMTransferError where there is no CTC head, or no symbol between words.
+    `source`: where a backbone's weights came from: a folder or a hub name of transformers, a run, or `builtin:speech`.
+    Raises MMTransferError where there is no CTC head, or no symbol between words.
     """
     from transformers import AutoModelForCTC, AutoTokenizer
 
     model_folder = Path(source) / "model"
+    if builtin.is_builtin(source):
+        model_folder = builtin.FOLDER / builtin.modality_of(source, None)
     name = str(model_folder) if model_folder.is_dir() else source
     config = pretrained.configuration(name) if Path(name).is_dir() or "/" in name else {}
     _needs(name, config, "ForCTC", "a CTC model")

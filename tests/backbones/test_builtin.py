@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mmtransfer import backbones
-from mmtransfer.backbones import builtin, pretrained
+from mmtransfer.backbones import builtin, carried, pretrained
 from mmtransfer.backbones.staged import Backbone
 from mmtransfer.errors import MMTransferError
 
@@ -101,6 +101,22 @@ def test_what_float16_cannot_hold_is_not_packed(packed):
     backbone.stages[1].layer.output.dense.weight.data[0, 0] = 1e6
     with pytest.raises(ValueError, match="not finite in float16: encoder.layer.0.output.dense.weight"):
         builtin.pack(backbone, "text", "")
+
+
+def test_the_speech_backbone_carries_its_head():
+    """Ours and transformers' reading of the packed folder are one model."""
+    from transformers import AutoModelForCTC
+
+    found = carried.load("builtin:speech")
+    assert found.names[:3] == ["<blank>", "|", "'"] and len(found.names) == 29 and found.ctc is not None
+    model = AutoModelForCTC.from_pretrained(builtin.FOLDER / "speech", dtype=torch.float32).eval()
+    x = torch.randn(1, 16000)
+    with torch.inference_mode():
+        state = found.backbone.eval().run({"x": x, "lengths": torch.tensor([16000])})
+        ours = state["x"] @ found.ctc["weight"].T + found.ctc["bias"]
+        torch.testing.assert_close(ours, model(x).logits, rtol=1e-4, atol=1e-4)
+    with pytest.raises(MMTransferError, match="carries no head"):
+        carried.load("builtin:text")
 
 
 def test_the_shipped_backbones_are_whole_and_small():
