@@ -83,7 +83,7 @@ BUILTIN: Mapping[str, Builtin] = {
         scratch={"lr": 1e-3},
     ),
     SPEECH: Builtin(
-        data={"train": "builtin:commands", "epochs": 10, "batch_size": 16},
+        data={"train": "builtin:commands", "epochs": 8, "batch_size": 16},
         model={"backbone": "builtin", "vocabulary": "backbone", "lr": 6e-4},
         scratch={"vocabulary": "train", "lr": 1e-3},
     ),
