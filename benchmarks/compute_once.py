@@ -274,7 +274,7 @@ def shots(quick: bool) -> dict[str, Any]:
 
 def lp_ft(quick: bool) -> dict[str, Any]:
     """Exact head, then everything: all of BANKING77."""
-    settings = banking(strategy="lp-ft", strategy_options={"lr_ratio": 1.0}, lr=1e-4, epochs=1 if quick else 5)
+    settings = banking(strategy="lp-ft", strategy_options={"lr_ratio": 1.0}, lr=1e-4, epochs=1 if quick else 6)
     settings |= {"label_smoothing": 0.1, "precision": "bf16", **({"fraction": 0.2} if quick else {})}
     with folder() as place:
         seconds, run = timed(settings, place, cache="auto")
