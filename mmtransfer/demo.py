@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mmtransfer.api import fit
-from mmtransfer.comparison import Comparison, spoken
+from mmtransfer.comparison import Comparison
 from mmtransfer.control import versus_scratch
 from mmtransfer.defaults import BUILTIN, OWN_DATA
 from mmtransfer.errors import MMTransferError
@@ -38,20 +38,21 @@ def demo(out: str | Path | None = None) -> list[Comparison]:
 
 
 def _show(comparisons: Sequence[Comparison]) -> None:
+    from rich import box
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title="transfer and scratch, same epochs; 95 % intervals", title_justify="left")
-    for heading in ("data", "metric", "transfer", "scratch", "difference", "p", "seconds"):
+    title = "built-in backbone and random weights, same epochs; test scores with 95 % intervals"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE)  # 80 columns
+    for heading in ("data", "transfer", "scratch", "difference", "seconds"):
         table.add_column(heading)
     for comparison in comparisons:
-        first = comparison.verdicts[0]
-        scores = [spoken(entry.scores(comparison.split, first.metric)) for entry in comparison.entries]
+        first, split = comparison.verdicts[0], comparison.split
+        scores = [entry.scores(split, first.metric)[0] for entry in comparison.entries]
+        cells = [f"{score['value']:.3f}\n({score['low']:.3f} to {score['high']:.3f})" for score in scores]
+        found = first.difference
+        interval = "" if found.low is None else f"\n({found.low:+.3f} to {found.high:+.3f})"
         seconds = " / ".join(f"{entry.cost()['seconds']:.0f}" for entry in comparison.entries)
-        source = comparison.entries[0].results[0]["data"][comparison.split]["source"]
-        difference = first.difference
-        interval = "" if difference.low is None else f" ({difference.low:+.4f} to {difference.high:+.4f})"
-        p = "-" if difference.p is None else f"{difference.p:.2g}"
-        cells = [source, first.metric, *scores, f"{difference.value:+.4f}{interval}", p, seconds]
-        table.add_row(*(cell.replace(" (", "\n(") for cell in cells))  # an interval below its value: 80 columns
+        data = str(comparison.entries[0].results[0]["data"][split]["source"]).removeprefix("builtin:")
+        table.add_row(f"{data}\n{first.metric}", *cells, f"{found.value:+.3f}{interval}", seconds)
     Console().print(table)

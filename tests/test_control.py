@@ -78,7 +78,7 @@ def test_the_demo_runs_every_task_and_prints_one_table(tiny, capsys):
     assert [comparison.task for comparison in found] == [TEXT]
     assert {path.name for path in (tiny / "runs" / "demo").iterdir() if path.is_dir()} >= {TEXT, f"{TEXT}-scratch"}
     out = capsys.readouterr().out
-    for expected in ("difference", "builtin:library", "the runs are in runs/demo", "--versus-scratch"):
+    for expected in ("difference", "library", "the runs are in runs/demo", "--versus-scratch"):
         assert expected in out, expected
     with pytest.raises(MMTransferError) as error:
         demo.demo("runs/demo")
