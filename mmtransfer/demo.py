@@ -42,8 +42,8 @@ def _show(comparisons: Sequence[Comparison]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    title = "built-in backbone and random weights, same epochs; test scores with 95 % intervals"
-    table = Table(title=title, title_justify="left", box=box.SIMPLE)  # 80 columns
+    title = "transfer and scratch, same epochs: test scores with 95 % intervals"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE, pad_edge=False)  # 80 columns
     for heading in ("data", "transfer", "scratch", "difference", "seconds"):
         table.add_column(heading)
     for comparison in comparisons:
