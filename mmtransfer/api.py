@@ -20,7 +20,7 @@ from mmtransfer.config import RunConfig, make, read
 from mmtransfer.data import sources
 from mmtransfer.data.sources import Table
 from mmtransfer.defaults import DEFAULTS
-from mmtransfer.embedding import Features, features_of
+from mmtransfer.embedding import Features, cached, features_of
 from mmtransfer.engine import sharding, tracking
 from mmtransfer.engine.evaluation import Records, evaluate
 from mmtransfer.engine.loading import examples_of
@@ -136,9 +136,9 @@ class Run:
         return features_of(self.model.backbone, self.model.task, self.config, inputs)
 
     def evaluate(self, test: Any) -> dict[str, Score]:
-        """All metrics of the task on labelled data."""
+        """All metrics of the task on labelled data; features that a linear probe has cached of it are read."""
         table = self.model.task.check(self._table(test, labelled=True, option="--test"), "test")
-        return self.model.task.measure(self._records(table, "evaluating"))
+        return self.model.task.measure(self._records(table, "evaluating", (self.result["cache"] or {}).get("cut")))
 
     def _table(self, source: Any, labelled: bool, option: str) -> Table:
         task = self.model.task
@@ -146,9 +146,11 @@ class Run:
         limit = self.config.max_seconds
         return sources.load(source, task.modality, columns, False, option, labelled, "test", limit)
 
-    def _records(self, table: Table, label: str) -> Records:
+    def _records(self, table: Table, label: str, stored: str | None = None) -> Records:
+        """`stored`: where the states that the run stored are cut; a prediction's few inputs are none of them."""
         accelerator = Accelerator(cpu=not torch.cuda.is_available())
         self.model.to(accelerator.device)
-        return evaluate(
-            self.model, examples_of(self.model.task, table), accelerator, int(self.config.workers or 0), label
-        )
+        examples = examples_of(self.model.task, table)
+        if stored == "features":
+            examples = cached(self.model, self.config, examples, accelerator)
+        return evaluate(self.model, examples, accelerator, int(self.config.workers or 0), label)

@@ -20,7 +20,7 @@ from mmtransfer.cache import settings
 from mmtransfer.config import IMAGE, SPEECH, TEXT, RunConfig, make, read
 from mmtransfer.data import sources
 from mmtransfer.engine import caching
-from mmtransfer.engine.loading import Examples
+from mmtransfer.engine.loading import Examples, Stored
 from mmtransfer.engine.loop import Job
 from mmtransfer.engine.state import TrainState
 from mmtransfer.engine.trained import Trained
@@ -148,11 +148,33 @@ def _pooled(backbone: Backbone, task: Task, config: RunConfig, examples: Example
     """float32 (n, width), the same on every process: what an exact probe would be solved on, from the same cache."""
     accelerator = Accelerator(cpu=not torch.cuda.is_available())
     backbone.to(accelerator.device).freeze(range(len(backbone.stages)))
-    job = Job(
+    trained = Trained(backbone, nn.Identity(), task, (), config.precision).eval()
+    phase = Phase("features", (), 0.0, 0.0, 0, "exact")
+    found = dict(caching.states(_job(trained, config, examples, accelerator), trained, phase, {"inputs": examples}))
+    values = found["inputs"].matrix().float().numpy() if accelerator.is_main_process else None
+    return np.asarray(broadcast_object_list([values])[0])
+
+
+def cached(model: Trained, config: RunConfig, examples: Examples, accelerator: Accelerator) -> Examples:
+    """The examples with the features that the cache holds of them, if it does; nothing is built.
+
+    On one process: several would each have to find the same.
+    """
+    if accelerator.num_processes > 1 or config.cache == "off":
+        return examples
+    job = _job(model, config, examples, accelerator)
+    key = caching.name_all(job, model, {"inputs": examples})["inputs"]
+    features = caching.opened(job, model, examples, key)
+    return examples if features is None else replace(examples, stored=Stored(features, examples.rows, model.task))
+
+
+def _job(model: Trained, config: RunConfig, examples: Examples, accelerator: Accelerator) -> Job:
+    """What the cache asks of a run, for examples that nothing is trained on."""
+    return Job(
         config=config,
-        task=task,
-        backbone=backbone,
-        head=nn.Identity(),
+        task=model.task,
+        backbone=model.backbone,
+        head=model.head,
         train=examples,
         validation=None,
         accelerator=accelerator,
@@ -163,8 +185,3 @@ def _pooled(backbone: Backbone, task: Task, config: RunConfig, examples: Example
         expired=lambda: False,
         cache=settings.make(config.cache, config.cache_dir, config.cache_limit),
     )
-    trained = Trained(backbone, job.head, task, (), config.precision).eval()
-    phase = Phase("features", (), 0.0, 0.0, 0, "exact")
-    found = dict(caching.states(job, trained, phase, {"inputs": examples}))
-    values = found["inputs"].matrix().float().numpy() if accelerator.is_main_process else None
-    return np.asarray(broadcast_object_list([values])[0])

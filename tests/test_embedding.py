@@ -84,8 +84,17 @@ def test_what_a_probe_has_stored_is_read_and_not_computed(runs, passed, tmp_path
     found = mmt.embed(place.backbone, data, **given)
     by_run = mmt.embed(probe.folder.path, data)
     assert passed == [1] * 2 * caching.CHECKED, "only the check of the entry computes anything"
+    passed.clear()
+    scores = probe.evaluate(data)
+    assert passed == [1] * caching.CHECKED
+    passed.clear()
     plain = mmt.embed(place.backbone, data, **given, **{"cache": "off"})
-    assert sum(passed) == 2 * caching.CHECKED + 12
+    uncached = mmt.load(probe.folder.path)
+    uncached.config = replace(uncached.config, cache="off")
+    assert {name: score.value for name, score in uncached.evaluate(data).items()} == {
+        name: score.value for name, score in scores.items()
+    }
+    assert sum(passed) == 2 * 12
     for one in (found, by_run):
         assert one.ids == plain.ids and np.array_equal(one.values, plain.values)
 
