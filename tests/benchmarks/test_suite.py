@@ -32,3 +32,12 @@ def test_a_table_replaces_what_stands_between_its_marks(tmp_path):
     assert readme.read_text() == "a\n<!-- table: few -->\n\n| x |\n|---|\n| 1 |\n\n<!-- end -->\nb\n"
     suite.into_readme("wide", "| y |\n", readme)
     assert "| y |" not in readme.read_text()
+
+
+def test_a_row_without_runs_keeps_its_line(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    row = next(row for row in ROWS if row["tier"] == "wide")
+    cells = f"| {row['data']} | {row['backbone']} | {row['settings']['strategy']} | kept |"
+    page = suite.render("wide", f"| data |\n|---|\n| a task {cells}\n")
+    assert [line for line in page.splitlines() if line.startswith("| a task")] == [f"| a task {cells}"]
+    assert page.count("mmtransfer fit") == 1, "rows without a line are not told"
