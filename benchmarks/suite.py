@@ -100,6 +100,7 @@ def render(tier: str, before: str = "") -> str:
         "several test sets (one a speaker) the mean with the interval that t gives for that many sets, and the range.",
         "",
         "The difference is paired: transfer minus scratch, with its 95 % interval over test examples and seeds.",
+        "Seconds of a linear probe are few where the cache had its features already.",
         "",
         "| task | data | backbone | strategy | metric | transfer | scratch | transfer minus scratch |"
         " seconds, transfer / scratch |",
