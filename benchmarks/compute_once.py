@@ -6,8 +6,8 @@ Each case is a function below; its figures go into benchmarks/results/compute_on
 run one by one. Rivals take turns within a case, and medians of the rounds are compared: timings of this kind of machine
 swing for minutes at a time. `--quick`: fewer rounds, less data; such figures are marked.
 
-On 2 cores without --quick: probe 15 minutes, uncached 20, images 30, middle 40, auto 20, grid 5, shots 5, lp-ft 15,
-logistic 3, memory 3, rank 60.
+On 2 cores without --quick: probe 8 minutes, uncached 4, images 3, middle 4, lp-ft 7, shots 3, grid 3, the rest less or
+(rank) about 10.
 """
 
 from __future__ import annotations
