@@ -18,6 +18,8 @@ from mmtransfer.errors import MMTransferError
 logger = logging.getLogger("mmtransfer")
 LISTED = 10
 """Bad examples that an error names; it counts the rest."""
+CHUNK = 16
+"""Files that a thread looks at between two hand-overs, which cost as much as a small picture."""
 
 
 @dataclass
@@ -98,9 +100,14 @@ def _bad_inputs(draft: Draft, modality: Modality, max_seconds: float | None) -> 
             bad[number] = f"the file is listed before, as {draft.places[seen[name]]}"
     look = images.fault if modality == "image" else partial(audio.fault, max_seconds=max_seconds)
     numbers = [number for number in range(len(files)) if number not in draft.bad and number not in bad]
+    chunks = [numbers[start : start + CHUNK] for start in range(0, len(numbers), CHUNK)]
+
+    def faults(chunk: list[int]) -> dict[int, str | None]:
+        return {number: _fault_on_disk(files[number]) or look(files[number]) for number in chunk}
+
     with ThreadPoolExecutor(THREADS) as threads:
-        faults = threads.map(lambda number: _fault_on_disk(files[number]) or look(files[number]), numbers)
-        return bad | {number: fault for number, fault in zip(numbers, faults, strict=True) if fault}
+        found = [pair for part in threads.map(faults, chunks) for pair in part.items()]
+    return bad | {number: fault for number, fault in found if fault}
 
 
 def _fault_on_disk(file: File) -> str | None:

@@ -85,13 +85,17 @@ def train_epoch(
     pin = accelerator.device.type == "cuda"
     batches = iter(job.train.batches(job.task, left, job.workers, pin, config.seed, state.epochs_done))
     losses = torch.zeros((), dtype=torch.float64, device=accelerator.device)  # stays on the device between log steps
+    # looked up once: walking all modules of a frozen backbone costs more than a step of its head
+    trained: Trained = accelerator.unwrap_model(model)
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    moving = [buffer for module in trained.modules() if module.training for buffer in module.buffers(recurse=False)]
     try:
         while state.step < len(epoch):
             begun = time.monotonic()
             place = state.epoch * len(epoch) + state.step
             set_rate(optimizer, place, total, str(config.schedule), float(config.warmup or 0))
-            losses += _gradients(job, model, epoch, batches)
-            accelerator.clip_grad_norm_(model.parameters(), config.clip)
+            losses += _gradients(job, model, trained, moving, epoch, batches)
+            accelerator.clip_grad_norm_(parameters, config.clip)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             examples = epoch.examples(state.step)
@@ -114,20 +118,23 @@ def train_epoch(
             state.loss_sum += float(losses)
 
 
-def _gradients(job: Job, model: nn.Module, epoch: Epoch, batches: Iterator[Batch]) -> Tensor:
+def _gradients(
+    job: Job, model: nn.Module, trained: Trained, moving: list[Tensor], epoch: Epoch, batches: Iterator[Batch]
+) -> Tensor:
     """Leaves in the parameters the gradient of (sum of weighted losses / weight of the step's examples, which is their
     number unless the task weighs them); returns this process's sum.
 
     The divisor is known from the plan, so the gradient does not depend on how the step was cut; a mean per micro-batch
     would weigh examples by the company they keep. DDP averages over W processes, hence the factor W.
+
+    `trained`: what `model` wraps; `moving`: its buffers that a forward pass moves.
     """
     state, accelerator = job.state, job.accelerator
-    trained: Trained = accelerator.unwrap_model(model)
     processes, rank = accelerator.num_processes, accelerator.process_index
     share = epoch.share(state.step, rank, processes)
     scale = processes / float(job.train.weigh(epoch.examples(state.step)).sum())
     losses = torch.zeros((), dtype=torch.float64, device=accelerator.device)
-    buffers = [buffer.clone() for buffer in model.buffers()]
+    before = [buffer.clone() for buffer in moving]
     try:
         for position, (examples, counts) in enumerate(share):
             if processes == 1 and job.interrupted():
@@ -136,7 +143,7 @@ def _gradients(job: Job, model: nn.Module, epoch: Epoch, batches: Iterator[Batch
             batch = next(batches).to(accelerator.device)
             state.stalled += time.monotonic() - waiting
             place = position * processes + rank
-            torch.manual_seed(number(job.config.seed, "dropout", state.epochs_done, state.step, place))
+            _seed(accelerator.device, number(job.config.seed, "dropout", state.epochs_done, state.step, place))
             with torch.no_grad():
                 reached = trained.reach(batch.state, job.train.cut, trained.start)
             last = position == len(share) - 1
@@ -148,11 +155,18 @@ def _gradients(job: Job, model: nn.Module, epoch: Epoch, batches: Iterator[Batch
             if counts:
                 losses += loss.detach()
     except BaseException:  # the step is undone: running statistics moved with its first micro-batches
-        for buffer, before in zip(model.buffers(), buffers, strict=True):
-            buffer.copy_(before)
+        for buffer, value in zip(moving, before, strict=True):
+            buffer.copy_(value)
         model.zero_grad(set_to_none=True)
         raise
     return losses
+
+
+def _seed(device: torch.device, seed: int) -> None:
+    if device.type == "cpu":  # torch.manual_seed notes a stack trace for each accelerator that is not there: 1 ms
+        torch.default_generator.manual_seed(seed)
+    else:
+        torch.manual_seed(seed)
 
 
 def _stop_if_asked(job: Job, logged: bool) -> None:
