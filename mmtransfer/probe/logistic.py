@@ -18,6 +18,10 @@ TOLERANCE = 2e-4
 """Norm of the gradient at the end over its norm at zero weights, in the scaled variables: the objective is then within
 1e-4 of its minimum down to penalties of 1e-4; at 1e-3 it is not."""
 
+CERTAINTY = 0.1
+"""Mean p (1 - p) at the answer over its value where all outputs are as probable: what the variables are scaled by. At 1
+a path takes a tenth (BANKING77, MiniLM) to two fifths (made-up data) more evaluations."""
+
 
 @dataclass(frozen=True)
 class Linear:
@@ -50,11 +54,11 @@ def logistic(
         prior: (outputs, width), what the weights are pulled to; zero if None.
         tolerance: of the gradient's norm, relative.
 
-    L-BFGS in variables V with W = V L^-1, L the Cholesky factor of what the Hessian would be if all outputs were as
-    probable: p (1 - p) * covariance + penalty. Sums over examples are in float64, products in float32.
+    L-BFGS in variables V with W = V L^-1, L the Cholesky factor of about what the Hessian is, p (1 - p) * covariance +
+    penalty. Sums over blocks of examples are in float64, within them and products in float32.
     """
     outputs, width, device = rows.outputs, rows.width, rows.device
-    share = 0.25 if rows.kind == "labels" else (outputs - 1) / outputs**2
+    share = CERTAINTY * (0.25 if rows.kind == "labels" else (outputs - 1) / outputs**2)
     identity = torch.eye(width, dtype=torch.float64, device=device)
     # without the ridge a feature that never varies would make the factor singular at small penalties
     factor = torch.linalg.cholesky(share * rows.covariance + (penalty + 1e-7 * share * rows.square) * identity)
@@ -91,13 +95,16 @@ def _losses(rows: Rows, weight: Tensor, bias: Tensor) -> tuple[float, Tensor, Te
     the biases."""
     slope, tilt = torch.zeros_like(weight), torch.zeros_like(bias)
     total = torch.zeros((), dtype=torch.float64, device=weight.device)
-    single, shift = weight.float(), (bias - weight @ rows.mean).float()
+    # products with rows of whole vector registers are a tenth faster
+    outputs, extra = rows.outputs, -rows.outputs % 8 if rows.outputs > 8 else 0
+    single, shift = F.pad(weight.float(), (0, 0, 0, extra)), F.pad((bias - weight @ rows.mean).float(), (0, extra))
     for x, y, w in rows.blocks():
-        losses, residuals = cross_entropy(torch.addmm(shift, x, single.T), y, rows.kind == "labels")
+        logits = torch.addmm(shift, x, single.T)[:, :outputs]
+        losses, residuals = cross_entropy(logits, y, rows.kind == "labels")
         residuals *= w[:, None]
         total += (losses * w).sum(dtype=torch.float64)
         slope += (residuals.T @ x).double()
-        tilt += residuals.sum(0, dtype=torch.float64)
+        tilt += residuals.sum(0).double()
     return float(total) / rows.total, slope / rows.total, tilt / rows.total
 
 
