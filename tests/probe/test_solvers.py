@@ -9,7 +9,7 @@ import torch
 
 from mmtransfer.probe import PENALTIES, Rows, logistic, ridge, solve
 from mmtransfer.probe.lbfgs import minimise
-from mmtransfer.probe.select import folds_of, score
+from mmtransfer.probe.select import folds_of, following, score
 
 
 @pytest.fixture(autouse=True)
@@ -32,11 +32,11 @@ def objective(rows, weight, bias, penalty, prior=0.0):
     return float(loss + 0.5 * penalty * (weight - prior).square().sum())
 
 
-@pytest.mark.parametrize("penalty", [1e-1, 1e-2, 1e-4])
-def test_logistic_reaches_the_minimum_that_scikit_learn_reaches(penalty):
+@pytest.mark.parametrize(("penalty", "classes"), [(1e-1, 4), (1e-2, 11), (1e-4, 4)])
+def test_logistic_reaches_the_minimum_that_scikit_learn_reaches(penalty, classes):
     from sklearn.linear_model import LogisticRegression
 
-    rows = problem()
+    rows = problem(classes=classes)
     ours = logistic(rows, penalty, tolerance=1e-5)
     x, y = torch.cat(list(rows.features)).double().numpy(), torch.cat(list(rows.targets)).numpy()
     with warnings.catch_warnings():
@@ -54,6 +54,21 @@ def test_the_default_tolerance_is_close_to_the_minimum_and_takes_few_evaluations
         rough, fine = logistic(rows, penalty * rows.square), logistic(rows, penalty * rows.square, tolerance=1e-6)
         assert rough.value - fine.value < 1e-4
         assert rough.evaluations < 40
+
+
+def test_a_path_takes_fewer_evaluations_from_where_the_two_models_before_point_to():
+    rows = problem(classes=11)
+
+    def path(start):
+        models = []
+        for penalty in PENALTIES:
+            models.append(logistic(rows, penalty * rows.square, start(models), tolerance=1e-3))
+        return models
+
+    pointed, last = path(following), path(lambda models: models[-1] if models else None)
+    assert sum(model.evaluations for model in pointed) < 0.9 * sum(model.evaluations for model in last)
+    for model, other in zip(pointed, last, strict=True):
+        assert model.value == pytest.approx(other.value, abs=2e-3)
 
 
 def test_the_answer_depends_on_neither_start_nor_parts_nor_order():
