@@ -29,7 +29,7 @@ class Cache:
     seconds: float = 0.0
     """All that was spent on deciding, building and opening."""
     expected: dict[str, float] | None = None
-    """Seconds that `auto` expected with stored states and without."""
+    """Seconds that `auto` expected the frozen stages to cost with stored states and without."""
 
     def about(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in ("mode", "cut", "bytes", "build_seconds", "hits", "expected")}

@@ -140,7 +140,7 @@ def _pays(job: Job, trained: Trained, phase: Phase, splits: dict[str, Examples],
     job.cache.expected = {"cached": cached, "uncached": whole}
     pays = cached < whole
     logger.info(
-        "cache: %.1f s expected with the frozen stages computed once%s, %.1f s without: %s",
+        "cache: %.1f s expected for the frozen stages if computed once%s, %.1f s if every time: %s",
         cached,
         "" if missing else " (they are there already)",
         whole,

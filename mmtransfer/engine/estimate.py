@@ -1,11 +1,10 @@
-"""What an epoch costs with stored states and without, measured on a few micro-batches of the very run."""
+"""What frozen stages cost with stored states and without, measured on a few micro-batches of the very run."""
 
 from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,73 +17,60 @@ from mmtransfer.data.plan import Plan
 from mmtransfer.engine.loop import Job
 from mmtransfer.engine.trained import Trained
 
-BATCHES = 3
+BATCHES = 2
 """Micro-batches that are timed, after one that is not: the first pays for memory and for choosing kernels."""
 
 
 @dataclass(frozen=True)
 class Costs:
-    """Seconds per unit of length: encoding, frozen stages, a training step of the rest, the rest in evaluation,
-    writing states, reading them."""
+    """Seconds per unit of length: encoding, frozen stages, writing their states, reading them."""
 
     load: float
     prefix: float
-    tail: float
-    score: float
     write: float
     read: float
 
     def totals(self, units: Mapping[str, float], missing: set[str], epochs: int) -> tuple[float, float]:
-        """Expected seconds (with stored states, without) of `epochs` epochs, each with its validation, and of scoring
-        validation and test at the end.
+        """Expected seconds (with stored states, without) until the trained stages have what they need in `epochs`
+        epochs, each with its validation, and in scoring validation and test at the end. What those stages then do
+        with it takes as long either way.
 
         `units`: summed lengths of each split; `missing`: splits that are not stored yet.
         """
         train, validation = units["train"], units.get("validation", 0.0)
-        scored = (epochs + 1) * validation + units.get("test", 0.0)
+        seen = epochs * train + (epochs + 1) * validation + units.get("test", 0.0)
         whole = self.load + self.prefix
-        common = epochs * train * self.tail + scored * self.score
         build = (whole + self.write) * sum(units[name] for name in missing)
-        seen = epochs * train + scored
-        return build + seen * self.read + common, seen * whole + common
+        return build + seen * self.read, seen * whole
 
 
 def measure(job: Job, trained: Trained, folder: Path) -> Costs:
-    """Times the parts of some steps of the run, and of keeping their states in `folder`.
+    """Times the frozen part of some steps of the run, and keeping its states in `folder`.
 
-    Weights, running statistics and random numbers are as before afterwards. OSError where nothing can be written.
+    Random numbers are as before afterwards. OSError where nothing can be written.
     """
     lengths, task, device = job.train.lengths, job.task, job.accelerator.device
     epoch = Plan(lengths, int(job.config.batch_size or 1), job.state.budget, job.config.seed).epoch(0)
     steps = np.unique(np.linspace(0, len(epoch) - 1, BATCHES + 1).round().astype(int))
     chosen = [epoch.micro_batches(int(step))[0] for step in steps]
     batches = [chosen[0], *(chosen[1:] or chosen)]  # a run of one step is its own warm-up
-    spent = dict.fromkeys(("load", "prefix", "tail", "score"), 0.0)
+    load = prefix = 0.0
     states: list[State] = []
-    with _unmoved(trained):  # starting a DataLoader draws a random number, too
-        load = iter(job.train.batches(task, [batch.tolist() for batch in batches], 0, False, job.config.seed, 0))
+    with torch.random.fork_rng():  # starting a DataLoader draws a random number
+        loaded = iter(job.train.batches(task, [batch.tolist() for batch in batches], 0, False, job.config.seed, 0))
         for number in range(len(batches)):
             clock = _Clock(device)
-            batch = next(load).to(device)
+            batch = next(loaded).to(device)
             clock.lap("load")
             with torch.no_grad():
                 reached = trained.reach(batch.state, 0, trained.start)
             clock.lap("prefix")
-            assert batch.targets is not None  # training data is labelled
-            trained.train()
-            (task.loss(trained(reached), batch.targets).sum() / len(batches[number])).backward()
-            clock.lap("tail")
-            trained.eval()
-            with torch.no_grad():
-                trained(reached)
-            clock.lap("score")
             if number:
-                spent = {name: spent[name] + clock.laps[name] for name in spent}
+                load, prefix = load + clock.laps["load"], prefix + clock.laps["prefix"]
                 states.append(kept(reached))
-    spent["load"] /= max(1, job.workers)
-    spent["write"], spent["read"] = _storing(trained.start, states, folder)
+    write, read = _storing(trained.start, states, folder)
     units = float(sum(lengths[batch].sum() for batch in batches[1:]))
-    return Costs(**{name: seconds / units for name, seconds in spent.items()})
+    return Costs(load / max(1, job.workers) / units, prefix / units, write / units, read / units)
 
 
 def kept(state: State) -> State:
@@ -111,20 +97,6 @@ def _storing(cut: int, states: list[State], folder: Path) -> tuple[float, float]
             found.state(batch.tolist())
         clock.lap("read")
     return clock.laps["write"], clock.laps["read"]
-
-
-@contextmanager
-def _unmoved(trained: Trained) -> Iterator[None]:
-    """Puts gradients, buffers, modes and torch's random numbers back."""
-    buffers, training = [buffer.clone() for buffer in trained.buffers()], trained.training
-    with torch.random.fork_rng():
-        try:
-            yield
-        finally:
-            for buffer, before in zip(trained.buffers(), buffers, strict=True):
-                buffer.copy_(before)
-            trained.zero_grad(set_to_none=True)
-            trained.train(training)
 
 
 class _Clock:

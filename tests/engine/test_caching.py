@@ -294,19 +294,18 @@ def test_a_run_that_is_stopped_while_it_builds_goes_on(text, tmp_path, monkeypat
 
 def test_costs_add_up_and_can_say_no():
     units = {"train": 100.0, "validation": 10.0, "test": 10.0}
-    costs = Costs(load=0.1, prefix=0.9, tail=0.5, score=0.2, write=0.05, read=0.01)
+    costs = Costs(load=0.1, prefix=0.9, write=0.05, read=0.01)
     cached, plain = costs.totals(units, set(units), epochs=10)
-    common = 10 * 100 * 0.5 + (11 * 10 + 10) * 0.2
-    assert cached == pytest.approx(120 * 1.05 + (1000 + 120) * 0.01 + common)
-    assert plain == pytest.approx((1000 + 120) * 1.0 + common)
+    assert cached == pytest.approx(120 * 1.05 + (1000 + 120) * 0.01)
+    assert plain == pytest.approx((1000 + 120) * 1.0)
     assert costs.totals(units, set(), 10)[0] == pytest.approx(cached - 120 * 1.05)
-    slow = Costs(load=0.1, prefix=0.1, tail=0.5, score=0.2, write=0.5, read=0.3)
+    slow = Costs(load=0.1, prefix=0.1, write=0.5, read=0.3)
     assert slow.totals(units, set(units), 10)[0] > slow.totals(units, set(units), 10)[1]
 
 
 @pytest.mark.parametrize(("read", "cut"), [(0.0, "features"), (1e6, None)], ids=["yes", "no"])
 def test_auto_takes_what_is_expected_to_be_faster(text, tmp_path, monkeypatch, caplog, read, cut):
-    costs = Costs(load=1.0, prefix=1.0, tail=1.0, score=1.0, write=1.0, read=read)
+    costs = Costs(load=1.0, prefix=1.0, write=1.0, read=read)
     monkeypatch.setattr(estimate, "measure", lambda *given: costs)
     run = fit(TEXT, [*text, "--cache", "auto"], tmp_path / "run")
     assert run.result["cache"]["cut"] == cut
@@ -323,7 +322,7 @@ def test_measuring_leaves_no_trace(places, tmp_path):
     job.state.budget = job.task.budget()
     before, drawn = {name: value.clone() for name, value in trained.state_dict().items()}, torch.get_rng_state()
     costs = estimate.measure(job, trained, tmp_path / "cache")
-    assert min(costs.load, costs.prefix, costs.tail, costs.score, costs.write, costs.read) > 0
+    assert min(costs.load, costs.prefix, costs.write, costs.read) > 0
     assert all(torch.equal(value, before[name]) for name, value in trained.state_dict().items())
     assert torch.equal(torch.get_rng_state(), drawn) and trained.training
     assert all(parameter.grad is None for parameter in trained.parameters())
