@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 
+import numpy as np
 import pytest
 
-from mmtransfer.data.checks import Draft, finish
+from mmtransfer.data import images
+from mmtransfer.data.checks import CHUNK, Draft, finish
 from mmtransfer.errors import MMTransferError
 
 
@@ -86,3 +88,15 @@ def test_both_sides_of_a_pair_are_looked_at():
     )
     draft.pairs, draft.inputs = ["d", "e", "f"], ["a", "b", "c"]
     assert finished(draft).column("pair") == ["d", "e", "f"]
+
+
+def test_a_broken_picture_behind_the_first_hand_over_is_named():
+    count, broken = 2 * CHUNK + 3, [1, CHUNK + 2, 2 * CHUNK + 1]
+    files = [images.from_array(np.full((4, 4, 3), number, np.uint8)) for number in range(count)]
+    for number in broken:
+        files[number] = {"path": None, "bytes": b"no picture"}
+    names = [f"picture {number}" for number in range(count)]
+    with pytest.raises(MMTransferError) as error:
+        finish(Draft(names, names, files, ["a"] * count), "image", "pictures", "--train", False, True)
+    assert error.value.what.startswith(f"{len(broken)} of {count} examples cannot be used")
+    assert all(f"picture {number}: " in error.value.what for number in broken)
