@@ -85,6 +85,7 @@ class Fitting:
         self.threads = precision.set_threads(config.threads, local)
         self.allocator = precision.tune_allocator()
         precision.warn_of_lone_process()
+        precision.warn_of_emulation(config.precision, accelerator.device)
         torch.manual_seed(number(config.seed, "backbone"))
         with self._timed("startup"):
             task_class = TASKS[config.task]

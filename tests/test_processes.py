@@ -10,6 +10,7 @@ from pathlib import Path
 import pyarrow.parquet
 import pytest
 import tiny
+import torch
 
 from mmtransfer.engine import precision
 
@@ -65,3 +66,12 @@ def test_a_launcher_that_started_one_process_of_two_is_told_of(word, monkeypatch
     with caplog.at_level("WARNING", "mmtransfer"):
         precision.warn_of_lone_process()
     assert "torchrun --nproc_per_node 2" in caplog.text
+
+
+@pytest.mark.parametrize("asked, known, said", [("bf16", False, True), ("bf16", True, False), ("fp32", False, False)])
+def test_bf16_that_a_cpu_has_to_emulate_is_told_of(asked, known, said, monkeypatch, caplog):
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: known)
+    precision.logger.propagate = True
+    with caplog.at_level("WARNING", "mmtransfer"):
+        precision.warn_of_emulation(asked, torch.device("cpu"))
+    assert ("no bf16 arithmetic" in caplog.text) is said

@@ -132,7 +132,7 @@ def _names(job: Job, trained: Trained) -> Tensor:
     made = table.make(cast(Any, job.task.modality), "class names", [str(n) for n in range(len(names))], names)
     rows, lengths = job.task.rows(made)
     examples = Examples(rows, lengths, None)
-    batches = caching.batches(examples, job.task)
+    batches = caching.batches(job, examples)
     found = shards.collect(trained.end, len(names), caching.run(job, trained, "class names", examples, batches))
     return found.matrix().float()
 

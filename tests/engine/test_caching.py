@@ -213,6 +213,32 @@ def test_times_of_segments_are_told_apart_where_their_ids_round(tmp_path, monkey
     assert len(found) == 4
 
 
+def test_pictures_pass_in_small_batches_with_the_same_bytes_on_any_number_of_cores(places, tmp_path, monkeypatch):
+    before, entries = torch.get_num_threads(), []
+    monkeypatch.setattr(caching, "PIXELS", 5 * 32 * 32)
+    sizes, real = set(), Trained.reach
+
+    def reach(self, state, start, stop):
+        if start == 0:
+            sizes.add(len(state["x"]))
+        return real(self, state, start, stop)
+
+    monkeypatch.setattr(Trained, "reach", reach)
+    try:
+        for threads in ("1", "3"):
+            flags = [*places[1][IMAGE], *COMMON, *LOOP, "--augment", "none", "--threads", threads, "--cache", "on"]
+            run = fit(IMAGE, [*flags, "--cache-dir", str(tmp_path / threads)], tmp_path / f"run-{threads}")
+            assert torch.get_num_threads() == int(threads)
+            assert max(sizes) == 5
+            sizes.clear()
+            shards = sorted((tmp_path / threads).rglob("*.safetensors"))
+            entries.append({path.relative_to(tmp_path / threads): path.read_bytes() for path in shards})
+            assert run.result["cache"]["cut"] == "features"
+    finally:
+        torch.set_num_threads(before)
+    assert entries[0] and entries[0] == entries[1]
+
+
 @pytest.mark.parametrize(
     ("task", "strategy", "words"),
     [
