@@ -68,6 +68,8 @@ def resolve(config: RunConfig | None = None, **fields: Any) -> RunConfig:
         builtin = own.data if given.get("backbone") else {**own.data, **own.model}
         if given.get("strategy") == "scratch" and not given.get("backbone"):
             builtin = {**builtin, **own.scratch}
+        if given.get("fraction") is not None:  # another part of the data
+            builtin = {name: value for name, value in builtin.items() if name != "shots"}
     filled = {name: value for name, value in {**DEFAULTS[task], **builtin}.items() if given.get(name) is None}
     given.update(filled)
     if given["strategy"] == "scratch":

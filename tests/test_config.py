@@ -9,6 +9,7 @@ import pytest
 from mmtransfer.config import FIELDS, IMAGE, SPEECH, TEXT, RunConfig, make, read, reads
 from mmtransfer.defaults import DEFAULTS
 from mmtransfer.errors import MMTransferError
+from mmtransfer.resolution import resolve
 
 
 @pytest.mark.parametrize(
@@ -67,6 +68,14 @@ def test_every_default_is_a_field_that_its_task_reads():
     for task, defaults in DEFAULTS.items():
         for name in defaults:
             assert name in FIELDS and reads(name, task)
+
+
+def test_ten_digits_a_class_are_taken_unless_another_part_is_asked_for():
+    assert resolve(task=IMAGE).shots == 10
+    assert resolve(task=IMAGE, shots=3).shots == 3
+    asked = resolve(task=IMAGE, fraction=0.5)
+    assert (asked.shots, asked.fraction) == (None, 0.5)
+    assert resolve(task=IMAGE, train="builtin:digits", backbone="builtin").shots is None
 
 
 def test_a_configuration_that_is_no_json_object_is_refused(tmp_path):
