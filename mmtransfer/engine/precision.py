@@ -65,8 +65,8 @@ def has_bf16() -> bool:
 
 
 def warn_of_emulation(precision: str, device: torch.device) -> None:
-    """Says so where bf16 was asked for and this CPU has no arithmetic for it: MiniLM then takes ten times as long as in
-    fp32, and nothing else tells."""
+    """Says so where bf16 was asked for and this CPU has no arithmetic for it: emulated, MiniLM seems to hang, and
+    nothing else tells."""
     if precision == "bf16" and device.type == "cpu" and not has_bf16():
         logger.warning("this CPU has no bf16 arithmetic: --precision bf16 is far slower here than --precision fp32")
 
