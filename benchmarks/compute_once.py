@@ -326,52 +326,19 @@ def logistic(quick: bool) -> dict[str, Any]:
     """The solver beside scikit-learn's, over a path of five penalties, each at the loosest of its tolerances with which
     every point is within 1e-4 of scikit-learn's at 1e-8; theirs as it comes (float64, each penalty from zero), and as
     fast as it can be made (float32, each penalty from the one before)."""
-    from sklearn.linear_model import LogisticRegression
-
     from mmtransfer.probe import PENALTIES, Rows
-    from mmtransfer.probe import logistic as solver
     from mmtransfer.probe.logistic import TOLERANCE
-    from mmtransfer.probe.select import following
 
     n, width, classes = (2000, 128, 20) if quick else (10_000, 384, 77)
-    generator = torch.Generator().manual_seed(0)
-    mix = torch.randn(width, width, generator=generator) * torch.logspace(0, -1.5, width)[:, None]
-    centres = torch.randn(classes, width, generator=generator)
-    y = torch.randint(0, classes, (n,), generator=generator)
-    x = (torch.randn(n, width, generator=generator) * 2 + centres[y]) @ mix / width**0.5 + 0.3
-    penalties = [relative * Rows([x], [y], "classes", classes).square for relative in PENALTIES[:5]]
-
-    def objectives(path: list[tuple[Any, Any]]) -> list[float]:
-        found = []
-        for (weight, bias), penalty in zip(path, penalties, strict=True):
-            weight, bias = torch.as_tensor(weight).double(), torch.as_tensor(bias).double()
-            losses = torch.nn.functional.cross_entropy(x.double() @ weight.T + bias, y)
-            found.append(float(losses + 0.5 * penalty * weight.square().sum()))
-        return found
-
-    def ours(tolerance: float) -> tuple[float, list[float]]:
-        begun, models = time.perf_counter(), list[Any]()
-        rows = Rows([x], [y], "classes", classes)
-        for penalty in penalties:
-            models.append(solver(rows, penalty, following(models), tolerance=tolerance))
-        seconds = time.perf_counter() - begun
-        return seconds, objectives([(model.weight, model.bias) for model in models])
-
-    def theirs(tolerance: float, warm: bool) -> tuple[float, list[float]]:
-        features, numbers, path = (x if warm else x.double()).numpy(), y.numpy(), []
-        begun = time.perf_counter()
-        model = LogisticRegression(tol=tolerance, max_iter=10_000, warm_start=warm)
-        for penalty in penalties:
-            model.set_params(C=1 / (penalty * n)).fit(features, numbers)
-            path.append((model.coef_.copy(), model.intercept_.copy()))
-        return time.perf_counter() - begun, objectives(path)
-
+    x, y = _made_up(n, width, classes)
+    rows = Rows([x], [y], "classes", classes)
+    penalties = [relative * rows.square for relative in PENALTIES[:5]]
     solvers: dict[str, Callable[[float], tuple[float, list[float]]]] = {
-        "ours": ours,
-        "scikit-learn": lambda tolerance: theirs(tolerance, False),
-        "scikit-learn, float32 and warm": lambda tolerance: theirs(tolerance, True),
+        "ours": lambda tolerance: _our_path(x, y, penalties, tolerance),
+        "scikit-learn": lambda tolerance: _their_path(x, y, penalties, tolerance, False),
+        "scikit-learn, float32 and warm": lambda tolerance: _their_path(x, y, penalties, tolerance, True),
     }
-    reference = theirs(1e-8, False)[1]
+    reference = solvers["scikit-learn"](1e-8)[1]
 
     def far(values: list[float]) -> float:
         return max(value - least for value, least in zip(values, reference, strict=True))
@@ -393,9 +360,57 @@ def logistic(quick: bool) -> dict[str, Any]:
         "penalties": PENALTIES[:5],
         "solvers": found,
         "is_faster": {name: medians[name] / medians["ours"] for name in solvers if name != "ours"},
-        "default_tolerance_difference": far(ours(TOLERANCE)[1]),
+        "default_tolerance_difference": far(solvers["ours"](TOLERANCE)[1]),
         "wanted": "difference <= 1e-4, is_faster >= 3",
     }
+
+
+def _made_up(n: int, width: int, classes: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Features (n, width) with a decaying spectrum around a centre for each class, and the classes (n,)."""
+    generator = torch.Generator().manual_seed(0)
+    mix = torch.randn(width, width, generator=generator) * torch.logspace(0, -1.5, width)[:, None]
+    centres = torch.randn(classes, width, generator=generator)
+    y = torch.randint(0, classes, (n,), generator=generator)
+    return (torch.randn(n, width, generator=generator) * 2 + centres[y]) @ mix / width**0.5 + 0.3, y
+
+
+def _objectives(x: torch.Tensor, y: torch.Tensor, path: list[tuple[Any, Any]], penalties: list[float]) -> list[float]:
+    """The mean cross-entropy plus penalty / 2 times the squared weights, of each model of a path, in float64."""
+    found = []
+    for (weight, bias), penalty in zip(path, penalties, strict=True):
+        weight, bias = torch.as_tensor(weight).double(), torch.as_tensor(bias).double()
+        losses = torch.nn.functional.cross_entropy(x.double() @ weight.T + bias, y)
+        found.append(float(losses + 0.5 * penalty * weight.square().sum()))
+    return found
+
+
+def _our_path(x: torch.Tensor, y: torch.Tensor, penalties: list[float], tolerance: float) -> tuple[float, list[float]]:
+    """Seconds of the path and the objective at each penalty."""
+    from mmtransfer.probe import Rows
+    from mmtransfer.probe import logistic as solver
+    from mmtransfer.probe.select import following
+
+    begun, models = time.perf_counter(), list[Any]()
+    rows = Rows([x], [y], "classes", int(y.max()) + 1)
+    for penalty in penalties:
+        models.append(solver(rows, penalty, following(models), tolerance=tolerance))
+    seconds = time.perf_counter() - begun
+    return seconds, _objectives(x, y, [(model.weight, model.bias) for model in models], penalties)
+
+
+def _their_path(
+    x: torch.Tensor, y: torch.Tensor, penalties: list[float], tolerance: float, warm: bool
+) -> tuple[float, list[float]]:
+    """The same of scikit-learn: float64 and each penalty from zero, or `warm`: float32, each from the one before."""
+    from sklearn.linear_model import LogisticRegression
+
+    features, numbers, path = (x if warm else x.double()).numpy(), y.numpy(), []
+    begun = time.perf_counter()
+    model = LogisticRegression(tol=tolerance, max_iter=10_000, warm_start=warm)
+    for penalty in penalties:
+        model.set_params(C=1 / (penalty * len(y))).fit(features, numbers)
+        path.append((model.coef_.copy(), model.intercept_.copy()))
+    return time.perf_counter() - begun, _objectives(x, y, path, penalties)
 
 
 def memory(quick: bool) -> dict[str, Any]:
