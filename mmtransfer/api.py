@@ -80,6 +80,7 @@ def evaluate_backbone(backbone: str, test: Any, weights: str | None = None) -> d
     checkpoint, case aside; the numbers of its classes where it has no names for them.
     Raises MMTransferError where there is no head, and for labels that it does not have.
     """
+    sources.refuse_missing(test, "--test")
     found = carried.load(backbone, weights)
     name = next(name for name in TASKS if TASKS[name].modality == found.backbone.modality)
     config = make({"task": name, **DEFAULTS[name], **found.settings}, "the defaults")

@@ -23,7 +23,7 @@ from mmtransfer.config import read
 from mmtransfer.errors import MMTransferError
 from mmtransfer.metrics import F1, Margins, paired
 from mmtransfer.metrics.paired import Difference
-from mmtransfer.run import RunFolder
+from mmtransfer.run import RunFolder, scored_on
 
 LEVEL = 0.05
 """An adjusted p below it is a difference."""
@@ -190,7 +190,7 @@ def _same_data(loaded: Sequence[Loaded], split: str) -> None:
                 where,
                 "run both with the same --test",
             )
-        own, theirs = expected["data"][split], result["data"][split]
+        own, theirs = scored_on(expected, split), scored_on(result, split)
         if own["fingerprint"] == theirs["fingerprint"]:
             continue
         do = "score both on one set: mmtransfer evaluate RUN --test DATA, or run them again with the same data"

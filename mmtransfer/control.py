@@ -14,7 +14,7 @@ from mmtransfer.resolution import resolve
 from mmtransfer.run import RunFolder
 
 logger = logging.getLogger("mmtransfer")
-TRANSFER_ONLY = ("weights", "strategy", "strategy_options", "vocabulary", "out", "overwrite", "resume")
+TRANSFER_ONLY = ("weights", "strategy", "strategy_options", "vocabulary", "cache", "out", "overwrite", "resume")
 
 
 def from_scratch(settings: Mapping[str, Any]) -> bool:
@@ -38,9 +38,9 @@ def check_versus(settings: Mapping[str, Any]) -> None:
 def versus_scratch(settings: Mapping[str, Any], run: Run) -> Comparison:
     """Trains the control of a finished run in RUN-scratch, and compares the two.
 
-    `settings`: what `fit` was called with for `run`; all of it holds for the control but weights, strategy and a
-    vocabulary that comes with weights. Where no rate is given, the control has that of training from scratch, if the
-    built-in data name one.
+    `settings`: what `fit` was called with for `run`; all of it holds for the control but weights, strategy, a
+    vocabulary that comes with weights, and the cache, since nothing is frozen. Where no rate is given, the control
+    has that of training from scratch, if the built-in data name one.
     """
     kept = {name: value for name, value in settings.items() if name not in TRANSFER_ONLY}
     out = _control(str(run.folder.path))

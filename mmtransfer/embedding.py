@@ -107,6 +107,7 @@ def embed(backbone: str | Path, data: Any, split: str = "test", seed: int = 0, *
         config = make(read(folder.config) | fields, str(folder.config))
         loaded = files.read(folder.model)
     else:
+        sources.refuse_missing(data, "the inputs", labelled=False)
         loaded = backbones.load(str(backbone), fields.pop("weights", None))
         config = resolve(task=_TASKS[loaded.modality], backbone=str(backbone), train="-", **fields)
     return features_of(loaded, TASKS[config.task](config, loaded), config, data, split)

@@ -22,7 +22,8 @@ from mmtransfer.backbones import weights
 from mmtransfer.backbones.staged import Backbone
 from mmtransfer.cache import key as keys
 from mmtransfer.cache import settings as cache_settings
-from mmtransfer.config import RunConfig
+from mmtransfer.config import RunConfig, flag
+from mmtransfer.data import sources
 from mmtransfer.data.assembly import assemble
 from mmtransfer.data.sources import Table
 from mmtransfer.engine import caching, checkpoint, exact, memory, phases, precision, tracking
@@ -59,6 +60,8 @@ class Fitting:
     accelerator: Accelerator
     folder: RunFolder
     seconds: dict[str, float] = field(default_factory=dict)
+    earlier: Mapping[str, float] = field(default_factory=dict)
+    """Seconds by part of the starts before this one, up to the checkpoint it goes on from."""
     started: float = field(default_factory=time.time)
     created: bool = False
     """Whether the run folder is this run's: what goes wrong before leaves nothing behind."""
@@ -89,6 +92,8 @@ class Fitting:
         torch.manual_seed(number(config.seed, "backbone"))
         with self._timed("startup"):
             task_class = TASKS[config.task]
+            for split in ("train", "validation", "test"):  # said before a backbone is loaded, which may take minutes
+                sources.refuse_missing(getattr(config, split), flag(split))
             backbone = backbones.load(str(config.backbone), config.weights, task_class.modality)
             self.backbone_sha256 = weights.sha256(backbone)
             plan = planned(config, len(backbone.stages), task_class.exact(config) is not None)
@@ -147,14 +152,21 @@ class Fitting:
         if point is not None:
             tensors, values = checkpoint.read(point)
             state.load_state_dict(values)
+            self.earlier = state.spent
             model = Trained(job.backbone, job.head, job.task, (), config.precision)
             model.load_tensors(tensors["weights.safetensors"])
             moments = tensors.get("optimizer.safetensors")
             logger.info("going on after step %d (%s)", state.steps_done, point)
         if accelerator.is_main_process:
+            if point is not None:
+                checkpoint.point(point.parent, point.name)
             self.folder.cut_log(state.steps_done)
         tracking.start(accelerator, config.track, self.folder.path, saved, state.steps_done)
         accelerator.wait_for_everyone()
+        begun = time.monotonic()
+        job.spent = lambda: self._over_all_starts(
+            {"train": time.monotonic() - begun - job.cache.seconds, "cache": job.cache.seconds}
+        )
         with self._timed("train"):
             status = phases.train(job, plan, moments)
         self.seconds["cache"] = job.cache.seconds
@@ -171,6 +183,11 @@ class Fitting:
         begun = time.monotonic()
         yield
         self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - begun
+
+    def _over_all_starts(self, seconds: Mapping[str, float]) -> dict[str, float]:
+        """`seconds` and those known already, with those of earlier starts."""
+        known = {**self.seconds, **seconds, "total": time.time() - self.started}
+        return {name: value + self.earlier.get(name, 0.0) for name, value in known.items()}
 
     def _tables(self, cut: bool) -> dict[str, Table]:
         """The tables of train, validation (given, or to be cut from train) and (where given) test."""
@@ -259,8 +276,8 @@ class Fitting:
         """result.json: all keys always there."""
         if not self.accelerator.is_main_process:
             return
-        total = time.time() - self.started
-        seconds = {name: self.seconds.get(name, 0.0) for name in ("startup", "data", "cache", "train", "evaluate")}
+        seconds = self._over_all_starts({})
+        parts = ("total", "startup", "data", "cache", "train", "evaluate")
         content: dict[str, Any] = {
             "schema": SCHEMA,
             "status": status,
@@ -268,7 +285,7 @@ class Fitting:
             "seed": self.config.seed,
             "command": sys.argv,
             "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.started)),
-            "seconds": {"total": total, **seconds},
+            "seconds": {name: seconds.get(name, 0.0) for name in parts},
             "data": None,
             "backbone": None,
             "strategy": {"name": self.config.strategy, "options": dict(self.config.strategy_options)},

@@ -75,12 +75,11 @@ def _ranked(job: Job, backbone: str, folds: int) -> Ranked:
     trained = Trained(job.backbone, job.head, task, (), job.config.precision).eval()
     caching.prepare(job, trained, Phase("probe", (), 0.0, 0.0, 0, "exact"), last=False)
     splits = [examples for examples in (job.train, job.validation) if examples is not None]
-    data = exact.rows(job, job.train)
-    for examples in splits[1:]:
-        data = data + exact.rows(job, examples)
+    first, *others = exact.weighted(job)
+    data = sum(others, start=first)
     choice = solve(data, folds=folds, seed=job.config.seed)
     assert choice.held_out is not None  # there were folds
-    score = task.measure(exact.records_of(task, splits, choice.held_out))[task.primary]
+    score = task.measure(task.tune(exact.records_of(task, splits, choice.held_out)))[task.primary]
     seconds = time.monotonic() - begun
     tensors = [*job.backbone.parameters(), *job.backbone.buffers()]
     return Ranked(
@@ -103,7 +102,7 @@ def _speed(job: Job, trained: Trained) -> float:
     count = min(SPEED_EXAMPLES, len(examples))
     picked = np.linspace(0, len(examples) - 1, count).astype(np.int32)
     picked = picked[np.argsort(examples.lengths[picked], kind="stable")]
-    first, *others = np.array_split(picked, 3)
+    first, *others = np.array_split(picked, min(3, count))
     list(caching.computed(job, trained, examples, [first]))  # kernels are chosen, memory is taken
     begun = time.monotonic()
     list(caching.computed(job, trained, examples, others))

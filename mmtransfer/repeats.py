@@ -21,7 +21,7 @@ from mmtransfer.engine import sharding
 from mmtransfer.engine.signals import Interrupted
 from mmtransfer.errors import MMTransferError
 from mmtransfer.metrics import crossed
-from mmtransfer.run import RunFolder, default_name
+from mmtransfer.run import RunFolder, default_name, scored_on
 
 logger = logging.getLogger("mmtransfer")
 SCHEMA = 1
@@ -68,12 +68,14 @@ class Repeats:
     def _interval(self, split: str, name: str, values: list[float]) -> tuple[float | None, float | None, str]:
         if len(values) < len(self.runs):
             return None, None, "not every run has a value"
-        if len({run.result["data"][split]["fingerprint"] for run in self.runs}) > 1:
+        if len({scored_on(run.result, split)["fingerprint"] for run in self.runs}) > 1:
             return None, None, f"every seed has {split} data of its own"
         found = crossed.statistics(name, self._records[split])
         if found is None:
             return None, None, "not known how to draw it again"
         statistic, units, share = found
+        if units < 2:
+            return None, None, "one example or speaker does not tell how others would do"
         again = statistic(np.ones((1, units)))[0]
         if any(abs(one - other) > 1e-6 for one, other in zip(again.tolist(), values, strict=True)):
             return None, None, "the stored predictions give another value"

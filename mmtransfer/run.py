@@ -99,8 +99,10 @@ class RunFolder:
     def cut_log(self, steps: int) -> None:
         """Drops the log's lines after a step: those of work that a resumed run does again."""
         if self.log.exists():
-            lines = [line for line in self.log.read_text().splitlines() if json.loads(line)["step"] <= steps]
-            self.log.write_text("".join(line + "\n" for line in lines))
+            lines = [line for line in self.log.read_text().splitlines() if _step(line) <= steps]
+            temporary = self.log.with_suffix(".tmp")
+            temporary.write_text("".join(line + "\n" for line in lines))
+            temporary.replace(self.log)
 
     def read_result(self) -> dict[str, Any]:
         """result.json; raises MMTransferError for a folder that is no run or a run that has not ended."""
@@ -113,6 +115,19 @@ class RunFolder:
                 "The run has not ended: there is no result.json", str(self.path), "resume it: --resume"
             )
         return dict(json.loads(self.result.read_text(encoding="utf-8")))
+
+
+def _step(line: str) -> float:
+    """The step of a line of log.jsonl; of one that a crash has torn, after all others."""
+    try:
+        return float(json.loads(line)["step"])
+    except ValueError:
+        return float("inf")
+
+
+def scored_on(result: Mapping[str, Any], split: str) -> Mapping[str, Any]:
+    """What result.json says of the data behind a split's scores: of folds, which leave nothing out, of training."""
+    return dict(result["data"].get(split) or result["data"]["train"])
 
 
 def default_name(task: str) -> str:

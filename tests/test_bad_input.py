@@ -29,7 +29,8 @@ def texts(folder: Path, **changes: object) -> list[object]:
 
 
 def missing_file(folder: Path) -> list[object]:
-    return [*tiny_text(folder), "--train", folder / "nowhere.csv"]
+    """Said before the backbone is looked for, which is not there either."""
+    return [TEXT, "--train", folder / "nowhere.csv", "--backbone", "no/where"]
 
 
 def tiny_text(folder: Path) -> list[object]:

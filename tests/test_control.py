@@ -66,6 +66,11 @@ def test_without_data_a_run_is_put_beside_scratch(tiny, capsys):
     assert f"next, with your own data: mmtransfer fit {TEXT} {OWN_DATA[TEXT]} --backbone builtin" in out
 
 
+def test_a_cache_that_was_asked_for_is_not_asked_of_the_control(tiny, capsys):
+    cli.main(["fit", TEXT, "--out", "run", "--strategy", "linear-probe", "--cache", "on"])
+    assert settings(tiny / "run")["cache"] == "on" and settings(tiny / "run-scratch")["cache"] == "auto"
+
+
 def test_the_control_can_be_left_out(tiny, capsys):
     cli.main(["fit", TEXT, "--out", "run", "--no-versus-scratch"])
     assert not (tiny / "run-scratch").exists() and "next, with your own data" in capsys.readouterr().out

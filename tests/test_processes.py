@@ -12,6 +12,8 @@ import pytest
 import tiny
 import torch
 
+import mmtransfer as mmt
+from mmtransfer.config import IMAGE, TEXT
 from mmtransfer.engine import precision
 
 RECIPE = Path(__file__).parent.parent / "recipes" / "text_cls.py"
@@ -55,6 +57,48 @@ def test_frozen_layers_do_not_stop_two_processes(tmp_path, flags):
     one, two = run(1, tmp_path / "one", partial), run(2, tmp_path / "two", partial)
     assert one["losses"] == pytest.approx(two["losses"], abs=1e-5)
     assert two["result"]["parameters"]["trainable"] < two["result"]["parameters"]["total"]
+
+
+def launched(out: Path, *words: str) -> dict:
+    """result.json of a run on two processes."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    command += ["-m", "mmtransfer", "fit", *words, "--threads", "1", "--out", str(out)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads((out / "result.json").read_text())
+
+
+def test_running_statistics_are_those_of_the_model_that_is_kept(tmp_path):
+    """Pictures of 32 pixels end in one place a channel: a process with one picture of a step could not go on."""
+    pictures = tiny.images(tmp_path)
+    words = [IMAGE, *pictures, "--weights", "none", "--epochs", "2", "--batch-size", "16", "--lr", "1e-2"]
+    result = launched(tmp_path / "run", *words, "--micro-batch-size", "16")
+    records = pyarrow.parquet.read_table(tmp_path / "run" / "predictions" / "validation.parquet").to_pydict()
+    told = [line for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert (
+        len(told) >= 1 and result["phases"][0]["best"]["value"] == result["metrics"]["validation"]["accuracy"]["value"]
+    )
+    ours = mmt.load(tmp_path / "run").evaluate(str(tmp_path / "images" / "validation"))
+    assert sum(records["loss"]) > 0 and ours["accuracy"].value == result["primary"]["value"]
+
+
+def test_a_probe_that_fine_tuning_does_not_beat_is_kept_by_both_processes(tmp_path):
+    """A rate of nearly 0 changes nothing, and a tie does not beat."""
+    words = [TEXT, *tiny.text(tmp_path), "--weights", "none", "--strategy", "lp-ft", "--epochs", "2", "--lr", "1e-12"]
+    result = launched(tmp_path / "run", *words, "--patience", "1")
+    assert [phase["best"]["epoch"] for phase in result["phases"]] == [0, 1]
+    assert len({phase["best"]["value"] for phase in result["phases"]}) == 1
+
+
+def test_a_threshold_chosen_by_folds_is_that_of_both_processes(tmp_path):
+    flags = tiny.text(tmp_path)
+    rows = [f"{chr(97 + n % 26)} b,{'rare' if n % 8 == 0 else ''}" for n in range(48)]
+    (tmp_path / "several.csv").write_text("\n".join(["text,label", *rows]) + "\n")
+    data = ["--train", str(tmp_path / "several.csv"), "--test", str(tmp_path / "several.csv"), *flags[4:]]
+    words = [TEXT, *data, "--weights", "none", "--target", "multi-label", "--strategy", "linear-probe"]
+    result = launched(tmp_path / "run", *words, "--strategy.folds", "3")
+    alone = mmt.load(tmp_path / "run").evaluate(str(tmp_path / "several.csv"))
+    assert result["primary"]["value"] == alone["f1_micro"].value > 0
 
 
 @pytest.mark.parametrize("word", [["--num_processes", "2"], ["--num_processes=2"]])

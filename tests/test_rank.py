@@ -47,6 +47,29 @@ def test_backbones_are_ranked_and_their_features_found_by_fit(data, capsys, monk
     assert run.result["cache"]["hits"] == 2
 
 
+def test_several_labels_are_scored_at_their_best_threshold_and_classes_weighed(data, tmp_path):
+    _, train, names = data
+    given = {"threads": 1, "weights": "none", "max_length": 32, "cache_dir": str(tmp_path / "cache")}
+    rows = [f"a {chr(98 + n)} c,{'rare' if n < 3 else ''}" for n in range(20)]
+    several = tmp_path / "several.csv"
+    several.write_text("\n".join(["text,label", *rows]) + "\n")
+    assert rank(TEXT, str(several), names[:1], folds=3, target="multi-label", **given)[0].score.value > 0
+    rows = [*["a,rare"] * 8, *["a,common"] * 12, *["z y x,common"] * 20]
+    uneven = tmp_path / "uneven.csv"
+    uneven.write_text("\n".join(["text,label", *rows]) + "\n")
+    plain, weighed = (
+        rank(TEXT, str(uneven), names[:1], folds=2, class_weights=weights, **given)[0] for weights in ("none", "auto")
+    )
+    assert plain.score.value == 0.8 and weighed.score.value == 0.7
+
+
+def test_two_examples_can_be_ranked_on(data, tmp_path):
+    (tmp_path / "two.csv").write_text("text,label\na b,x\nc d,y\ne f,x\ng h,y\n")
+    given = {"threads": 1, "weights": "none", "max_length": 32, "cache_dir": str(tmp_path / "cache")}
+    found = rank(TEXT, str(tmp_path / "two.csv"), data[2][:1], folds=2, shots=1, **given)
+    assert found[0].examples_per_second > 0
+
+
 def test_a_task_without_an_exact_probe_and_no_backbones_are_refused(data):
     with pytest.raises(MMTransferError, match="speech-recognition has no exact probe"):
         rank(SPEECH, "x", ["wav2vec2-small"])

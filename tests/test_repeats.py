@@ -9,6 +9,7 @@ import pytest
 import tiny
 
 import mmtransfer as mmt
+from mmtransfer.comparison import compare
 from mmtransfer.config import SPEECH, TEXT, RunConfig, make
 from mmtransfer.engine.signals import Interrupted
 from mmtransfer.errors import MMTransferError
@@ -80,6 +81,23 @@ def test_validation_data_cut_by_the_seed_has_no_interval(given, tmp_path):
     spread = made.metrics["validation"]["accuracy"]
     assert spread["low"] is None and spread["method"] == "every seed has validation data of its own"
     assert spread["sd"] is not None
+
+
+def test_folds_are_scores_of_the_training_data(given, tmp_path):
+    folds = {name: value for name, value in given.items() if name not in ("validation", "test", "epochs", "batch_size")}
+    probe = {"strategy": "linear-probe", "strategy_options": {"folds": 3}}
+    made = mmt.repeat(n=2, **folds, **probe, out=tmp_path / "all")
+    spread = made.metrics["validation"]["accuracy"]
+    assert spread["low"] < spread["mean"] < spread["high"]
+    other = mmt.fit(**folds, **probe, pooling="cls", out=tmp_path / "other")
+    assert compare([tmp_path / "all" / "seed-0", other.folder.path]).split == "validation"
+
+
+def test_one_speaker_gives_no_interval(tmp_path):
+    made = parse(SPEECH, [*tiny.speech(tmp_path), "--weights", "none", "--epochs", "1"], {}, "a test")
+    alone = {**made, "group_column": "speaker", "test_group": "s1"}
+    spread = mmt.repeat(n=2, **alone, threads=1, out=tmp_path / "all").metrics["test"]["wer"]
+    assert spread["low"] is None and spread["method"] == "one example or speaker does not tell how others would do"
 
 
 def test_word_errors_spread_over_speakers(tmp_path):

@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from torch import equal
 
 from mmtransfer.config import IMAGE, SPEECH, TEXT
+from mmtransfer.run import RunFolder
 
 STEPS = 24
 """Optimiser steps of each run: 48 examples in steps of 6, 3 epochs, the first for the head alone."""
@@ -45,6 +46,10 @@ def finish(process: subprocess.Popen[str]) -> None:
     assert process.returncode == 0, errors[-3000:]
 
 
+def result(out: Path) -> dict:
+    return json.loads((out / "result.json").read_text())
+
+
 def steps_done(out: Path) -> int:
     log = out / "log.jsonl"
     return log.read_text().count("\n") if log.exists() else 0
@@ -64,7 +69,7 @@ def assert_same_run(one: Path, other: Path) -> None:
         ours, theirs = (load_file(run / "model" / f"{name}.safetensors") for run in (one, other))
         assert ours.keys() == theirs.keys()
         assert all(equal(ours[key], theirs[key]) for key in ours), name
-    metrics = [json.loads((run / "result.json").read_text())["metrics"] for run in (one, other)]
+    metrics = [result(run)["metrics"] for run in (one, other)]
     assert metrics[0] == metrics[1]
     losses = [
         [json.loads(line)["loss"] for line in (run / "log.jsonl").read_text().splitlines()] for run in (one, other)
@@ -97,9 +102,19 @@ def check(places, whole, task: str, step: int, how: signal.Signals) -> None:
     elif process.returncode:
         assert process.returncode == 128 + how
         assert f"--resume --out {out}" in said
-        assert json.loads((out / "result.json").read_text())["status"] == "stopped"
+        assert result(out)["status"] == "stopped"
+    before = result(out)["seconds"] if process.returncode > 0 else {}
     finish(start(task, [*flags[task], "--resume"], out))
+    after = result(out)["seconds"]
+    assert all(after[part] > before[part] for part in before if part in ("total", "startup"))
     assert_same_run(whole(task), out)
+
+
+def test_a_torn_line_of_the_log_is_dropped(tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.log.write_text('{"step": 1}\n{"step": 3}\n{"step": 2}\n{"ste')
+    folder.cut_log(2)
+    assert folder.log.read_text() == '{"step": 1}\n{"step": 2}\n'
 
 
 @pytest.mark.parametrize(

@@ -136,6 +136,25 @@ def test_a_split_is_cut_without_classes(command, bert, tmp_path):
         assert json.loads((out / "result.json").read_text())["data"]["validation"]["n"] == 3
 
 
+def test_a_part_of_the_data_keeps_every_label(command, bert, tmp_path):
+    rows = [(text, f"{'abcdef'[n % 6]}|{'rare' if n == 20 else 'often'}") for n, text in enumerate(texts())]
+    data = write(tmp_path / "a.csv", ("text", "label"), rows)
+    for part in (["--fraction", "0.3"], ["--shots", "9"]):
+        out = tmp_path / part[0]
+        flags = ["--target", "multi-label", "--epochs", "1", *part, "--validation", data, "--out", out]
+        run(command, "fit", TEXT, "--train", data, *bert, *TRAINING, *flags)
+        assert "rare" in mmtransfer.load(out).predict(["a"])[0].scores
+
+
+def test_where_a_metric_is_undefined_the_last_epoch_is_kept(command, bert, tmp_path):
+    data = write(tmp_path / "a.csv", ("text", "label"), [(text, n) for n, text in enumerate(texts())])
+    one = write(tmp_path / "one.csv", ("text", "label"), [("a b", 3.0)])
+    out = tmp_path / "run"
+    flags = ["--target", "regression", "--epochs", "3", "--patience", "1", "--validation", one, "--out", out]
+    run(command, "fit", TEXT, "--train", data, *bert, *TRAINING, *flags)
+    assert json.loads((out / "result.json").read_text())["phases"][0]["best"] == {"epoch": 3, "value": None}
+
+
 def test_class_weights_are_read_from_the_command_line(command, bert, tmp_path):
     rows = [(text, "rare" if n < 4 else "common") for n, text in enumerate(texts())]
     data = write(tmp_path / "a.csv", ("text", "label"), rows)

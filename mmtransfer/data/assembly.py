@@ -34,8 +34,8 @@ def assemble(
     With `--shots 0` the training data is left whole: its labels name the classes, and where no validation data is given
     all of it is scored.
 
-    `strata`: what validation is stratified by, as `splits.holdout` takes it; `validate`: False where validation data is
-    of no use unless it is given.
+    `strata`: what validation is stratified by, as `splits.holdout` takes it, and so are smaller parts; `validate`:
+    False where validation data is of no use unless it is given.
     """
     given: dict[str, Any] = {"train": config.train, "validation": config.validation, "test": config.test}
     if isinstance(config.train, str) and config.train.startswith(builtin.PREFIX) and config.test is None:
@@ -59,7 +59,7 @@ def assemble(
     if cut:
         labels = strata(tables["train"])
         tables["train"], tables["validation"] = _cut(tables["train"], labels, config, modality)
-    smaller = _smaller(tables["train"], config, modality)
+    smaller = _smaller(tables["train"], strata, config, modality)
     if smaller is not None:
         logger.info("%d of %d training examples are taken", len(smaller), len(tables["train"]))
         tables["train"] = smaller
@@ -96,11 +96,17 @@ def _cut(
     return whole.select(rest), whole.select(held)
 
 
-def _smaller(train: Table, config: RunConfig, modality: Modality) -> Table | None:
+def _smaller(
+    train: Table,
+    strata: Callable[[Table], Sequence[str | None] | None],
+    config: RunConfig,
+    modality: Modality,
+) -> Table | None:
     """The part of the training data that was asked for; None: all of it."""
-    labels, n = classes(train), len(train)
+    n = len(train)
+    labels = strata(train) if config.shots or config.fraction is not None else None
     if config.shots:
-        if labels is None:
+        if classes(train) is None:
             logger.info("there are no classes: --shots %d takes so many examples in all", config.shots)
         return train.select(subsets.shots(labels, n, config.shots, config.seed))
     if config.fraction is not None:

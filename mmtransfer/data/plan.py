@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -37,11 +38,13 @@ class Plan:
     budget: int
     seed: int
 
-    @property
+    @cached_property
     def steps_per_epoch(self) -> int:
-        return -(-len(self.lengths) // self.batch_size)
+        """A lone last example of a fixed size joins the step before: BatchNorm has no statistics of one value."""
+        n, size = len(self.lengths), self.batch_size
+        return n // size if self.fixed and n > size and n % size == 1 else -(-n // size)
 
-    @property
+    @cached_property
     def fixed(self) -> bool:
         """Whether all examples have one size; then nothing is sorted."""
         return len(self.lengths) == 0 or int(self.lengths.min()) == int(self.lengths.max())
@@ -78,19 +81,27 @@ class Epoch:
     def examples(self, step: int) -> Indices:
         """All examples of a step, sorted by length where lengths differ."""
         start = int(self.steps[step]) * self.plan.batch_size
-        return self.order[start : start + self.plan.batch_size]
+        last = self.steps[step] == len(self.steps) - 1
+        return self.order[start : None if last else start + self.plan.batch_size]
 
-    def micro_batches(self, step: int) -> list[Indices]:
-        """The step, cut so that `longest * count` keeps the budget."""
-        return cut(self.examples(step), self.plan.lengths, self.plan.budget)
+    def micro_batches(self, step: int, processes: int = 1) -> list[Indices]:
+        """The step, cut so that `longest * count` keeps the budget; the same number for each of the processes, as far
+        as there are examples. Examples of one size are dealt out evenly."""
+        plan, examples = self.plan, self.examples(step)
+        if plan.fixed:
+            most = max(1, plan.budget // int(plan.lengths[examples[0]]))
+            count = multiple(-(-len(examples) // most), processes)
+            return np.array_split(examples, min(count, len(examples)))
+        return spread(cut(examples, plan.lengths, plan.budget), plan.lengths, processes)
 
     def share(self, step: int, rank: int, processes: int) -> list[tuple[Indices, bool]]:
         """What one process runs in a step: (examples, whether they count).
 
-        Each process gets exactly ceil(micro-batches / processes). One that is short runs the step's shortest example
-        with weight 0: a process that skips a forward pass would leave the others waiting in the reduction.
+        Each process gets exactly ceil(micro-batches / processes). One that is short, where a step has fewer examples
+        than processes, runs the step's shortest example with weight 0: a process that skips a forward pass would leave
+        the others waiting in the reduction.
         """
-        micro = self.micro_batches(step)
+        micro = self.micro_batches(step, processes)
         rounds = -(-len(micro) // processes)
         examples = self.examples(step)
         filler = examples[np.argmin(self.plan.lengths[examples])][None]
@@ -114,6 +125,22 @@ def cut(examples: Indices, lengths: np.ndarray, budget: int) -> list[Indices]:
             start, longest = stop, length
     batches.append(examples[start:])
     return batches
+
+
+def spread(batches: list[Indices], lengths: np.ndarray, processes: int) -> list[Indices]:
+    """The batches, the costliest halved until their number is a multiple of `processes` or each holds one example."""
+    batches = list(batches)
+    for _ in range(multiple(len(batches), processes) - len(batches)):
+        cost, place = max((int(lengths[b].max()) * len(b) * (len(b) > 1), place) for place, b in enumerate(batches))
+        if cost == 0:
+            break
+        batches[place : place + 1] = np.array_split(batches[place], 2)
+    return batches
+
+
+def multiple(count: int, of: int) -> int:
+    """The least multiple of `of` that is no less than `count`."""
+    return -(-count // of) * of
 
 
 def evaluation_batches(lengths: np.ndarray, budget: int, batch_size: int) -> list[Indices]:

@@ -38,7 +38,7 @@ from mmtransfer.data.records import Records
 from mmtransfer.data.table import File, Modality, Table
 from mmtransfer.errors import MMTransferError
 
-__all__ = ["Columns", "File", "Modality", "Table", "load"]
+__all__ = ["Columns", "File", "Modality", "Table", "load", "refuse_missing"]
 logger = logging.getLogger("mmtransfer")
 TABLES = delimited.SUFFIXES | jsonlines.SUFFIXES | arrow.SUFFIXES
 _EMPTY: dict[Modality, Any] = {
@@ -83,6 +83,7 @@ def load(
         found = arrow.from_hub(source, split, not labelled, where)
         draft = _from_records(found, modality, columns, labelled, where, None)
     elif isinstance(source, str | Path):
+        refuse_missing(source, option, labelled)
         draft = _from_path(Path(source), modality, columns, labelled, where, split)
     elif isinstance(source, datasets.Dataset | datasets.DatasetDict):
         found = arrow.from_dataset(arrow.part(source, split, not labelled, where), where)
@@ -107,6 +108,19 @@ def load(
     return finish(draft, modality, name, option, skip_bad, labelled, max_seconds if labelled else None)
 
 
+def refuse_missing(source: Any, option: str, labelled: bool = True) -> None:
+    """Raises MMTransferError for a path where there is nothing; other sources pass. The rest is as in `load`."""
+    if not isinstance(source, str | Path) or str(source).startswith((builtin.PREFIX, arrow.PREFIX)):
+        return
+    path = Path(source)
+    if path.exists():
+        return
+    hint = "check the path" if labelled else "check the path; one text or array goes into a list"
+    if len(path.parts) == 2 and not path.suffix and not path.parent.exists():
+        hint += f"; a dataset on the hub is {arrow.PREFIX}{path.as_posix()}"
+    raise MMTransferError("No such file or folder", f"{option} {source}", hint)
+
+
 def _builtin(source: str, modality: Modality, columns: Columns, option: str, split: str) -> Table:
     tables = builtin.load(source.removeprefix(builtin.PREFIX), modality)
     if split not in tables:
@@ -129,11 +143,6 @@ def _builtin(source: str, modality: Modality, columns: Columns, option: str, spl
 
 
 def _from_path(path: Path, modality: Modality, columns: Columns, labelled: bool, where: str, split: str) -> Draft:
-    if not path.exists():
-        hint = "check the path" if labelled else "check the path; one text or array goes into a list"
-        if len(path.parts) == 2 and not path.suffix and not path.parent.exists():
-            hint += f"; a dataset on the hub is {arrow.PREFIX}{path.as_posix()}"
-        raise MMTransferError("No such file or folder", where, hint)
     path = Path(os.path.abspath(path))
     if path.is_dir():
         if arrow.is_saved(path):

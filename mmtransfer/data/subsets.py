@@ -1,7 +1,8 @@
 """Parts of the training data: few examples a class, a share, some minutes.
 
 More shots of the same seed contain the fewer ones. Parts are drawn from the `split` stream, apart from the validation
-split: another number of shots leaves that as it is.
+split: another number of shots leaves that as it is. Examples of class None are taken first: without them a label would
+be missing.
 """
 
 from __future__ import annotations
@@ -19,29 +20,45 @@ from mmtransfer.seeding import generator
 logger = logging.getLogger("mmtransfer")
 
 
-def shots(labels: Sequence[str] | None, n: int, count: int, seed: int) -> np.ndarray:
-    """Sorted indices of `count` examples of each class; without classes of `count` in all. Said aloud where fewer
-    are there."""
-    order = _order(n, seed)
-    if labels is None:
+def shots(labels: Sequence[str | None] | None, n: int, count: int, seed: int) -> np.ndarray:
+    """Sorted indices of `count` examples of each class; without classes, or with some of class None, of `count` in all.
+    Said aloud where fewer are there."""
+    order, classes = _order(n, seed), _classes(labels)
+    if classes is None:
         if count > n:
             logger.warning("--shots %d: there are only %d training examples, all are taken", count, n)
-        return np.sort(order[:count])
-    counts = Counter(labels)
+        return _needed_first(labels, order, count)
+    counts = Counter(classes)
     small = sorted(name for name, there in counts.items() if there < count)
     if small:
         listing = ", ".join(f"{name!r} {counts[name]}" for name in small[:10]) + (", ..." if len(small) > 10 else "")
         logger.warning("--shots %d: %d class(es) have fewer, all are taken: %s", count, len(small), listing)
-    return np.sort(order[chosen(np.asarray(labels, dtype=object)[order], dict.fromkeys(counts, count))])
+    return np.sort(order[chosen(np.asarray(classes, dtype=object)[order], dict.fromkeys(counts, count))])
 
 
-def fraction(labels: Sequence[str] | None, n: int, share: float, seed: int) -> np.ndarray:
+def fraction(labels: Sequence[str | None] | None, n: int, share: float, seed: int) -> np.ndarray:
     """Sorted indices of a share of the examples, of each class its share and at least one."""
-    order = _order(n, seed)
+    order, classes = _order(n, seed), _classes(labels)
+    if classes is None:
+        return _needed_first(labels, order, max(1, round(n * share)))
+    quotas = {name: max(1, quota) for name, quota in shares(Counter(classes), share).items()}
+    return np.sort(order[chosen(np.asarray(classes, dtype=object)[order], quotas)])
+
+
+def _classes(labels: Sequence[str | None] | None) -> list[str] | None:
+    """The classes, if every example has one."""
+    known = [label for label in labels or () if label is not None]
+    return known if labels is not None and len(known) == len(labels) else None
+
+
+def _needed_first(labels: Sequence[str | None] | None, order: np.ndarray, count: int) -> np.ndarray:
+    """Sorted: the first `count` of the order, but those of class None before all others, and all of them."""
     if labels is None:
-        return np.sort(order[: max(1, round(n * share))])
-    quotas = {name: max(1, quota) for name, quota in shares(Counter(labels), share).items()}
-    return np.sort(order[chosen(np.asarray(labels, dtype=object)[order], quotas)])
+        return np.sort(order[:count])
+    needed = np.array([label is None for label in labels])[order]
+    if needed.sum() > count:
+        logger.warning("%d training examples are taken instead of %d, to keep every label", needed.sum(), count)
+    return np.sort(np.concatenate([order[needed], order[~needed][: max(0, count - int(needed.sum()))]]))
 
 
 def at_most(labels: Sequence[str] | None, n: int, count: int, seed: int) -> np.ndarray:

@@ -47,16 +47,21 @@ def commit(folder: Path, name: str, best: str | None) -> None:
     """Makes `name` the last checkpoint, then removes all others but the one before it and the best."""
     pointer = folder / "last"
     before = pointer.read_text().strip() if pointer.exists() else None
-    temporary = folder / "last.tmp"
-    temporary.write_text(name + "\n")
-    _sync(temporary)
-    temporary.rename(pointer)
-    _sync(folder)
+    point(folder, name)
     kept = {name, before}
     needed = {best, *(state["best"] for state in map(_state, (folder / k for k in kept if k)) if state)}
     for path in folder.iterdir():
         if path.is_dir() and path.name not in kept | needed:
             shutil.rmtree(path)
+
+
+def point(folder: Path, name: str) -> None:
+    """Makes `name` the last checkpoint; those after it, which are damaged, go with the next commit."""
+    temporary = folder / "last.tmp"
+    temporary.write_text(name + "\n")
+    _sync(temporary)
+    temporary.rename(folder / "last")
+    _sync(folder)
 
 
 def newest(folder: Path) -> Path | None:

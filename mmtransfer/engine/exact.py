@@ -10,7 +10,7 @@ from dataclasses import asdict
 from typing import Any, cast
 
 import torch
-from accelerate.utils import broadcast
+from accelerate.utils import broadcast, broadcast_object_list
 from torch import Tensor
 
 from mmtransfer.cache import features as shards
@@ -74,33 +74,40 @@ def train(job: Job, trained: Trained, phase: Phase, stages: Sequence[int]) -> No
     score = task.measure(records)[task.primary] if records else None
     entry = state.phases[state.phase]
     entry["seconds"] += time.monotonic() - begun
-    if choice is None:
-        return
-    # without examples it is infinite, which JSON does not have
-    entry["penalty"], entry["scale"] = choice.penalty if math.isfinite(choice.penalty) else None, choice.scale
-    entry["path"] = [asdict(point) for point in choice.path]
+    if choice is not None:
+        # without examples it is infinite, which JSON does not have
+        entry["penalty"], entry["scale"] = choice.penalty if math.isfinite(choice.penalty) else None, choice.scale
+        entry["path"] = [asdict(point) for point in choice.path]
     if score is None or score.value is None:
         return
     entry["best"] = {"epoch": 0, "value": score.value}
-    logger.info("%s: validation %s %.4f at penalty %.1e", phase.name, task.primary, score.value, choice.penalty)
+    if choice is not None:
+        logger.info("%s: validation %s %.4f at penalty %.1e", phase.name, task.primary, score.value, choice.penalty)
     if state.improves(score.value, task.higher_is_better):
         state.best_value, state.best = score.value, f"best-{state.steps_done}"
-        kept = {"weights.safetensors": trained.tensors(stages)}
-        checkpoint.write(job.folder / "checkpoints", state.best, kept, None)
+        if choice is not None:
+            kept = {"weights.safetensors": trained.tensors(stages)}
+            checkpoint.write(job.folder / "checkpoints", state.best, kept, None)
 
 
 def solved(job: Job, trained: Trained, phase: Phase) -> Choice:
     """The head of the features that caching has computed; on the main process."""
-    train, validation = rows(job, job.train), None if job.validation is None else rows(job, job.validation)
-    if job.train.weights is not None:
-        weights = torch.as_tensor(job.train.weights, dtype=torch.float32, device=train.device)
-        if validation is not None:
-            validation = validation.weighted(_by_class(train.targets[0], weights, validation.targets[0]))
-        train = train.weighted(weights)
+    train, *others = weighted(job)
+    validation = others[0] if others else None
     prior = _names(job, trained).to(job.accelerator.device) if phase.prior else None
     if phase.folds:
         return solve(train, folds=phase.folds, prior=prior, seed=job.config.seed)
     return solve(train, validation, prior=prior)
+
+
+def weighted(job: Job) -> list[Rows]:
+    """The features and targets of train and, where there is one, validation, weighted as `--class-weights` says."""
+    splits = [rows(job, examples) for examples in (job.train, job.validation) if examples is not None]
+    if job.train.weights is None or not job.train:
+        return splits
+    weights = torch.as_tensor(job.train.weights, dtype=torch.float32, device=splits[0].device)
+    classes = splits[0].targets[0]
+    return [split.weighted(_by_class(classes, weights, split.targets[0])) for split in splits]
 
 
 def _by_class(classes: Tensor, weights: Tensor, others: Tensor) -> Tensor:
@@ -152,10 +159,14 @@ def _agree(job: Job) -> None:
 
 
 def _held_out(job: Job, choice: Choice | None) -> Records:
-    """Records of the training examples, each by a model that had not seen it; empty where there were no folds."""
-    if choice is None or choice.held_out is None:
-        return {}
-    return job.task.tune(records_of(job.task, [job.train], choice.held_out))
+    """Records of the training examples, each by a model that had not seen it, the same on every process; empty where
+    there were no folds."""
+    records: Records = {}
+    if choice is not None and choice.held_out is not None:
+        records = records_of(job.task, [job.train], choice.held_out)
+    if job.accelerator.num_processes > 1:
+        records = broadcast_object_list([records])[0]
+    return job.task.tune(records) if records else {}
 
 
 def records_of(task: Task, splits: Sequence[Examples], held_out: Tensor) -> Records:

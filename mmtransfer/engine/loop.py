@@ -49,6 +49,8 @@ class Job:
     expired: Callable[[], bool]
     """Whether the time budget is spent."""
     test: Examples | None = None
+    spent: Callable[[], dict[str, float]] = dict
+    """Seconds of the run by part so far, over all its starts."""
     cache: Cache = field(default_factory=Cache)
     selected: Mapping[str, list[Any]] | None = None
     """Validation records of the model that was chosen, where the one that is left has seen those examples."""

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate.optimizer import AcceleratedOptimizer
+from accelerate.utils import broadcast
 from torch import Tensor, nn
 
 from mmtransfer.data.plan import Plan, padding_share
@@ -96,7 +97,7 @@ def _compare(job: Job) -> None:
     """Says how far a phase has come from the one before it."""
     state = job.state
     before, after = state.phases[max(0, state.phase - 1)]["best"], state.phases[state.phase]["best"]
-    if state.phase and before and after:
+    if state.phase and before and after and None not in (before["value"], after["value"]):
         logger.info(
             "%s: validation %s %.4f, after %.4f of phase %s",
             state.phases[state.phase]["name"],
@@ -142,10 +143,10 @@ def _validate(job: Job, phases: Sequence[Phase], model: nn.Module, begun: float)
     state, task = job.state, job.task
     trained: Trained = job.accelerator.unwrap_model(model)
     assert job.validation is not None  # only exact phases do without
+    _agree_on_buffers(job, trained)
     records = task.tune(evaluate(trained, job.validation, job.accelerator, job.workers, "validating"))
     scores = task.measure(records)
-    score = scores[task.primary]
-    value = float(score.value if score.value is not None else 0.0)
+    value = scores[task.primary].value
     state.epoch, state.step, state.epochs_done = state.epoch + 1, 0, state.epochs_done + 1
     state.since_best += 1
     entry = state.phases[state.phase]
@@ -153,20 +154,30 @@ def _validate(job: Job, phases: Sequence[Phase], model: nn.Module, begun: float)
     entry["steps"] = state.steps_done - sum(other["steps"] for other in state.phases[:-1])
     entry["seconds"] += time.monotonic() - begun
     own = entry["best"]["value"] if entry["best"] else None
-    if own is None or (value > own if task.higher_is_better else value < own):
+    # what has no value, such as R2 of equal targets, cannot choose: the last epoch is kept
+    if value is None or own is None or (value > own if task.higher_is_better else value < own):
         entry["best"] = {"epoch": state.epoch, "value": value}
-    if state.improves(value, task.higher_is_better):
+    if value is None or state.improves(value, task.higher_is_better):
         state.best_value, state.best, state.since_best = value, f"best-{state.steps_done}", 0
         if job.accelerator.is_main_process:
             weights = trained.tensors(stages_of(phases))
             checkpoint.write(job.folder / "checkpoints", state.best, {"weights.safetensors": weights}, None)
     loss = sum(records["loss"]) / max(1, len(records["loss"]))
     job.track({**tracking.numbers("validation", scores), "validation/loss": loss})
-    logger.info("%s epoch %d: validation %s %.4f, loss %.4f", entry["name"], state.epoch, task.primary, value, loss)
+    said = "undefined, so the last epoch is kept" if value is None else f"{value:.4f}"
+    logger.info("%s epoch %d: validation %s %s, loss %.4f", entry["name"], state.epoch, task.primary, said, loss)
     alarm = task.alarm(records) if 4 * state.epoch > phases[state.phase].epochs else None  # early on, all is normal
     if alarm and not state.alarmed:
         state.alarmed = True
         logger.warning(alarm)
+
+
+def _agree_on_buffers(job: Job, trained: Trained) -> None:
+    """Every process takes the main one's running statistics: DDP hands them round before a forward pass, so the last
+    step has left each process with its own."""
+    if job.accelerator.num_processes > 1:
+        for buffer in trained.buffers():
+            buffer.copy_(broadcast(buffer.clone(), from_process=0))
 
 
 def _out_of_patience(job: Job) -> bool:
@@ -184,6 +195,7 @@ def _checkpoint(job: Job, phases: Sequence[Phase], model: nn.Module, optimizer: 
             if isinstance(value, Tensor)
         }
         tensors = {"weights.safetensors": trained.tensors(stages_of(phases)), "optimizer.safetensors": moments}
+        job.state.spent = job.spent()
         folder, name = job.folder / "checkpoints", f"step-{job.state.steps_done}"
         checkpoint.write(folder, name, tensors, job.state.state_dict())
         checkpoint.commit(folder, name, job.state.best)

@@ -42,6 +42,8 @@ class TrainState:
     """Examples trained on so far."""
     units: int = 0
     """Tokens or samples trained on so far, without padding."""
+    spent: dict[str, float] = field(default_factory=dict)
+    """Seconds of the run by part up to the checkpoint that holds this, over all starts."""
     stalled: float = 0.0
     """Seconds the loop waited for data."""
     alarmed: bool = False

@@ -144,8 +144,9 @@ class Task(ABC):
         """The columns of the data that the configuration names, and what they hold."""
 
     def strata(self, table: Table) -> list[str | None] | None:
-        """A class of each example, of which validation data cut from the table gets its share; None for an example
-        that has to stay in training. None instead of the list (the default): any examples will do."""
+        """A class of each example, of which validation data cut from the table gets its share, and so do `--shots` and
+        `--fraction`; None for an example that has to stay in training. None instead of the list (the default): any
+        examples will do."""
         return None
 
     @staticmethod

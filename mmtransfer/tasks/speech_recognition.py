@@ -157,7 +157,7 @@ class SpeechRecognition(Task):
         return self.config.augment in STRENGTHS
 
     def target_of(self, row: Mapping[str, Any]) -> Tensor | None:
-        return torch.tensor(self._labels(row["text"])) if "text" in row else None
+        return torch.tensor(self._labels(row["text"]), dtype=torch.int64) if "text" in row else None
 
     def encoding(self) -> dict[str, Any]:
         return {"rate": self.rate, "normalise": self.normalise}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -34,6 +35,26 @@ def test_shares_are_even_and_cover_the_step_once(lengths, batch_size, budget, pr
         for share in shares:
             for batch, counts in share:
                 assert counts or lengths[batch[0]] == lengths[steps.examples(step)].min()
+                assert counts or len(steps.examples(step)) < processes
+
+
+@pytest.mark.parametrize("processes", [2, 3, 4, 8])
+@pytest.mark.parametrize("sizes", [np.ones(96, np.int32), np.arange(40, 136, dtype=np.int32)], ids=["fixed", "ragged"])
+def test_the_work_of_a_step_that_fits_one_process_is_dealt_to_all(sizes, processes):
+    steps = Plan(sizes, 32, 10**6, 0).epoch(0)
+    assert [len(batch) for batch in steps.micro_batches(0)] == [32]
+    counts = [sum(len(batch) for batch, _ in steps.share(0, rank, processes)) for rank in range(processes)]
+    assert sum(counts) == 32 and min(counts) >= 32 // processes // 2
+    assert max(counts) - min(counts) <= (1 if len(set(sizes.tolist())) == 1 or processes != 3 else 8)
+
+
+def test_a_lone_last_example_of_a_fixed_size_joins_the_step_before():
+    steps = Plan(np.ones(65, np.int32), 32, 32, 0).epoch(1)
+    assert len(steps) == 2 and [len(batch) for batch in steps.micro_batches(1)] == [17, 16]
+    assert sorted(np.concatenate([steps.examples(step) for step in range(2)]).tolist()) == list(range(65))
+    assert len(Plan(np.ones(66, np.int32), 32, 32, 0).epoch(0)) == 3
+    assert len(Plan(np.ones(1, np.int32), 32, 32, 0).epoch(0)) == 1
+    assert len(Plan(np.arange(1, 66, dtype=np.int32), 32, 320, 0).epoch(0)) == 3
 
 
 def test_epochs_differ_and_repeat():

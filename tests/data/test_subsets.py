@@ -47,6 +47,14 @@ def test_a_share_of_each_class_and_at_least_one(labels, share, seed):
     assert len(subsets.fraction(None, len(labels), share, seed)) == max(1, round(share * len(labels)))
 
 
+def test_examples_that_a_label_needs_are_taken_first(caplog):
+    labels = [None if number in (3, 17, 29) else "any" for number in range(30)]
+    few, more = subsets.shots(labels, 30, 5, 0), subsets.fraction(labels, 30, 0.4, 0)
+    assert len(few) == 5 and len(more) == 12 and {3, 17, 29} <= set(few) <= set(more)
+    assert subsets.shots(labels, 30, 2, 0).tolist() == [3, 17, 29]
+    assert caplog.messages == ["3 training examples are taken instead of 2, to keep every label"]
+
+
 @given(classes, st.integers(1, 70), seeds)
 @settings(max_examples=80, deadline=None)
 def test_at_most_so_many_in_proportion(labels, count, seed):

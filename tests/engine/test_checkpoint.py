@@ -57,6 +57,16 @@ def test_a_checkpoint_whose_best_is_damaged_is_passed_over(folder):
     assert found is not None and found.name == "step-2"
 
 
+def test_after_a_damaged_state_training_goes_on(folder):
+    (folder / "step-3" / "state.json").write_text("{")
+    found = checkpoint.newest(folder)
+    assert found is not None and found.name == "step-2"
+    checkpoint.point(folder, found.name)
+    checkpoint.write(folder, "step-4", {}, TrainState(steps_done=4, best="best-1").state_dict())
+    checkpoint.commit(folder, "step-4", "best-1")
+    assert sorted(p.name for p in folder.iterdir()) == ["best-1", "last", "step-2", "step-4"]
+
+
 def test_a_killed_write_leaves_the_last_checkpoint(folder):
     (folder / "step-4.tmp").mkdir()
     found = checkpoint.newest(folder)

@@ -62,6 +62,19 @@ def test_word_errors_are_drawn_by_speaker(kind):
     assert statistic(np.ones((1, 3)))[0] == pytest.approx(expected)
 
 
+def test_few_speakers_give_the_interval_of_the_jackknife():
+    rng = np.random.default_rng(0)
+    words, speakers = "a b c d e f g h", [name for name in "wxyz" for _ in range(10)]
+    rates = dict(zip("wxyz", (0.1, 0.3, 0.2, 0.5), strict=True))
+    said = [" ".join("-" if rng.random() < rates[name] else word for word in words.split()) for name in speakers]
+    run = {"target": [words] * 40, "prediction": said, "speaker": speakers}
+    found = crossed(*statistics("wer", [run])[:2], 1, False)
+    metric = WER()
+    metric.add_batch(predictions=said, references=run["target"], groups=speakers)
+    score = metric.scores()["wer"]
+    assert found == pytest.approx((score.low, score.high), abs=0.003) and score.low > 0.04
+
+
 def test_an_unknown_metric_has_no_statistic():
     assert statistics("perplexity", answers(2, 5, 0)) is None
 

@@ -71,6 +71,15 @@ def test_loss_is_torchs_own_over_the_number_of_labels():
     assert torch.allclose(found, torch.stack([both / 2, one]), atol=1e-5)
 
 
+def test_a_transcript_without_a_known_character_has_a_loss():
+    task, table = task_on([(sound(900), "ab"), (sound(900), "b")])
+    target = task.target_of({"text": "7"})
+    assert target is not None and target.dtype == torch.int64
+    log_probs = torch.randn(1, 9, len(task.symbols)).log_softmax(-1)
+    targets = torch.nn.utils.rnn.pad_sequence([target], batch_first=True, padding_value=-100)
+    assert torch.isfinite(task.loss({"log_probs": log_probs, "lengths": torch.tensor([9])}, targets)).all()
+
+
 def test_the_alarm_needs_more_than_99_percent_blanks():
     task, _ = task_on([(sound(900), "ab"), (sound(900), "b")])
     assert task.alarm({"blanks": [99, 100], "frames": [100, 100]}) is not None

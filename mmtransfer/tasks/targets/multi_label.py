@@ -58,7 +58,7 @@ class MultiLabel(Target):
             raise MMTransferError(
                 f"{len(kept)} of {len(rows)} examples are needed to keep every label in training",
                 "the training data",
-                "add examples, or give --validation DATA of its own",
+                "add examples, or take all of them and give --validation DATA of its own",
             )
         return [None if place in kept else "any" for place in range(len(rows))]
 
