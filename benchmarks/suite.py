@@ -104,7 +104,8 @@ def render(tier: str, before: str = "") -> str:
         "several test sets (one a speaker) the mean with the interval that t gives for that many sets, and the range.",
         "",
         "The difference is paired: transfer minus scratch, with its 95 % interval over test examples and seeds.",
-        "Seconds of a linear probe are few where the cache had its features already.",
+        "Seconds of a linear probe are few where the cache had its features already. Where the table says fp32 and the",
+        "command bf16, the CPU had no arithmetic for bf16.",
         "",
         "| task | data | backbone | strategy | precision | metric | transfer | scratch | transfer minus scratch |"
         " seconds, transfer / scratch |",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import logging
 import os
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from mmtransfer.config import RunConfig, make, read
 from mmtransfer.data import sources
 from mmtransfer.data.sources import Table
 from mmtransfer.defaults import DEFAULTS
-from mmtransfer.embedding import Features, cached, features_of
+from mmtransfer.embedding import COLUMNS, Features, cached, features_of
 from mmtransfer.engine import sharding, tracking
 from mmtransfer.engine.evaluation import Records, evaluate
 from mmtransfer.engine.loading import examples_of
@@ -66,27 +65,35 @@ def prepare(config: RunConfig) -> Job:
     return Fitting(config, accelerator, RunFolder(Path(os.devnull))).prepare()[0]
 
 
-def load(folder: str | Path) -> Run:
-    """Opens a run; raises MMTransferError if the folder is no run or the run has not ended."""
+def load(folder: str | Path, **fields: Any) -> Run:
+    """Opens a run; `fields`: settings of reading data (`COLUMNS`, `skip_bad`) that other data need.
+
+    Raises MMTransferError if the folder is no run, is damaged, or the run has not ended.
+    """
     place = RunFolder(Path(folder))
-    return Run(place, place.read_result(), make(read(place.config), str(place.config)))
+    strange = fields.keys() - {*COLUMNS, "skip_bad"}
+    if strange:
+        raise MMTransferError(
+            f"A run is used with its own settings, not with {', '.join(sorted(strange))}", str(folder), "leave them out"
+        )
+    return Run(place, place.read_result(), make(read(place.config) | fields, str(place.config)))
 
 
-def evaluate_backbone(backbone: str, test: Any, weights: str | None = None) -> dict[str, Score]:
+def evaluate_backbone(backbone: str, test: Any, weights: str | None = None, **fields: Any) -> dict[str, Score]:
     """All metrics, on labelled data, of a checkpoint that carries a head, without any training.
 
     `backbone`: a torchvision network, or a folder or hub name of transformers with a text classifier or a CTC model;
     `weights`: of a torchvision network, the name of published weights or a file. Labels of the data are those of the
-    checkpoint, case aside; the numbers of its classes where it has no names for them.
+    checkpoint, case aside; the numbers of its classes where it has no names for them; `fields`: as `load` takes them.
     Raises MMTransferError where there is no head, and for labels that it does not have.
     """
     sources.refuse_missing(test, "--test")
     found = carried.load(backbone, weights)
     name = next(name for name in TASKS if TASKS[name].modality == found.backbone.modality)
-    config = make({"task": name, **DEFAULTS[name], **found.settings}, "the defaults")
+    config = make({"task": name, **DEFAULTS[name], **found.settings, **fields}, "the settings")
     task = TASKS[name](config, found.backbone)
     head = task.adopt(found)
-    table = sources.load(test, task.modality, task.columns(), False, "--test", split="test")
+    table = sources.load(test, task.modality, task.columns(), config.skip_bad, "--test", split="test")
     table = task.check(task.match(table), "test")
     accelerator = Accelerator(cpu=not torch.cuda.is_available())
     model = Trained(found.backbone, head, task, (), config.precision).eval().to(accelerator.device)
@@ -109,15 +116,15 @@ class Run:
     @cached_property
     def model(self) -> Trained:
         """Backbone and head, in eval mode."""
-        from safetensors.torch import load_file
-
-        if not (self.folder.model / "task.json").exists():
-            raise MMTransferError("The run has no model", str(self.folder.path), "resume it: --resume --out RUN")
+        if not self.folder.model.is_dir():
+            raise self.folder.unfinished("The run has no model")
+        state = self.folder.read(self.folder.model / "task.json")["state"]
+        tensors = self.folder.tensors(self.folder.model / "head.safetensors")
         backbone = weights.read(self.folder.model)
         task = TASKS[self.config.task](self.config, backbone)
-        task.restore(json.loads((self.folder.model / "task.json").read_text(encoding="utf-8"))["state"])
+        task.restore(state)
         head = task.head(backbone.width)
-        head.load_state_dict(load_file(self.folder.model / "head.safetensors"))
+        head.load_state_dict(tensors)
         backbone.freeze(range(len(backbone.stages)))
         return Trained(backbone, head, task, (), self.config.precision).eval()
 
@@ -144,8 +151,8 @@ class Run:
     def _table(self, source: Any, labelled: bool, option: str) -> Table:
         task = self.model.task
         columns = task.columns()
-        limit = self.config.max_seconds
-        return sources.load(source, task.modality, columns, False, option, labelled, "test", limit)
+        limit, skip = self.config.max_seconds, labelled and self.config.skip_bad
+        return sources.load(source, task.modality, columns, skip, option, labelled, "test", limit)
 
     def _records(self, table: Table, label: str, stored: str | None = None) -> Records:
         """`stored`: where the states that the run stored are cut; a prediction's few inputs are none of them."""

@@ -7,12 +7,17 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import numbers
+import os
+import types
+import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from mmtransfer.errors import MMTransferError, nearest
+from mmtransfer.errors import MMTransferError, nearest, unknown
 
 IMAGE, TEXT, SPEECH = "image-classification", "text-classification", "speech-recognition"
 
@@ -74,7 +79,8 @@ class RunConfig:
 
     # model
     backbone: str | None = None
-    """A torchvision name, a Hugging Face hub name, a local folder, a run folder, or a named shape without weights."""
+    """A torchvision name, a Hugging Face hub name, a local folder, a run folder, a named shape without weights, or
+    `builtin`: the small one that comes with the installation."""
     weights: str | None = None
     """`none` for random weights, a torchvision weights name, or a .pth/.safetensors file; its own if None."""
     strategy: str | None = None
@@ -201,9 +207,11 @@ class RunConfig:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise _bad(name, value, "more than 0")
-        if self.shots is not None and self.shots < 0:
-            raise _bad("shots", self.shots, "0 or more")
-        for name in ("label_smoothing", "mask_prob", "warmup"):
+        for name in ("shots", "workers", "weight_decay", "seed"):
+            value = getattr(self, name)
+            if value is not None and value < 0:
+                raise _bad(name, value, "0 or more")
+        for name in ("label_smoothing", "mask_prob", "warmup", "momentum"):
             value = getattr(self, name)
             if value is not None and not 0 <= value < 1:
                 raise _bad(name, value, "at least 0 and below 1")
@@ -211,8 +219,6 @@ class RunConfig:
             raise _bad("validation_fraction", self.validation_fraction, "between 0 and 1")
         if self.crop_pct is not None and not 0 < self.crop_pct <= 1:
             raise _bad("crop_pct", self.crop_pct, "above 0 and at most 1")
-        if self.workers is not None and self.workers < 0:
-            raise _bad("workers", self.workers, "0 or more")
         if self.fraction is not None and not 0 < self.fraction <= 1:
             raise _bad("fraction", self.fraction, "above 0 and at most 1")
         for names in (("fraction", "shots", "shots_minutes"), ("test", "test_group")):
@@ -287,17 +293,49 @@ def make(fields: Mapping[str, Any], where: str) -> RunConfig:
             values[name] = tuple(values[name])
     if isinstance(values.get("track"), str):
         values["track"] = (values["track"],)
+    for name, value in values.items():
+        _check_kind(name, value, where)
     return RunConfig(**values)
 
 
-def read(path: str | Path) -> dict[str, Any]:
-    """The fields in a JSON file such as a run's config.json."""
+def _check_kind(name: str, value: Any, where: str) -> None:
+    """Raises MMTransferError for a value that is not of the field's type; the command line cannot give such, JSON and
+    Python can."""
+    kinds = _kinds()[name]
+    if types.NoneType in kinds and value is None:
+        return
+    if typing.get_origin(kinds[0]) is Literal:
+        options = typing.get_args(kinds[0])
+        if value not in options:
+            raise unknown(flag(name), str(value), options, where)
+        return
+    accepted, told = {
+        int: (numbers.Integral, "a whole number"),
+        float: (numbers.Real, "a number"),
+        bool: (bool, "true or false"),
+        str: (str | os.PathLike, "a text"),
+    }.get(kinds[0], (object, ""))
+    if not isinstance(value, accepted) or (isinstance(value, bool) and kinds[0] in (int, float)):
+        raise MMTransferError(f"{flag(name)} must be {told}, not {value!r}", where, "change the value")
+
+
+@cache
+def _kinds() -> dict[str, tuple[Any, ...]]:
+    """The types of each field: one, or several where it is a union."""
+    hints = typing.get_type_hints(RunConfig)
+    unions = (types.UnionType, typing.Union)
+    return {name: typing.get_args(h) if typing.get_origin(h) in unions else (h,) for name, h in hints.items()}
+
+
+def read(path: str | Path, where: str = "") -> dict[str, Any]:
+    """The fields in a JSON file such as a run's config.json; `where`: what errors call it, the path if empty."""
+    where = where or str(path)
     try:
         values = json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise MMTransferError("No such configuration file", f"--config {path}", "check the path") from None
+        raise MMTransferError("No such configuration file", where, "check the path") from None
     except (OSError, ValueError) as error:
-        raise MMTransferError(f"Not a JSON file: {error}", f"--config {path}", "give a config.json") from None
+        raise MMTransferError(f"Not a JSON file: {error}", where, "give a whole config.json") from None
     if not isinstance(values, dict):
-        raise MMTransferError("A configuration is one JSON object", f"--config {path}", "give a config.json")
+        raise MMTransferError("A configuration is one JSON object", where, "give a whole config.json")
     return values

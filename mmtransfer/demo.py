@@ -23,8 +23,10 @@ def demo(out: str | Path | None = None) -> list[Comparison]:
     `out`: folder of the run folders; runs/demo-DATE-TIME if None. Needs no network.
     """
     place = Path(out) if out is not None else Path("runs") / f"demo-{datetime.now():%Y%m%d-%H%M%S}"
-    if place.exists() and any(place.iterdir()):
-        raise MMTransferError("The folder exists", f"--out {place}", "give another --out")
+    if place.exists() and not (place.is_dir() and not any(place.iterdir())):
+        raise MMTransferError(
+            "The folder exists" if place.is_dir() else "That is a file", f"--out {place}", "give another --out"
+        )
     found = []
     for number, task in enumerate(BUILTIN, 1):
         logger.info("%d of %d: %s", number, len(BUILTIN), task)

@@ -34,7 +34,9 @@ from mmtransfer.tasks.speech_recognition import SpeechRecognition
 
 SUFFIXES = (".npy", ".parquet")
 CACHE = ("cache", "cache_dir", "cache_limit")
-"""Settings that a run's features may have other than the run."""
+"""Settings of the cache that a run's features may have other than the run."""
+COLUMNS = ("text_column", "pair_column", "label_column", "file_column", "transcript_column")
+"""Names of columns: other data may have others than a run was trained on."""
 _TASKS: dict[str, str] = {"image": IMAGE, "text": TEXT, "speech": SPEECH}
 
 
@@ -89,7 +91,7 @@ def embed(backbone: str | Path, data: Any, split: str = "test", seed: int = 0, *
         split: the part of built-in data that is taken, train or test.
         seed: draws the weights where they are random.
         fields: settings of `fit` beside a backbone's name: weights, image_size, max_length, precision, ...; of a run
-            only those of the cache.
+            only those of the cache and of columns.
 
     What a linear probe has cached of the same data is read; a list of inputs is cached only with `cache="on"`.
     Raises MMTransferError for what a user can mend; a run's settings are not to be changed.
@@ -97,7 +99,7 @@ def embed(backbone: str | Path, data: Any, split: str = "test", seed: int = 0, *
     folder = RunFolder(Path(backbone))
     torch.manual_seed(number(seed, "backbone"))
     if (folder.model / "task.json").exists():
-        others = [name for name in fields if name not in CACHE]
+        others = [name for name in fields if name not in (*CACHE, *COLUMNS)]
         if others:
             raise MMTransferError(
                 f"A run is used with its own settings, not with {', '.join(others)}",

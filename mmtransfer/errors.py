@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class MMTransferError(Exception):
@@ -40,3 +41,9 @@ def unknown(kind: str, name: str, options: Iterable[str], where: str) -> MMTrans
     suggestions = ", ".join(nearest(name, known))
     listing = f" ({len(known)} known)" if len(known) > 12 else f"; known: {', '.join(known)}"
     return MMTransferError(f"Unknown {kind} {name!r}", where, f"did you mean {suggestions}?{listing}")
+
+
+def damaged(path: Path, error: Exception) -> MMTransferError:
+    """The error for a file of a run that is missing or cannot be read."""
+    what = "is missing" if isinstance(error, FileNotFoundError) else f"cannot be read ({error})"
+    return MMTransferError(f"The run folder is damaged: {path.name} {what}", str(path), "train it again: --overwrite")

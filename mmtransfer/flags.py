@@ -26,12 +26,13 @@ def parse(task: str, words: Sequence[str], choices: Mapping[str, Any], program: 
     Raises MMTransferError for an option that does not exist or that the task or strategy does not read.
     """
     file = _peek(words, "--config")
-    base = {**choices, **(configuration.read(file) if file else {})}
+    base = {**choices, **(configuration.read(file, f"--config {file}") if file else {})}
     if base.setdefault("task", task) != task:
         raise MMTransferError(f"The configuration is for {base['task']}", f"--config {file}", f"use fit {base['task']}")
     configuration.make(base, f"--config {file}")
-    name = _peek(words, "--strategy") or base.get("strategy") or _default_of(task, "strategy")
-    if name != base.get("strategy"):
+    before = base.get("strategy") or _default_of(task, "strategy")
+    name = _peek(words, "--strategy") or before
+    if name != before:
         base.pop("strategy_options", None)
     options = dataclasses.fields(strategies.STRATEGIES[name])
     known: dict[str, tuple[str, Any, Any, str]] = {}
@@ -123,7 +124,10 @@ def _refuse_unknown(words: Sequence[str], task: str, strategy: str, known: Mappi
         if spelled.startswith("--strategy."):
             options = [option for option in known if option.startswith("--strategy.")]
             listing = ", ".join(options) or "none"
-            raise MMTransferError(f"{strategy} has no option {spelled}", "the command line", f"its options: {listing}")
+            wanted, kinds = spelled.removeprefix("--strategy.").replace("-", "_"), strategies.STRATEGIES
+            others = [own for own in kinds if wanted in {field.name for field in dataclasses.fields(kinds[own])}]
+            do = f"its options: {listing}" + (f"; {spelled} is one of {', '.join(others)}" if others else "")
+            raise MMTransferError(f"{strategy} has no option {spelled}", "the command line", do)
         raise MMTransferError(
             f"Unknown option {spelled}", "the command line", f"did you mean {', '.join(nearest(spelled, known))}?"
         )
@@ -138,8 +142,9 @@ def refuse_other(words: Sequence[str], known: set[str]) -> None:
 
 def taken(words: Sequence[str], wanted: str) -> tuple[list[str], list[str]]:
     """The values of a flag of one or more values, and the words without them."""
+    words = [part for word in words for part in (word.split("=", 1) if word.startswith(f"{wanted}=") else [word])]
     if wanted not in words:
-        return [], list(words)
+        return [], words
     start = list(words).index(wanted)
     stop = start + 1
     while stop < len(words) and not words[stop].startswith("--"):

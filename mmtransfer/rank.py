@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from mmtransfer import backbones as known_backbones
 from mmtransfer.api import prepare
 from mmtransfer.engine import caching, exact
 from mmtransfer.engine.loop import Job
@@ -58,11 +59,14 @@ def rank(task: str, train: Any, backbones: Sequence[str], folds: int = FOLDS, **
     """
     if not backbones:
         raise MMTransferError("No backbones to compare", "--backbones", "name two or more")
-    found = []
-    for backbone in backbones:
-        config = resolve(task=task, train=train, backbone=backbone, strategy="linear-probe", **fields)
+    given = {"task": task, "train": train, "strategy": "linear-probe", **fields}
+    configs = {backbone: resolve(**given, backbone=backbone) for backbone in backbones}
+    for backbone, config in configs.items():
         if TASKS[task].exact(config) is None:
             raise MMTransferError(f"{task} has no exact probe", "mmtransfer rank", "compare short runs of fit instead")
+        known_backbones.check(backbone)
+    found = []
+    for backbone, config in configs.items():
         found.append(_ranked(prepare(config), backbone, folds))
         logger.info("%s: %s %s", backbone, found[-1].metric, found[-1].score.value)
     marked = [replace(one, best=not any(_beats(other, one) for other in found)) for one in found]

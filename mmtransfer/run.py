@@ -15,7 +15,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from mmtransfer.errors import MMTransferError
+from mmtransfer.errors import MMTransferError, damaged
 
 SCHEMA = 1
 
@@ -59,11 +59,9 @@ class RunFolder:
         if not self.path.exists() or (self.path.is_dir() and not any(self.path.iterdir())):
             return
         if not overwrite:
-            raise MMTransferError(
-                "The run folder exists",
-                f"--out {self.path}",
-                "give another --out, or --resume to go on with it, or --overwrite to replace it",
-            )
+            run = ", or --resume to go on with it, or --overwrite to replace it" if self.config.exists() else ""
+            what = "The run folder exists" if run else "The folder exists and is no run"
+            raise MMTransferError(what, f"--out {self.path}", f"give another --out{run}")
         if not self.config.exists():
             raise MMTransferError(
                 "Not a run folder, so it is not overwritten", f"--out {self.path}", "give another --out"
@@ -111,10 +109,30 @@ class RunFolder:
                 "Not a run folder: there is no config.json", str(self.path), "give the folder of a run"
             )
         if not self.result.exists():
-            raise MMTransferError(
-                "The run has not ended: there is no result.json", str(self.path), "resume it: --resume"
-            )
-        return dict(json.loads(self.result.read_text(encoding="utf-8")))
+            raise self.unfinished("The run has not ended: there is no result.json")
+        return self.read(self.result)
+
+    def unfinished(self, what: str) -> MMTransferError:
+        """The error that names the command which ends the run."""
+        task = self.read(self.config).get("task", "TASK")
+        return MMTransferError(what, str(self.path), f"go on with it: mmtransfer fit {task} --resume --out {self.path}")
+
+    def read(self, path: Path) -> dict[str, Any]:
+        """A JSON file of the run."""
+        try:
+            return dict(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError) as error:
+            raise damaged(path, error) from None
+
+    def tensors(self, path: Path) -> dict[str, Any]:
+        """A safetensors file of the run."""
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        try:
+            return dict(load_file(path))
+        except (OSError, SafetensorError) as error:
+            raise damaged(path, error) from None
 
 
 def _step(line: str) -> float:

@@ -34,7 +34,7 @@ def show_spread(repeats: Any) -> None:
                 cells = ["-" if spread[key] is None else f"{spread[key]:.4f}" for key in ("mean", "sd", "min", "max")]
                 interval = "unknown" if spread["low"] is None else f"{spread['low']:.4f} to {spread['high']:.4f}"
                 table.add_row(name, cells[0], interval, *cells[1:])
-        Console().print(table)
+        Console(markup=False).print(table)
     print(f"the runs and repeats.json are in {repeats.folder}")
 
 
@@ -49,7 +49,7 @@ def show_scores(split: str, metrics: Mapping[str, Mapping[str, Any]]) -> None:
         interval = "unknown" if score["low"] is None else f"{score['low']:.4f} to {score['high']:.4f}"
         value = "-" if score["value"] is None else f"{score['value']:.4f}"
         table.add_row(name, value, interval, str(score["n"]))
-    Console().print(table)
+    Console(markup=False).print(table)  # f1[a] is a name, and no style
 
 
 def show_rows(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -61,4 +61,4 @@ def show_rows(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]])
         table.add_column(name)
     for row in rows:
         table.add_row(*row)
-    Console().print(table)
+    Console(markup=False).print(table)

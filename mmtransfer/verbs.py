@@ -34,6 +34,8 @@ def fit(words: list[str], choices: Mapping[str, Any] = types.MappingProxyType({}
     check_trio()
     builtin = given.get("train") is None and not given.get("resume")
     repeats, versus = given.pop("repeats", 1), given.pop("versus_scratch", None)
+    if repeats < 1:
+        raise MMTransferError(f"--repeats must be 1 or more, not {repeats}", "--repeats", "change the value")
     if repeats > 1:
         if versus:
             raise MMTransferError(
@@ -64,8 +66,29 @@ def fit(words: list[str], choices: Mapping[str, Any] = types.MappingProxyType({}
         print(f"next, with your own data: {command} {OWN_DATA[task]} --backbone builtin")
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Columns:
+    text_column: str | None = None
+    """Column with the text; the run's, or guessed, if None. So are the others."""
+    pair_column: str | None = None
+    """Column with the second text, of pairs."""
+    file_column: str | None = None
+    """Column with the file name, relative to the table, or its bytes."""
+
+    def columns(self) -> dict[str, str]:
+        """Those that were named."""
+        named = dataclasses.asdict(self).items()
+        return {name: value for name, value in named if name.endswith("_column") and value is not None}
+
+
+def _flags(kind: type[Any]) -> set[str]:
+    """The flags of a class of words: all that are not told by their place."""
+    positional = {"run", "input", "backbone", "data"}
+    return {flag(field.name) for field in dataclasses.fields(kind) if field.name not in positional}
+
+
 @dataclasses.dataclass(frozen=True)
-class _PredictWords:
+class _PredictWords(_Columns):
     run: tyro.conf.Positional[str]
     """Folder of a finished run."""
     input: tyro.conf.Positional[str]
@@ -75,11 +98,15 @@ class _PredictWords:
 
 
 def predict(words: list[str]) -> None:
-    refuse_other(words, {"--out"})
+    refuse_other(words, _flags(_PredictWords))
     given = tyro.cli(_PredictWords, args=words, prog="mmtransfer predict", description="Predicts with a finished run.")
     from mmtransfer.api import load
 
-    predictions = load(given.run).predict(given.input)
+    if given.out is not None:
+        if Path(given.out).is_dir():
+            raise MMTransferError("The predictions go into a file, not a folder", f"--out {given.out}", "name a CSV")
+        Path(given.out).parent.mkdir(parents=True, exist_ok=True)
+    predictions = load(given.run, **given.columns()).predict(given.input)
     if given.out is None:
         for prediction in predictions:
             print(*(prediction.id, prediction.label, *_score(prediction.score, 4)), sep="\t")
@@ -96,7 +123,7 @@ def _score(score: float | None, digits: int) -> list[str]:
 
 
 @dataclasses.dataclass(frozen=True)
-class _EvaluateWords:
+class _EvaluateWords(_Columns):
     run: tyro.conf.Positional[str]
     """Folder of a finished run; or a backbone whose checkpoint carries a head: a torchvision network, a folder or hub
     name of transformers."""
@@ -104,20 +131,27 @@ class _EvaluateWords:
     """Labelled data."""
     weights: str | None = None
     """Of a torchvision network: name of its published weights, or a .pth/.safetensors file."""
+    label_column: str | None = None
+    """Column with the label."""
+    transcript_column: str | None = None
+    """Column with the transcript."""
+    skip_bad: bool = False
+    """Leave out examples that cannot be read or have an unknown label, aloud, instead of stopping."""
 
 
 def evaluate(words: list[str]) -> None:
-    refuse_other(words, {"--test", "--weights"})
+    refuse_other(words, _flags(_EvaluateWords))
     description = "Scores a finished run, or a backbone with the head that its checkpoint carries."
     given = tyro.cli(_EvaluateWords, args=words, prog="mmtransfer evaluate", description=description)
     from mmtransfer.api import evaluate_backbone, load
 
+    reading = {**given.columns(), "skip_bad": given.skip_bad}
     if _names_a_backbone(given.run):
-        scores = evaluate_backbone(given.run, given.test, given.weights)
+        scores = evaluate_backbone(given.run, given.test, given.weights, **reading)
     elif given.weights is not None:
         raise MMTransferError("A run has its own weights", f"--weights {given.weights}", "leave it out")
     else:
-        scores = load(given.run).evaluate(given.test)
+        scores = load(given.run, **reading).evaluate(given.test)
     tables.show_scores("test", {name: score.as_dict() for name, score in scores.items()})
 
 
@@ -127,11 +161,12 @@ def _names_a_backbone(word: str) -> bool:
     if place.is_dir():
         # a run has a config.json as well; that of transformers tells the architecture
         return (place / "config.json").is_file() and "model_type" in read(place / "config.json")
-    return not word.startswith((".", "/", "~")) and not word.endswith("/")
+    path = word.startswith((".", "/", "~")) or word.endswith("/") or ("/" in word and Path(place.parts[0]).is_dir())
+    return not path
 
 
 @dataclasses.dataclass(frozen=True)
-class _EmbedWords:
+class _EmbedWords(_Columns):
     backbone: tyro.conf.Positional[str]
     """Folder of a finished run, or any name that fit's --backbone takes."""
     data: tyro.conf.Positional[str]
@@ -156,7 +191,7 @@ class _EmbedWords:
 
 
 def embed(words: list[str]) -> None:
-    refuse_other(words, {flag(field.name) for field in dataclasses.fields(_EmbedWords)[2:]})
+    refuse_other(words, _flags(_EmbedWords))
     about = "Writes pooled features (of speech the mean over the frames); a run is used with its own settings."
     given = dataclasses.asdict(tyro.cli(_EmbedWords, args=words, prog="mmtransfer embed", description=about))
     check_trio()
@@ -201,12 +236,18 @@ def demo(words: list[str]) -> None:
     demo(given.out)
 
 
+NOT_RANK = ("--backbone", "--strategy", "--out", "--repeats", "--versus-scratch", "--resume", "--overwrite")
+"""Flags of `fit` that mean nothing where no run is made."""
+
+
 def rank(words: list[str]) -> None:
-    if len(words) < 2 or words[0] in ("-h", "--help"):
+    if len(words) < 2 or {"-h", "--help"} & set(words):
         print(
             "usage: mmtransfer rank TASK --train DATA --backbones A B ... [--folds 5] [flags of fit]\n\n"
             "Cross-validates an exact linear probe on each backbone's features, and tells their speed and size; *\n"
-            "marks backbones that no other beats in all three. The features are cached, and found by `fit`."
+            "marks backbones that no other beats in all three. The features are cached, and found by `fit`. For\n"
+            "images and texts: speech has no exact probe. The flags are those of `mmtransfer fit TASK --help`,\n"
+            f"without {', '.join(NOT_RANK)}."
         )
         return
     task, words = words[0], words[1:]
@@ -215,7 +256,7 @@ def rank(words: list[str]) -> None:
     folds, words = taken(words, "--folds")
     backbones, words = taken(words, "--backbones")
     for word in words:
-        if plain(word) in ("--backbone", "--strategy", "--out") or word.startswith("--strategy."):
+        if plain(word) in NOT_RANK or word.startswith("--strategy."):
             raise MMTransferError(f"rank does not read {plain(word)}", "the command line", "leave it out")
     given = parse(task, [*words, "--strategy", "linear-probe"], {}, f"mmtransfer rank {task}")
     fields = {name: value for name, value in given.items() if name not in ("task", "train", "strategy", "backbone")}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,10 +13,12 @@ import soundfile
 import tiny
 from PIL import Image
 
+import mmtransfer as mmt
 from mmtransfer.config import IMAGE, SPEECH, TEXT
+from mmtransfer.flags import parse
 
 
-def table(path: Path, rows: list[tuple[str, str]], header: tuple[str, str] = ("text", "label")) -> Path:
+def table(path: Path, rows: list[tuple[str, ...]], header: tuple[str, ...] = ("text", "label")) -> Path:
     with path.open("w", newline="") as file:
         csv.writer(file).writerows([header, *rows])
     return path
@@ -109,7 +112,7 @@ CASES: list[tuple[Callable[[Path], list[object]], list[str]]] = [
     (silent_recording, ["1 of 48 examples cannot be used", "3.wav", "zero length", "--skip-bad"]),
     (lonely_class, ["1 class(es) too small to split", "'alone'", "--validation DATA"]),
     (mistyped_backbone, ["Unknown backbone 'resnet81'", "--backbone resnet81", "did you mean resnet"]),
-    (hub_name, ["Could not get 'google-bert/bert-nobody-has'", "--backbone", "give a local folder"]),
+    (hub_name, ["Could not get 'google-bert/bert-nobody-has'", "give a local folder", "--backbone builtin"]),
     (missing_backbone, ["No such folder", "--backbone", "check the path"]),
     (mistyped_strategy, ["Unknown strategy 'ful'", "did you mean full"]),
     (mistyped_flag, ["Unknown option --learning-rate", "did you mean"]),
@@ -132,9 +135,9 @@ def test_what_is_wrong_is_said_and_leaves_nothing_behind(command, tmp_path, case
 def test_a_run_folder_that_exists_is_left_as_it_is(command, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "mine.txt").write_text("mine")
-    for words, expected in (([], "--overwrite"), (["--overwrite"], "Not a run folder, so it is not overwritten")):
+    for words, expected in (([], "exists and is no run"), (["--overwrite"], "Not a run folder, so it is not overwrit")):
         status, _, said = command("fit", *texts(tmp_path), "--out", tmp_path / "run", *words)
-        assert status == 2 and expected in said
+        assert status == 2 and expected in said and "--resume" not in said
         assert [path.name for path in (tmp_path / "run").iterdir()] == ["mine.txt"]
 
 
@@ -143,3 +146,74 @@ def test_a_run_that_has_not_ended_cannot_be_used(command, tmp_path, verb):
     (tmp_path / "config.json").write_text("{}")
     status, _, said = command(verb, tmp_path, *(["--test", "x"] if verb == "evaluate" else ["x"]))
     assert status == 2 and "The run has not ended" in said and "--resume" in said
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Path:
+    """A finished run on texts whose classes are called n and p."""
+    folder = tmp_path_factory.mktemp("finished")
+    words = tiny.text(folder)
+    rows = [(f"{'ab'[n % 2]} {'cdef'[n % 4]}", "np"[n % 2]) for n in range(20)]
+    words[words.index("--train") + 1] = str(table(folder / "good.csv", rows))
+    del words[words.index("--validation") : words.index("--validation") + 2]
+    given = parse(TEXT, [*words, "--weights", "none", "--epochs", "1"], {}, "a test")
+    return mmt.fit(**given, threads=1, out=folder / "run").folder.path
+
+
+DAMAGES = [
+    ("result.json", "{", "The run folder is damaged: result.json cannot be read", ("predict", "evaluate")),
+    ("config.json", "{", "Not a JSON file", ("predict", "evaluate", "embed")),
+    ("model/task.json", "{", "The run folder is damaged: task.json cannot be read", ("predict", "evaluate")),
+    ("model/head.safetensors", None, "head.safetensors is missing", ("predict", "evaluate")),
+    ("model/backbone.safetensors", None, "backbone.safetensors is missing", ("predict", "evaluate", "embed", "fit")),
+    ("model/backbone.json", "{", "backbone.json cannot be read", ("predict", "evaluate", "embed", "fit")),
+    ("model", None, f"mmtransfer fit {TEXT} --resume --out", ("predict", "evaluate", "embed", "fit")),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "expected", "verb"), [(*damage, verb) for *damage, verbs in DAMAGES for verb in verbs]
+)
+def test_a_damaged_run_is_told_by_its_file(run, command, tmp_path, name, content, expected, verb):
+    copy, data = tmp_path / "copy", run.parent / "good.csv"
+    shutil.copytree(run, copy)
+    if content is not None:
+        (copy / name).write_text(content)
+    elif (copy / name).is_dir():
+        shutil.rmtree(copy / name)
+    else:
+        (copy / name).unlink()
+    words = {
+        "predict": ["predict", copy, data],
+        "evaluate": ["evaluate", copy, "--test", data],
+        "embed": ["embed", copy, data, "--out", tmp_path / "x.npy"],
+        "fit": ["fit", TEXT, "--train", data, "--backbone", copy, "--out", tmp_path / "run"],
+    }[verb]
+    status, _, said = command(*words)
+    assert status == 2 and expected in said and "Traceback" not in said, said
+
+
+def test_a_path_where_no_run_is_is_no_hub_name(run, command):
+    status, _, said = command("evaluate", run.parent / "nope", "--test", run.parent / "good.csv")
+    assert status == 2 and "Not a run folder" in said and "huggingface" not in said
+
+
+def test_other_columns_and_bad_rows_have_flags_where_messages_name_them(run, command, tmp_path):
+    rows = [("a c", "n"), ("b d", "p"), ("b e", "q")]
+    strange = table(tmp_path / "strange.csv", [(*row, "x y") for row in rows], ("one", "two", "three"))
+    status, _, said = command("evaluate", run, "--test", strange, "--text-column", "one", "--label-column", "two")
+    assert status == 2 and "label(s) unseen in training: 'q'" in said and "--skip-bad" in said
+    columns = ["--text-column", "one", "--label-column", "two"]
+    status, printed, said = command("evaluate", run, "--test", strange, *columns, "--skip-bad")
+    assert status == 0 and "f1[n]" in printed and "f1[p]" in printed, said
+    status, printed, said = command("predict", run, strange, "--text-column", "one")
+    assert status == 0 and len(printed.splitlines()) == 3, said
+    assert command("predict", run, strange, "--label-column", "two")[0] == 2
+
+
+def test_predictions_go_into_a_new_folder_and_not_into_a_folder(run, command, tmp_path):
+    data = run.parent / "good.csv"
+    assert command("predict", run, data, "--out", tmp_path / "new" / "p.csv")[0] == 0
+    assert len((tmp_path / "new" / "p.csv").read_text().splitlines()) == 21
+    status, _, said = command("predict", run, data, "--out", tmp_path / "new")
+    assert status == 2 and "not a folder" in said

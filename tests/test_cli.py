@@ -23,6 +23,7 @@ import mmtransfer
 from mmtransfer import cli, strategies
 from mmtransfer.config import IMAGE, SPEECH, TEXT
 from mmtransfer.errors import MMTransferError
+from mmtransfer.flags import parse
 
 ROOT = Path(__file__).parent.parent
 FLAGS = ROOT / "tests" / "flags.txt"
@@ -105,7 +106,18 @@ def test_the_flags_are_those_that_are_committed():
         (["fit", TEXT, "--image-size", "3"], [f"{TEXT} does not read --image-size", f"leave it out ({IMAGE})"]),
         (["fit", TEXT, "--task", TEXT], ["does not read --task", "fit, as a word"]),
         (["fit", TEXT, "--strategy", "linear-prob"], ["Unknown strategy 'linear-prob'", "did you mean linear-probe"]),
-        (["fit", TEXT, "--strategy", "full", "--strategy.n", "1"], ["full has no option --strategy.n", "head-epochs"]),
+        (
+            ["fit", TEXT, "--strategy", "full", "--strategy.n", "1"],
+            ["full has no option --strategy.n", "one of partial"],
+        ),
+        (["fit", TEXT, "--repeats", "0"], ["--repeats must be 1 or more, not 0"]),
+        (["fit", TEXT, "--resume", "--out", "x", "--versus-scratch"], ["not with its control", "--strategy scratch"]),
+        (
+            ["fit", TEXT, "--train", "x", "--target", "regression", "--versus-scratch"],
+            ["There is no paired test for --target regression"],
+        ),
+        (["rank", TEXT, "--train", "x", "--backbones=builtin", "builtn"], ["Unknown backbone 'builtn'"]),
+        (["rank", TEXT, "--train", "x", "--backbones", "a", "--repeats", "3"], ["rank does not read --repeats"]),
         (
             ["fit", TEXT, "--strategy=partial", "--strategy.m", "1"],
             ["no option --strategy.m", "strategy.n"],
@@ -132,6 +144,14 @@ def test_a_word_that_is_not_known_is_three_lines_and_status_2(command, tmp_path,
 def test_a_value_of_another_type_is_status_2(command):
     status, printed, said = command("fit", TEXT, "--epochs", "many")
     assert status == 2 and "Traceback" not in said + printed and "--epochs" in said + printed
+
+
+def test_options_of_the_usual_strategy_in_a_configuration_are_kept(tmp_path):
+    (tmp_path / "some.json").write_text(json.dumps({"task": TEXT, "strategy_options": {"head_epochs": 2}}))
+    given = parse(TEXT, ["--config", str(tmp_path / "some.json")], {}, "a test")
+    assert given["strategy_options"] == {"head_epochs": 2}
+    other = parse(TEXT, ["--config", str(tmp_path / "some.json"), "--strategy", "linear-probe"], {}, "a test")
+    assert "strategy_options" not in other
 
 
 def test_a_configuration_file_is_checked_as_flags_are(command, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 
 from mmtransfer.config import FIELDS, IMAGE, SPEECH, TEXT, RunConfig, make, read, reads
@@ -76,6 +77,35 @@ def test_ten_digits_a_class_are_taken_unless_another_part_is_asked_for():
     asked = resolve(task=IMAGE, fraction=0.5)
     assert (asked.shots, asked.fraction) == (None, 0.5)
     assert resolve(task=IMAGE, train="builtin:digits", backbone="builtin").shots is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("optimizer", "adam", "did you mean adamw"),
+        ("precision", "fp16", "Unknown --precision 'fp16'"),
+        ("schedule", "cosin", "did you mean cosine"),
+        ("cache", "no", "Unknown --cache 'no'"),
+        ("head", "MLP", "did you mean mlp"),
+        ("epochs", "3", "--epochs must be a whole number, not '3'"),
+        ("epochs", True, "--epochs must be a whole number"),
+        ("lr", "1e-3", "--lr must be a number"),
+        ("skip_bad", 1, "--skip-bad must be true or false"),
+        ("backbone", 7, "--backbone must be a text"),
+        ("seed", -1, "--seed must be 0 or more"),
+        ("momentum", 1.0, "--momentum must be at least 0 and below 1"),
+        ("weight_decay", -0.1, "--weight-decay must be 0 or more"),
+    ],
+)
+def test_what_the_command_line_would_refuse_is_refused_in_json_and_python(name, value, said):
+    with pytest.raises(MMTransferError) as error:
+        resolve(task=TEXT, train="x", **{name: value})
+    assert said in str(error.value)
+
+
+def test_numbers_of_numpy_are_numbers():
+    config = make({"task": TEXT, "epochs": np.int64(3), "lr": np.float32(0.5), "batch_size": 8}, "a test")
+    assert config.epochs == 3 and config.lr == 0.5
 
 
 def test_a_configuration_that_is_no_json_object_is_refused(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ def load(name: str, weights: str | None = None, modality: str | None = None) -> 
     Raises:
         MMTransferError: names, folders or weights that are not there or do not fit; a backbone of another modality.
     """
+    check(name)
     place = Path(name).expanduser()
     file = weights if weights and weights.endswith(FILES) else None
     if (place / "model" / files.DESCRIPTION).is_file():
@@ -47,6 +49,7 @@ def load(name: str, weights: str | None = None, modality: str | None = None) -> 
         _plain(weights, file)
         backbone = builtin.load(chosen, random=weights == "none" or file is not None)
     elif (place / "config.json").is_file():
+        _refuse_unfinished(place)
         config = pretrained.configuration(str(place))
         _need(modality, pretrained.family_of(config, f"--backbone {name}").modality, name)
         _plain(weights, file)
@@ -68,21 +71,30 @@ def load(name: str, weights: str | None = None, modality: str | None = None) -> 
                 "leave it out, or give a .pth or .safetensors file of your own",
             )
         backbone = deepspeech.DeepSpeechBackbone(**deepspeech.CONFIG)
-    elif place.is_dir() or _is_path(name):
-        raise _no_backbone(place, name)
-    elif "/" in name or any(name == family or name.startswith(f"{family}-") for family in pretrained.families()):
+    else:
         config = pretrained.configuration(name)
         _need(modality, pretrained.family_of(config, f"--backbone {name}").modality, name)
         _plain(weights, file)
         backbone = pretrained.load(name, config, own_weights=weights is None)
-    else:
-        raise unknown("backbone", name, [builtin.NAME, *names()], f"--backbone {name}")
     if file is not None:
         backbone.adopt(files.state_from_file(file), f"--weights {file}")
         backbone.source = file
     elif weights == "none":
         backbone.source = "random weights"
     return backbone
+
+
+def check(name: str) -> None:
+    """Raises MMTransferError for a name that `load` cannot find on disk or among its own, and that is no hub name."""
+    place = Path(name).expanduser()
+    if name in names() or builtin.is_builtin(name):
+        return
+    if (place / "model" / files.DESCRIPTION).is_file() or (place / "config.json").is_file():
+        return
+    if place.is_dir() or _is_path(name):
+        raise _no_backbone(place, name)
+    if "/" not in name and not any(name == family or name.startswith(f"{family}-") for family in pretrained.families()):
+        raise unknown("backbone", name, [builtin.NAME, *names()], f"--backbone {name}")
 
 
 def rebuild(description: Mapping[str, Any]) -> Backbone:
@@ -97,6 +109,17 @@ def rebuild(description: Mapping[str, Any]) -> Backbone:
     backbone.preprocess = {**backbone.preprocess, **description["preprocess"]}
     backbone.pooling = description.get("pooling", backbone.pooling)
     return backbone
+
+
+def _refuse_unfinished(place: Path) -> None:
+    """Raises MMTransferError for a run without a model: its config.json is not that of transformers."""
+    try:
+        found = json.loads((place / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return  # said where it is read as transformers'
+    if isinstance(found, dict) and "model_type" not in found and "task" in found:
+        command = f"mmtransfer fit {found['task']} --resume --out {place}"
+        raise MMTransferError("The run has not ended: it has no model", f"--backbone {place}", f"go on: {command}")
 
 
 def _need(wanted: str | None, found: str, name: str) -> None:
@@ -132,4 +155,4 @@ def _no_backbone(place: Path, name: str) -> MMTransferError:
     )
 
 
-__all__ = ["Backbone", "State", "carried", "load", "names", "rebuild"]
+__all__ = ["Backbone", "State", "carried", "check", "load", "names", "rebuild"]

@@ -197,8 +197,8 @@ def fetch(name: str, read: Any) -> Any:
         raise MMTransferError(
             f"Could not get {name!r}: not in the local cache, and {hub.endpoint()} is out of reach or does not have it",
             where,
-            "check name and network, or give a local folder with config.json, weights and (text) tokenizer; "
-            "--weights none needs its config.json, too",
+            "check name and network, or give a local folder with config.json, weights and (text) tokenizer "
+            "(--weights none needs its config.json, too), or --backbone builtin, which needs no network",
         ) from None
 
 

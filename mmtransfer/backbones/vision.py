@@ -360,5 +360,5 @@ def published(name: str, weights: str | None) -> tuple[Any, dict[str, Any]]:
             f"Could not download {entry.url} ({error})",
             f"--backbone {name}, --weights {member}",
             "give --weights FILE (a .pth or .safetensors file on this machine) or --weights none, "
-            "or the local folder of a run as --backbone",
+            "or as --backbone the local folder of a run, or builtin, which needs no network",
         ) from None

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from mmtransfer.backbones.staged import Backbone
-from mmtransfer.errors import MMTransferError
+from mmtransfer.errors import MMTransferError, damaged
 
 DESCRIPTION, TENSORS = "backbone.json", "backbone.safetensors"
 
@@ -80,7 +80,11 @@ def save(backbone: Backbone, folder: Path, store: Path | None = None) -> None:
 
 def description(folder: Path) -> dict[str, Any]:
     """`Backbone.describe()` of a run's model/ folder."""
-    return dict(json.loads((folder / DESCRIPTION).read_text(encoding="utf-8")))
+    path = folder / DESCRIPTION
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise damaged(path, error) from None
 
 
 def read(folder: Path, random: bool = False, whole: bool = False) -> Backbone:
@@ -97,5 +101,7 @@ def read(folder: Path, random: bool = False, whole: bool = False) -> Backbone:
 
         backbone.tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     if not random:
+        if not (folder / TENSORS).is_file():
+            raise damaged(folder / TENSORS, FileNotFoundError())
         backbone.load_library_state(state_from_file(folder / TENSORS, str(folder)), str(folder / TENSORS))
     return backbone

@@ -115,7 +115,7 @@ def refuse_missing(source: Any, option: str, labelled: bool = True) -> None:
     path = Path(source)
     if path.exists():
         return
-    hint = "check the path" if labelled else "check the path; one text or array goes into a list"
+    hint = "check the path" if labelled else "check the path; texts go into a .txt, one a line, in Python into a list"
     if len(path.parts) == 2 and not path.suffix and not path.parent.exists():
         hint += f"; a dataset on the hub is {arrow.PREFIX}{path.as_posix()}"
     raise MMTransferError("No such file or folder", f"{option} {source}", hint)
