@@ -294,35 +294,42 @@ def make(fields: Mapping[str, Any], where: str) -> RunConfig:
     if isinstance(values.get("track"), str):
         values["track"] = (values["track"],)
     for name, value in values.items():
-        _check_kind(name, value, where)
+        check_kind(RunConfig, name, value, flag(name), where)
     return RunConfig(**values)
 
 
-def _check_kind(name: str, value: Any, where: str) -> None:
-    """Raises MMTransferError for a value that is not of the field's type; the command line cannot give such, JSON and
-    Python can."""
-    kinds = _kinds()[name]
-    if types.NoneType in kinds and value is None:
-        return
-    if typing.get_origin(kinds[0]) is Literal:
-        options = typing.get_args(kinds[0])
-        if value not in options:
-            raise unknown(flag(name), str(value), options, where)
-        return
-    accepted, told = {
-        int: (numbers.Integral, "a whole number"),
-        float: (numbers.Real, "a number"),
-        bool: (bool, "true or false"),
-        str: (str | os.PathLike, "a text"),
-    }.get(kinds[0], (object, ""))
-    if not isinstance(value, accepted) or (isinstance(value, bool) and kinds[0] in (int, float)):
-        raise MMTransferError(f"{flag(name)} must be {told}, not {value!r}", where, "change the value")
+SCALARS: Mapping[Any, tuple[Any, str]] = {
+    int: (numbers.Integral, "a whole number"),
+    float: (numbers.Real, "a number"),
+    bool: (bool, "true or false"),
+    str: (str | os.PathLike, "a text"),
+}
+"""By annotated type: what is accepted, and what it is called."""
+
+
+def check_kind(kind: type[Any], name: str, value: Any, spelled: str, where: str) -> None:
+    """Raises MMTransferError for a value that is not of the type of a dataclass's field; the command line cannot give
+    such, JSON and Python can."""
+    kinds = _kinds(kind)[name]  # type: ignore[arg-type]
+    if not any(_is(value, one) for one in kinds):
+        options = [option for one in kinds if typing.get_origin(one) is Literal for option in typing.get_args(one)]
+        if options:
+            raise unknown(spelled, str(value), options, where)
+        raise MMTransferError(f"{spelled} must be {SCALARS[kinds[0]][1]}, not {value!r}", where, "change the value")
+
+
+def _is(value: Any, kind: Any) -> bool:
+    if typing.get_origin(kind) is Literal:
+        return value in typing.get_args(kind)
+    if kind not in SCALARS:
+        return value is None if kind is types.NoneType else True
+    return isinstance(value, SCALARS[kind][0]) and (kind is bool or not isinstance(value, bool))
 
 
 @cache
-def _kinds() -> dict[str, tuple[Any, ...]]:
-    """The types of each field: one, or several where it is a union."""
-    hints = typing.get_type_hints(RunConfig)
+def _kinds(kind: type[Any]) -> dict[str, tuple[Any, ...]]:
+    """The types of each field of a dataclass: one, or several where it is a union."""
+    hints = typing.get_type_hints(kind)
     unions = (types.UnionType, typing.Union)
     return {name: typing.get_args(h) if typing.get_origin(h) in unions else (h,) for name, h in hints.items()}
 

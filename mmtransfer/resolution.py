@@ -76,6 +76,8 @@ def resolve(config: RunConfig | None = None, **fields: Any) -> RunConfig:
         if given.get("weights") not in (None, "none"):
             raise MMTransferError("scratch trains from random weights", f"--weights {given['weights']}", "leave it out")
         given["weights"] = "none"
+    if given.get("nesterov") and given.get("optimizer") != "sgd":
+        raise MMTransferError("AdamW does not read --nesterov", "--nesterov", "leave it out, or give --optimizer sgd")
     made = strategies.make(given["strategy"], given.get("strategy_options") or {})
     given["strategy_options"] = dataclasses.asdict(made)
     if given.get("workers") is None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+from mmtransfer.config import check_kind
 from mmtransfer.errors import MMTransferError, unknown
 from mmtransfer.registry import Registry
 
@@ -209,6 +210,8 @@ class Scratch:
         return [Phase("scratch", tuple(range(stages)), lr, lr * self.head_lr_ratio, epochs)]
 
 
+RATES = ("head_lr", "head_lr_ratio", "lr_ratio")
+"""Options that are rates or multiples of them."""
 STRATEGIES.add("linear-probe", LinearProbe)
 STRATEGIES.add("partial", Partial)
 STRATEGIES.add("full", Full)
@@ -223,7 +226,13 @@ def make(name: str, options: Mapping[str, Any]) -> Any:
     for option in options:
         if option not in known:
             raise unknown(f"option of {name}", option, known, f"--strategy.{option.replace('_', '-')}")
-    return kind(**options)
+        check_kind(kind, option, options[option], f"--strategy.{option.replace('_', '-')}", "the strategy's options")
+    made = kind(**options)
+    for option in known:
+        if option in RATES and not getattr(made, option) > 0:
+            spelled = f"--strategy.{option.replace('_', '-')}"
+            raise MMTransferError(f"{spelled} must be more than 0, not {options[option]}", spelled, "change the value")
+    return made
 
 
 def name_of(strategy: Any) -> str:

@@ -95,12 +95,23 @@ def test_ten_digits_a_class_are_taken_unless_another_part_is_asked_for():
         ("seed", -1, "--seed must be 0 or more"),
         ("momentum", 1.0, "--momentum must be at least 0 and below 1"),
         ("weight_decay", -0.1, "--weight-decay must be 0 or more"),
+        ("nesterov", True, "AdamW does not read --nesterov"),
+        ("strategy_options", {"head_epochs": "2"}, "--strategy.head-epochs must be a whole number, not '2'"),
+        ("strategy_options", {"head_lr_ratio": -1.0}, "--strategy.head-lr-ratio must be more than 0"),
     ],
 )
 def test_what_the_command_line_would_refuse_is_refused_in_json_and_python(name, value, said):
     with pytest.raises(MMTransferError) as error:
         resolve(task=TEXT, train="x", **{name: value})
     assert said in str(error.value)
+
+
+def test_options_of_two_types_take_both():
+    for layer in (2, "auto"):
+        probe = resolve(task=TEXT, train="x", strategy="linear-probe", strategy_options={"layer": layer})
+        assert probe.strategy_options["layer"] == layer
+    with pytest.raises(MMTransferError, match="did you mean last, auto"):
+        resolve(task=TEXT, train="x", strategy="linear-probe", strategy_options={"layer": "lats"})
 
 
 def test_numbers_of_numpy_are_numbers():
