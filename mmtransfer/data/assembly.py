@@ -85,7 +85,8 @@ def _cut(
         rest, held = splits.holdout(labels, len(whole), share, config.seed)
         logger.info("%d of %d training examples held out for validation", len(held), len(whole))
     else:
-        rest, held = groups.holdout(labels, known, share, config.seed)
+        several = whole.column("labels") if "labels" in whole.rows.column_names else None
+        rest, held = groups.holdout(several or classes(whole), known, share, config.seed)
         logger.info(
             "%d of %d training examples held out for validation: %d of %d groups",
             len(held),

@@ -24,11 +24,11 @@ def of(table: Table, modality: Modality) -> list[str] | None:
 
 
 def holdout(
-    labels: Sequence[str | None] | None, groups: Sequence[str], fraction: float, seed: int
+    labels: Sequence[str | Sequence[str]] | None, groups: Sequence[str], fraction: float, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Indices (rest, held out), sorted, int64, disjoint and complete; every group is whole on one side.
 
-    `labels`: one an example, or None; `groups`: one an example; `fraction`: share of the examples held out, as nearly
+    `labels`: one or several an example, or None; `groups`: one an example; `fraction`: share of the examples held out, as nearly
     as groups allow. Greedy, in the way of scikit-learn's StratifiedGroupKFold: groups come in the order of how many
     examples of uneven classes they have, by powers of two and otherwise as drawn from `seed`, and each goes to the side
     where the parts of every class that both sides have, over the parts they should have, stay closest (sum of squares).
@@ -42,11 +42,12 @@ def holdout(
             "--group-column of the training data",
             "give data with more groups, or --validation DATA of its own",
         )
-    classes = np.zeros(len(groups), np.int64)
-    if labels is not None:
-        classes = np.unique(np.asarray(labels, dtype=object).astype(str), return_inverse=True)[1]
+    # of several labels an example has any number: then the examples themselves are counted as well
+    own = [(label,) if isinstance(label, str) else ("\0", *label) for label in labels or [""] * len(groups)]
+    rows = np.repeat(group, [len(some) for some in own])
+    classes = np.unique(np.array([label for some in own for label in some], dtype=object), return_inverse=True)[1]
     counts = np.zeros((len(names), int(classes.max()) + 1))
-    np.add.at(counts, (group, classes), 1)
+    np.add.at(counts, (rows, classes), 1)
     total = counts.sum(0)
     uneven = np.floor(np.log2(1 + np.hypot(counts.std(1), counts.mean(1))))
     order = generator(seed, "split").permutation(len(names))

@@ -40,6 +40,21 @@ def test_groups_are_never_on_both_sides_and_no_class_is_lost(rows, fraction, see
     assert np.array_equal(rest, again[0]) and np.array_equal(held, again[1])
 
 
+several = st.lists(st.tuples(st.sets(st.sampled_from("abcd")), st.integers(0, 6)), min_size=2, max_size=60)
+
+
+@given(several, fractions, seeds)
+@settings(max_examples=150, deadline=None)
+def test_no_label_of_several_is_lost(rows, fraction, seed):
+    labels, names = [sorted(own) for own, _ in rows], [str(name) for _, name in rows]
+    try:
+        rest, held = groups.holdout(labels, names, fraction, seed)
+    except MMTransferError:
+        return
+    assert len(held) and {label for i in rest for label in labels[i]} == {label for own in labels for label in own}
+    assert not {names[i] for i in rest} & {names[i] for i in held}
+
+
 def test_shares_are_kept_as_well_as_groups_allow():
     random = np.random.default_rng(0)
     names = [str(n) for n in random.integers(0, 100, 2000)]
