@@ -199,7 +199,7 @@ def test_the_verb_writes_what_embed_gives(runs, tmp_path, command):
 def test_a_file_of_another_kind_is_refused_before_anything_is_loaded(tmp_path, command):
     status, _, said = command("embed", "no-such-backbone", "x", "--out", tmp_path / "x.csv")
     assert status == 2 and "written as .npy or .parquet, not .csv" in said and "x.npy" in said
-    status, _, said = command("embed", "resnet81", "x", "--out", tmp_path / "x.npy")
+    status, _, said = command("embed", "resnet81", "builtin:digits", "--out", tmp_path / "x.npy")
     assert status == 2 and "Unknown backbone 'resnet81'" in said
     status, _, said = command(
         "embed", "resnet18", "builtin:digits", "--weights", "none", "--max-length", 3, "--out", "x.npy"

@@ -97,9 +97,9 @@ class Epoch:
     def share(self, step: int, rank: int, processes: int) -> list[tuple[Indices, bool]]:
         """What one process runs in a step: (examples, whether they count).
 
-        Each process gets exactly ceil(micro-batches / processes). One that is short, where a step has fewer examples
-        than processes, runs the step's shortest example with weight 0: a process that skips a forward pass would leave
-        the others waiting in the reduction.
+        Each process gets exactly ceil(micro-batches / processes). One that is short, where micro-batches of one example
+        cannot be shared out evenly, runs the step's shortest example with weight 0: a process that skips a forward pass
+        would leave the others waiting in the reduction.
         """
         micro = self.micro_batches(step, processes)
         rounds = -(-len(micro) // processes)

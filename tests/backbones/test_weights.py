@@ -318,7 +318,7 @@ def test_a_run_is_a_backbone(kind: str, bert: Path, tmp_path: Path) -> None:
 def test_a_run_without_its_weights(tmp_path: Path) -> None:
     weights.save(backbones.load("squeezenet1_1", "none"), tmp_path / "model")
     (tmp_path / "model" / weights.TENSORS).unlink()
-    assert "No such weights file" in refused(lambda: backbones.load(str(tmp_path)))
+    assert "backbone.safetensors is missing" in refused(lambda: backbones.load(str(tmp_path)))
 
 
 def test_a_frozen_backbone_is_stored_once(tmp_path: Path) -> None:
