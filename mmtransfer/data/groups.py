@@ -31,7 +31,8 @@ def holdout(
     `labels`: one or several an example, or None; `groups`: one an example; `fraction`: share of the examples held out,
     as nearly as groups allow. Greedy, in the way of scikit-learn's StratifiedGroupKFold: groups come in the order of
     how many examples of uneven classes they have, by powers of two and otherwise as drawn from `seed`, and each goes to
-    the side where the parts of every class that both sides have, over the parts they should have, stay closest (sum of squares).
+    the side where the parts of every class that both sides have, over the parts they should have, stay closest (sum of
+    squares).
     A group is never held out if a class would be left without an example.
     Raises MMTransferError for fewer than two groups, or if no group may be held out.
     """
