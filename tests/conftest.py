@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
@@ -55,8 +56,16 @@ def fresh_accelerate() -> Iterator[None]:
         GradientState._reset_state()
 
 
+@pytest.fixture(autouse=True)
+def fresh_logger() -> None:
+    """The command line sets up the logger for good; a test must not hear through what another has set up."""
+    logger = logging.getLogger("mmtransfer")
+    logger.handlers, logger.propagate = [], True
+    logger.setLevel(logging.NOTSET)
+
+
 @pytest.fixture
-def command(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[..., tuple[int, str, str]]]:
+def command(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
     """Runs `mmtransfer WORDS` in this process: (exit status, what it printed, what it said)."""
     from mmtransfer import cli
 
@@ -70,7 +79,4 @@ def command(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[..., tuple[
         printed, said = capsys.readouterr()
         return status, printed, said
 
-    before = cli.logger.handlers, cli.logger.propagate, cli.logger.level
-    yield run
-    cli.logger.handlers, cli.logger.propagate = before[0], before[1]
-    cli.logger.setLevel(before[2])
+    return run
