@@ -7,7 +7,7 @@ run one by one. Rivals take turns within a case, and medians of the rounds are c
 swing for minutes at a time. `--quick`: fewer rounds, less data; such figures are marked. BANKING77 is in bf16 where the
 CPU has arithmetic for it, else in fp32.
 
-Minutes on 2 cores without bf16: probe 19, uncached 11, images 11, middle 6, auto 29, grid 13, shots 5, lp-ft 14,
+Minutes on 2 cores without bf16: probe 19, uncached 11, images 17, middle 6, auto 29, grid 13, shots 5, lp-ft 17,
 rank 6, logistic 5, memory 1.
 """
 
@@ -173,7 +173,7 @@ def images(quick: bool) -> dict[str, Any]:
             for (split, path), count in zip(parts.items(), (train, test), strict=True):
                 pq.write_table(pq.read_table(small / f"{split}.parquet").slice(0, count), path)
             given = {**common, **parts, "image_size": 64}
-            found[f"cifar10, {train:,} and {test:,}"] = _cached_and_not(given, rounds=3)
+            found[f"cifar10, {train:,} and {test:,}"] = _cached_and_not(given, rounds=5)
     return found
 
 
@@ -313,7 +313,7 @@ def shots(quick: bool) -> dict[str, Any]:
 
 def lp_ft(quick: bool) -> dict[str, Any]:
     """Exact head, then everything: all of BANKING77."""
-    settings = banking(strategy="lp-ft", strategy_options={"lr_ratio": 1.0}, lr=1e-4, epochs=1 if quick else 5)
+    settings = banking(strategy="lp-ft", strategy_options={"lr_ratio": 1.0}, lr=1e-4, epochs=1 if quick else 6)
     settings |= {"label_smoothing": 0.1, **({"fraction": 0.2} if quick else {})}
     with folder() as place:
         seconds, run = timed(settings, place, cache="auto")

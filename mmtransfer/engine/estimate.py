@@ -1,4 +1,4 @@
-"""What frozen stages cost with stored states and without, measured on a few micro-batches of the very run."""
+"""What frozen stages cost with stored states and without, measured on a micro-batch of the very run."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ from mmtransfer.data.plan import Plan
 from mmtransfer.engine.loop import Job
 from mmtransfer.engine.trained import Trained
 
-BATCHES = 2
-"""Micro-batches that are timed, after one that is not: the first pays for memory and for choosing kernels."""
+WARM_UP = 8
+"""Before the micro-batch that is timed, this part of it is run untimed: the first pass pays for choosing kernels. One
+batch is enough: an error in the seconds of a pass moves both estimates alike, and three cost a short run a twentieth.
+"""
 
 
 @dataclass(frozen=True)
@@ -45,32 +47,27 @@ class Costs:
 
 
 def measure(job: Job, trained: Trained, folder: Path) -> Costs:
-    """Times the frozen part of some steps of the run, and keeping its states in `folder`.
+    """Times the frozen part of a micro-batch of the run, and keeping its states in `folder`.
 
     Random numbers are as before afterwards. OSError where nothing can be written.
     """
     lengths, task, device = job.train.lengths, job.task, job.accelerator.device
     epoch = Plan(lengths, int(job.config.batch_size or 1), job.state.budget, job.config.seed).epoch(0)
-    steps = np.unique(np.linspace(0, len(epoch) - 1, BATCHES + 1).round().astype(int))
-    chosen = [epoch.micro_batches(int(step))[0] for step in steps]
-    batches = [chosen[0], *(chosen[1:] or chosen)]  # a run of one step is its own warm-up
-    load = prefix = 0.0
-    states: list[State] = []
+    timed = epoch.micro_batches(len(epoch) // 2)[0]
+    batches = [timed[::WARM_UP], timed]
     with torch.random.fork_rng():  # starting a DataLoader draws a random number
         loaded = iter(job.train.batches(task, [batch.tolist() for batch in batches], 0, False, job.config.seed, 0))
-        for number in range(len(batches)):
+        for _ in batches:
             clock = _Clock(device)
             batch = next(loaded).to(device)
             clock.lap("load")
             with torch.no_grad():
                 reached = trained.reach(batch.state, 0, trained.start)
             clock.lap("prefix")
-            if number:
-                load, prefix = load + clock.laps["load"], prefix + clock.laps["prefix"]
-                states.append(kept(reached))
-    write, read = _storing(trained.start, states, folder)
-    units = float(sum(lengths[batch].sum() for batch in batches[1:]))
-    return Costs(load / max(1, job.workers) / units, prefix / units, write / units, read / units)
+    write, read = _storing(trained.start, kept(reached), folder)
+    units = float(lengths[timed].sum())
+    load, prefix = clock.laps["load"] / max(1, job.workers), clock.laps["prefix"]
+    return Costs(load / units, prefix / units, write / units, read / units)
 
 
 def kept(state: State) -> State:
@@ -78,23 +75,20 @@ def kept(state: State) -> State:
     return {name: value.cpu() for name, value in state.items() if name in ("x", "lengths")}
 
 
-def _storing(cut: int, states: list[State], folder: Path) -> tuple[float, float]:
-    """Seconds to write these states and to read them back."""
-    counts = [len(state["x"]) for state in states]
-    starts = np.cumsum([0, *counts])
-    batches = [np.arange(start, start + count) for start, count in zip(starts[:-1], counts, strict=True)]
+def _storing(cut: int, state: State, folder: Path) -> tuple[float, float]:
+    """Seconds to write the states of a micro-batch and to read them back."""
+    rows = np.arange(len(state["x"]))
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as place:
         partial, final = Path(place) / "partial", Path(place) / "final"
         partial.mkdir()
         clock = _Clock(torch.device("cpu"))
-        for _ in shards.build(partial, final, [batches], {}, lambda b: iter(zip(b, states, strict=True)), {}):
+        for _ in shards.build(partial, final, [[rows]], {}, lambda b: iter([(rows, state)]), {}):
             pass
         clock.lap("write")
-        found = shards.load(final, cut, int(starts[-1]), 0)
+        found = shards.load(final, cut, len(rows), 0)
         clock.lap("open")
-        for batch in batches:
-            found.state(batch.tolist())
+        found.state(rows.tolist())
         clock.lap("read")
     return clock.laps["write"], clock.laps["read"]
 
