@@ -7,7 +7,7 @@ run one by one. Rivals take turns within a case, and medians of the rounds are c
 swing for minutes at a time. `--quick`: fewer rounds, less data; such figures are marked. BANKING77 is in bf16 where the
 CPU has arithmetic for it, else in fp32.
 
-Minutes on 2 cores without bf16: probe 19, uncached 11, images 17, middle 6, auto 29, grid 13, shots 5, lp-ft 17,
+Minutes on 2 cores without bf16: probe 19, uncached 11, images 13, middle 6, auto 29, grid 13, shots 5, lp-ft 17,
 rank 6, logistic 5, memory 1.
 """
 
@@ -168,12 +168,12 @@ def images(quick: bool) -> dict[str, Any]:
         found = {"hymenoptera": _cached_and_not(given, rounds=1 if quick else 5)}
         if quick:
             return found
-        for train, test in ((8000, 2000), (10_000, 10_000)):
+        for train, test, rounds in ((8000, 2000, 5), (10_000, 10_000, 3)):
             parts = {"train": str(place / f"train-{train}.parquet"), "test": str(place / f"test-{test}.parquet")}
             for (split, path), count in zip(parts.items(), (train, test), strict=True):
                 pq.write_table(pq.read_table(small / f"{split}.parquet").slice(0, count), path)
             given = {**common, **parts, "image_size": 64}
-            found[f"cifar10, {train:,} and {test:,}"] = _cached_and_not(given, rounds=5)
+            found[f"cifar10, {train:,} and {test:,}"] = _cached_and_not(given, rounds)
     return found
 
 
