@@ -355,6 +355,23 @@ def test_measuring_leaves_no_trace(places, tmp_path):
     assert not list((tmp_path / "cache").iterdir())
 
 
+def test_a_whole_micro_batch_is_timed_after_a_part_of_it(places, tmp_path, monkeypatch):
+    given = parse(IMAGE, [*places[1][IMAGE], *COMMON, "--strategy", "partial", "--augment", "none"], {}, "a test")
+    job = api.prepare(resolve(**given))
+    job.backbone.freeze(range(4))
+    trained = Trained(job.backbone, job.head, job.task, (4,), "fp32").train()
+    job.state.budget = job.task.budget()
+    passed, stored, reach, storing = [], [], trained.reach, estimate._storing
+    monkeypatch.setattr(
+        trained, "reach", lambda state, *stages: passed.append(len(state["x"])) or reach(state, *stages)
+    )
+    monkeypatch.setattr(
+        estimate, "_storing", lambda cut, state, folder: stored.append(len(state["x"])) or storing(cut, state, folder)
+    )
+    estimate.measure(job, trained, tmp_path / "cache")
+    assert passed == [1, 4] and stored == [4]  # the budget cuts a step into fours; an eighth of it, rounded up
+
+
 def test_the_default_cache_of_a_job_is_off():
     assert Cache().mode == "off"
 
