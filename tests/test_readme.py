@@ -1,15 +1,18 @@
-"""The README keeps its word: every command line parses, every name of its Python is there."""
+"""The README keeps its word: every command line parses and runs, every name of its Python is there."""
 
 from __future__ import annotations
 
 import ast
+import os
 import re
 import runpy
 import shlex
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import tiny
 import tyro
 
 import mmtransfer
@@ -24,13 +27,16 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 
 
-def commands() -> list[list[str]]:
-    """What the bash blocks and the inline code say to this project's commands, as words from `mmtransfer` or the
-    recipe on."""
+def everything() -> str:
+    """The lines of the bash blocks and the commands of the inline code."""
     inline = [" ".join(code.split()) for code in re.findall(r"(?<!`)`([^`]+)`(?!`)", PAGE)]
-    text = "\n".join(
+    return "\n".join(
         [*blocks("bash"), *(code for code in inline if re.search(r"recipes/\w+\.py .|mmtransfer \w+ .", code))]
     )
+
+
+def commands(text: str) -> list[list[str]]:
+    """What the lines say to this project's commands, as words from `mmtransfer` or the recipe on."""
     found = []
     for line in re.split(r"&&|\n", text.replace("\\\n", " ")):
         words = shlex.split(line, comments=True)
@@ -45,7 +51,7 @@ class Parsed(Exception):
     """A command line that tyro took."""
 
 
-@pytest.mark.parametrize("words", [words for words in commands() if "TASK" not in words], ids=" ".join)
+@pytest.mark.parametrize("words", [words for words in commands(everything()) if "TASK" not in words], ids=" ".join)
 def test_every_command_line_parses(words, monkeypatch):
     parse = tyro.cli
 
@@ -63,8 +69,77 @@ def test_every_command_line_parses(words, monkeypatch):
             runpy.run_path(words[0], run_name="__main__")
 
 
+def stand_in(folder: Path) -> None:
+    """Puts small data and weights where the README's commands look for a user's."""
+    import torch
+    import transformers
+    from PIL import Image
+    from torchvision.models import get_model, get_model_weights
+
+    (folder / "recipes").symlink_to(ROOT / "recipes")
+    for place in ("train/ant", "train/bee", "val/ant", "val/bee"):
+        (folder / "pictures" / place).mkdir(parents=True)
+        for number in range(2):
+            shade = (90 + 9 * number, 40, 60) if place.endswith("ant") else (50, 90 + 9 * number, place.count("v"))
+            Image.new("RGB", (32, 32), shade).save(folder / "pictures" / place / f"{number}.png")
+    Image.new("RGB", (32, 32), (99, 40, 60)).save(folder / "picture.jpg")
+    for name in ("resnet50", "resnet18", "mobilenet_v2", "squeezenet1_1"):
+        # a file that is there is not downloaded, nor is its checksum looked at
+        file = folder / "torch/hub/checkpoints" / Path(get_model_weights(name).DEFAULT.url).name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        torch.save(get_model(name).state_dict(), file)
+    tiny.text(folder)
+    (folder / "validation.csv").rename(folder / "test.csv")
+    tiny.speech(folder)
+    (folder / "speech/validation").rename(folder / "speech/test")
+    bert = transformers.AutoConfig.from_pretrained(folder / "bert", max_position_embeddings=128)
+    transformers.AutoModel.from_config(bert).save_pretrained(folder / "path/to/bert")
+    transformers.AutoTokenizer.from_pretrained(folder / "bert").save_pretrained(folder / "path/to/bert")
+    wav2vec2 = transformers.AutoConfig.from_pretrained(folder / "wav2vec2")
+    transformers.AutoModel.from_config(wav2vec2).save_pretrained(folder / "path/to/wav2vec2")
+
+
+SETUP, UNAIDED = "pip install", "accelerate launch recipes/"
+
+
+def test_the_blocks_for_the_users_data_run(command, tmp_path, monkeypatch):
+    """In this process and without the launcher: eleven starts of Python would be two minutes."""
+    stand_in(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    given = [block for block in blocks("bash") if SETUP not in block and UNAIDED not in block]
+    for words in commands("\n".join(given)):
+        if "runs/NAME" in words and not (tmp_path / "runs/NAME").exists():
+            (tmp_path / "runs/probe").rename(tmp_path / "runs/NAME")
+        if words[0] == "mmtransfer":
+            status, _, said = command(*words[1:])
+            assert status == 0, said
+        else:
+            monkeypatch.setattr(sys, "argv", words)
+            runpy.run_path(words[0], run_name="__main__")
+    assert len(list(tmp_path.glob("runs/*/result.json"))) == 5 and (tmp_path / "features.parquet").exists()
+
+
+@pytest.mark.slow
+def test_the_recipes_run_without_arguments(tmp_path):
+    (tmp_path / "recipes").symlink_to(ROOT / "recipes")
+    (given,) = [block for block in blocks("bash") if UNAIDED in block]
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    words = ["bash", "-euo", "pipefail", "-c", given]
+    done = subprocess.run(words, cwd=tmp_path, env={**os.environ, "PATH": path}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(list(tmp_path.glob("runs/*-scratch/result.json"))) == 3
+
+
+def test_the_set_up_blocks_are_what_ci_does():
+    given = [block for block in blocks("bash") if SETUP in block]
+    script = (ROOT / ".ci/run").read_text()
+    assert len(given) == 2 and "pip install --quiet -c constraints.txt -e" in script
+    assert all(block.split("&&")[-1].strip() in script for block in given)
+
+
 def test_there_are_command_lines_of_every_recipe_and_verb():
-    firsts = {words[0] if words[0] != "mmtransfer" else words[1] for words in commands()}
+    firsts = {words[0] if words[0] != "mmtransfer" else words[1] for words in commands(everything())}
     assert firsts >= {"recipes/image_cls.py", "recipes/text_cls.py", "recipes/speech_rec.py", "predict", "evaluate"}
 
 
