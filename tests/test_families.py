@@ -36,6 +36,7 @@ IMAGES = {
     "efficientnet_b0": 64,
     "googlenet": 64,
     "inception_v3": 299,
+    "maxvit_t": 224,
     "mnasnet0_5": 64,
     "mobilenet_v2": 64,
     "mobilenet_v3_small": 64,
@@ -53,6 +54,8 @@ BERT = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "in
 TEXTS = {
     "bert": BERT,
     "roberta": {**BERT, "pad_token_id": 0},
+    "xlm-roberta": {**BERT, "pad_token_id": 0},
+    "camembert": {**BERT, "pad_token_id": 0},
     "distilbert": {"dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 64, **SIZE},
     "electra": {**BERT, "embedding_size": 16},
     "mpnet": {**BERT, "pad_token_id": 0},
@@ -112,6 +115,16 @@ def test_pictures(name, command, tmp_path):
     flags += ["--epochs", 15, "--lr", "3e-4"] if IMAGES[name] > 64 else ["--epochs", 60, "--lr", "1e-3"]
     found = learnt(command, IMAGE, tmp_path / "metadata.csv", tmp_path / "run", *flags)
     assert sum(one == two for one, two in zip(found, labels, strict=True)) / N >= 0.99
+
+
+def test_every_family_has_a_network_here():
+    from torchvision.models import get_model_builder
+
+    from mmtransfer.backbones import text, vision
+
+    checked = {get_model_builder(name).__module__ for name in IMAGES}
+    assert checked == {family.__module__ for family in vision.FAMILIES}
+    assert set(TEXTS) >= set(text.FAMILIES)
 
 
 @pytest.mark.parametrize("name", TEXTS)
