@@ -1,11 +1,11 @@
 """Is it worth fitting the head exactly before everything is trained? Probe, lp-ft and full fine-tuning, three seeds.
 
-    python -m benchmarks.lp_ft run        # needs $MMTRANSFER_DATA, see benchmarks/data.md; 80 minutes of a core
+    python -m benchmarks.lp_ft run        # needs $MMTRANSFER_DATA, see benchmarks/data.md; two hours of a core
     python -m benchmarks.lp_ft render     # writes benchmarks/lp_ft.md
 
 Parts of the data that take minutes: another seed draws other training examples. `full` has the rates of
-benchmarks/rows.json; `lp-ft` half of them (its default), for as many epochs. Runs are folders in runs/lp_ft; a finished
-one is not run again, a stopped one goes on. A CPU without arithmetic for bf16 runs in fp32.
+benchmarks/rows.json; `lp-ft` half of them (its default), or the same, for as many epochs. Runs are folders in
+runs/lp_ft; a finished one is not run again, a stopped one goes on. A CPU without arithmetic for bf16 runs in fp32.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import argparse
 import json
 import os
 import statistics
+import textwrap
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
@@ -24,11 +25,14 @@ from benchmarks.compute_once import fast, minilm
 PAGE = Path(__file__).parent / "lp_ft.md"
 RUNS = Path("runs") / "lp_ft"
 SEEDS = (0, 1, 2)
+SAME = "lp-ft, rate of full"
 STRATEGIES: dict[str, dict[str, Any]] = {
-    "linear-probe": {},
-    "lp-ft": {},
-    "full": {"strategy_options": {"head_lr_ratio": 5.0}},
+    "linear-probe": {"strategy": "linear-probe"},
+    "lp-ft": {"strategy": "lp-ft"},
+    SAME: {"strategy": "lp-ft", "strategy_options": {"lr_ratio": 1.0}},
+    "full": {"strategy": "full", "strategy_options": {"head_lr_ratio": 5.0}},
 }
+DIFFERENCES = (("lp-ft", "full"), (SAME, "full"), ("lp-ft", "linear-probe"), ("full", "linear-probe"))
 
 
 def cases() -> dict[str, dict[str, Any]]:
@@ -58,12 +62,16 @@ def cases() -> dict[str, dict[str, Any]]:
 
 
 def runs(case: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(strategy, settings of fit) of a case: each strategy, each seed."""
+    """(name of the strategy, settings of fit) of a case: each strategy, each seed."""
+
+    def slug(name: str) -> str:
+        return name.replace(",", "").replace(" ", "-").replace("%", "percent")
+
     for strategy, options in STRATEGIES.items():
         for seed in SEEDS:
-            place = RUNS / case.replace(",", "").replace(" ", "-").replace("%", "percent") / f"{strategy}-{seed}"
-            chosen = {**cases()[case], **options, "strategy": strategy, "precision": fast(), "seed": seed}
-            if chosen["task"] == "image-classification":
+            place = RUNS / slug(case) / f"{slug(strategy)}-{seed}"
+            chosen = {**cases()[case], **options, "precision": fast(), "seed": seed}
+            if chosen["task"] == "image-classification" and strategy == "full":
                 chosen.pop("strategy_options", None)  # as rows.json has it
             yield strategy, {**chosen, "out": str(place)}
 
@@ -88,16 +96,19 @@ def render() -> str:
     """The table of the cases whose runs have all finished, as Markdown."""
     from mmtransfer.comparison import compare
 
+    method = (
+        f"`python -m benchmarks.lp_ft run`, then `render`; {os.cpu_count()} cores, no accelerator, torch"
+        f" {metadata.version('torch')}, transformers {metadata.version('transformers')}. Test accuracy, mean of"
+        f" {len(SEEDS)} seeds (range of the runs); differences are paired, with 95 % intervals over test examples and"
+        " seeds. Seconds are medians, with one thread on one core, where features were not cached before."
+    )
     lines = [
         "# The exact head first, or not",
         "",
-        f"`python -m benchmarks.lp_ft run`, then `render`; {os.cpu_count()} cores, no accelerator, torch"
-        f" {metadata.version('torch')}, transformers {metadata.version('transformers')}. Test accuracy, mean of"
-        f" {len(SEEDS)} seeds (range of the runs); differences are paired, with 95 % intervals over test examples and",
-        "seeds. Seconds are medians, with one thread on one core, where features were not cached before.",
+        textwrap.fill(method, 120, break_on_hyphens=False),
         "",
-        f"| data | precision | {' | '.join(STRATEGIES)} | lp-ft minus full | lp-ft minus linear-probe | seconds |",
-        "|---|---|---|---|---|---|---|---|",
+        f"| data | precision | {' | '.join(STRATEGIES)} | {' | '.join(map(' minus '.join, DIFFERENCES))} | seconds |",
+        "|---" * (3 + len(STRATEGIES) + len(DIFFERENCES)) + "|",
     ]
     for case in cases():
         given = list(runs(case))
@@ -112,8 +123,8 @@ def render() -> str:
             scores.append(f"{statistics.mean(values):.4f} ({min(values):.4f} to {max(values):.4f})")
             seconds.append(f"{statistics.median(result['seconds']['total'] for result in results):.0f}")
         differences = []
-        for other in ("full", "linear-probe"):
-            folders = [settings["out"] for name in ("lp-ft", other) for s, settings in given if s == name]
+        for pair in DIFFERENCES:
+            folders = [settings["out"] for name in pair for strategy, settings in given if strategy == name]
             between = compare(folders).verdicts[0].difference
             differences.append(f"{between.value:+.4f} ({between.low:+.4f} to {between.high:+.4f})")
         dtype = found["full"][0]["precision"]["dtype"]

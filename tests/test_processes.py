@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -31,12 +32,16 @@ def flags(tmp_path_factory):
 
 
 def run(processes: int, out: Path, flags: list[str]) -> dict:
-    command = [sys.executable]
-    if processes > 1:
-        command += ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
-    command += [str(RECIPE), *flags, "--out", str(out)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
+    """The recipe on so many processes; one: this one."""
+    if processes == 1:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "argv", [str(RECIPE), *flags, "--out", str(out)])
+            runpy.run_path(str(RECIPE), run_name="__main__")
+    else:
+        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
+        command += [str(RECIPE), *flags, "--out", str(out)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+        assert done.returncode == 0, done.stderr[-3000:]
     records = pyarrow.parquet.read_table(out / "predictions" / "test.parquet").to_pydict()
     losses = [json.loads(line)["loss"] for line in (out / "log.jsonl").read_text().splitlines()]
     return {"records": records, "losses": losses, "result": json.loads((out / "result.json").read_text())}

@@ -1,9 +1,9 @@
 """Trains the same steps cut in several ways; run by test_steps.py, alone or under torchrun.
 
-    python pieces.py FOLDER float64|float32 BUDGET [BUDGET ...]
+    python pieces.py FOLDER KIND[,KIND] BUDGET [BUDGET ...]
 
-Writes FOLDER/KIND-CASE-NUMBER-PROCESSES.pt, the number that of the budget, with the loss of every step and the final
-tensors.
+Kinds: float32, float64 (last). Writes FOLDER/KIND-CASE-NUMBER-PROCESSES.pt, the number that of the budget, with the
+loss of every step and the final tensors.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from mmtransfer.backbones import pretrained
 from mmtransfer.config import SPEECH, TEXT, make
 from mmtransfer.data import sources
 from mmtransfer.data.plan import Plan
-from mmtransfer.engine import phases
+from mmtransfer.engine import loading, phases
 from mmtransfer.engine.loading import EncodedRows, Examples
 from mmtransfer.engine.loop import Job
 from mmtransfer.engine.state import TrainState
@@ -142,34 +142,30 @@ def weighted_loss(job: Job, phase: Phase) -> float:
 
 
 def main() -> None:
-    folder, kind, budgets = Path(sys.argv[1]), sys.argv[2], list(map(int, sys.argv[3:]))
+    folder, kinds, budgets = Path(sys.argv[1]), sys.argv[2].split(","), list(map(int, sys.argv[3:]))
     torch.set_num_threads(1)
     accelerator = Accelerator(cpu=True)
-    if kind == "float64":
-        from mmtransfer.engine import loading
+    for kind in kinds:
+        if kind == "float64":
+            loading.EncodedRows = InDouble
+        for case in CASES if kind == "float64" else ("text", "speech"):
+            for number, budget in enumerate(budgets):
+                train(folder, kind, case, number, budget, accelerator)
 
-        loading.EncodedRows = InDouble
-    processes = accelerator.num_processes
-    for case in CASES if kind == "float64" else ("text", "speech"):
-        task_name, _ = CASES[case]
-        for number, budget in enumerate(budgets):
-            place = folder / f"{kind}-{case}-{number}-{processes}"
-            if accelerator.is_main_process:
-                place.mkdir()
-            accelerator.wait_for_everyone()
-            job, phase = job_of(
-                case, place, kind == "float64", budget if task_name == TEXT else 100 * budget, accelerator
-            )
-            known = weighted_loss(job, phase) if case == "class-weights" else None
-            phases.train(job, [phase])
-            if accelerator.is_main_process:
-                losses = [json.loads(line)["loss"] for line in (place / "log.jsonl").read_text().splitlines()]
-                found = {
-                    "known": known,
-                    "losses": losses,
-                    "tensors": {**job.backbone.state_dict(), **job.head.state_dict()},
-                }
-                torch.save(found, folder / f"{place.name}.pt")
+
+def train(folder: Path, kind: str, case: str, number: int, budget: int, accelerator: Accelerator) -> None:
+    place = folder / f"{kind}-{case}-{number}-{accelerator.num_processes}"
+    if accelerator.is_main_process:
+        place.mkdir()
+    accelerator.wait_for_everyone()
+    size = budget if CASES[case][0] == TEXT else 100 * budget
+    job, phase = job_of(case, place, kind == "float64", size, accelerator)
+    known = weighted_loss(job, phase) if case == "class-weights" else None
+    phases.train(job, [phase])
+    if accelerator.is_main_process:
+        losses = [json.loads(line)["loss"] for line in (place / "log.jsonl").read_text().splitlines()]
+        tensors = {**job.backbone.state_dict(), **job.head.state_dict()}
+        torch.save({"known": known, "losses": losses, "tensors": tensors}, folder / f"{place.name}.pt")
 
 
 if __name__ == "__main__":

@@ -17,13 +17,13 @@ CASES = ["text", "speech", "class-weights", "multi-label", "regression"]
 """Of pieces.py."""
 
 
-def launch(folder: Path, processes: int, kind: str, *budgets: int) -> None:
+def launch(folder: Path, processes: int, kinds: str, *budgets: int) -> None:
     command = [sys.executable]
     if processes > 1:
         command += ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
     done = subprocess.run(
-        [*command, str(SCRIPT), str(folder), kind, *map(str, budgets)],
+        [*command, str(SCRIPT), str(folder), kinds, *map(str, budgets)],
         env=environment,
         capture_output=True,
         text=True,
@@ -36,8 +36,7 @@ def launch(folder: Path, processes: int, kind: str, *budgets: int) -> None:
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pieces")
-    launch(folder, 1, "float64", WHOLE, FEW, ALONE)
-    launch(folder, 1, "float32", WHOLE, FEW, ALONE)
+    launch(folder, 1, "float32,float64", WHOLE, FEW, ALONE)
     launch(folder, 2, "float64", FEW)
     launch(folder, 3, "float64", FEW)
     return {path.stem: torch.load(path) for path in folder.glob("*.pt")}
