@@ -418,31 +418,54 @@ def _their_path(
 
 
 def memory(quick: bool) -> dict[str, Any]:
-    """Peak memory of a probe on 1 M x 384 features, in a process of its own, beside the features themselves."""
-    rows = 100_000 if quick else 1_000_000
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.compute_once", "--memory-rows", str(rows)], capture_output=True, text=True
-    )
-    if done.returncode:
-        raise RuntimeError(done.stderr[-2000:])
-    return dict(json.loads(done.stdout.splitlines()[-1]))
+    """Peak memory of 1 M x 384 features, made up on the spot, built into a cache entry, opened, probed; once kept in
+    memory, as where four times their size is free, once memory-mapped. Each in a process of its own."""
+    found: dict[str, Any] = {}
+    for kept in ("in-memory", "mapped"):
+        words = ["--memory-rows", "100000" if quick else "1000000", "--memory-kept", kept]
+        done = subprocess.run([sys.executable, "-m", "benchmarks.compute_once", *words], capture_output=True, text=True)
+        if done.returncode:
+            raise RuntimeError(done.stderr[-2000:])
+        found[kept] = json.loads(done.stdout.splitlines()[-1])
+    return found
 
 
-def _peak(rows: int) -> dict[str, Any]:
+def _peak(rows: int, mapped: bool) -> dict[str, Any]:
+    """Peaks are of the whole process (of mapped shards the pages in use as well), in bytes, after each step."""
+    from mmtransfer.cache import features
     from mmtransfer.probe import Rows
     from mmtransfer.probe import logistic as solver
 
-    x = torch.empty(rows, 384).normal_(generator=torch.Generator().manual_seed(0))
-    y = x[:, :10].argmax(1)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    data = Rows([x], [y], "classes", 10)
-    begun = time.perf_counter()
-    solved = solver(data, 1e-3 * data.square)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    size = x.numel() * x.element_size()
-    figures = {"features_bytes": size, "peak_before_bytes": before, "peak_bytes": peak}
-    extra = {"extra_over_features": (peak - before) / size, "evaluations": solved.evaluations}
-    return {"rows": rows, **figures, **extra, "seconds": time.perf_counter() - begun}
+    width, size = 384, 256
+    batches = [np.arange(start, min(start + size, rows)) for start in range(0, rows, size)]
+
+    def states(wanted: list[Any]) -> Iterator[tuple[Any, dict[str, torch.Tensor]]]:
+        for batch in wanted:
+            generator = torch.Generator().manual_seed(int(batch[0]))
+            yield batch, {"x": torch.empty(len(batch), width).normal_(generator=generator)}
+
+    def peak() -> int:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+    peaks, seconds = {"imported": peak()}, {}
+    with folder() as place:
+        unfinished, entry = place / "unfinished", place / "entry"
+        unfinished.mkdir()
+        begun = time.perf_counter()
+        groups = features.shards(batches, np.full(rows, 4 * width))
+        for _ in features.build(unfinished, entry, groups, {"rows": rows}, states, {}):
+            pass
+        peaks["built"], seconds["build"] = peak(), time.perf_counter() - begun
+        begun = time.perf_counter()
+        opened = features.load(entry, 1, rows, 0 if mapped else 8 * width * rows)
+        peaks["opened"], seconds["open"] = peak(), time.perf_counter() - begun
+        begun = time.perf_counter()
+        x = opened.matrix()
+        data = Rows([x], [x[:, :10].argmax(1)], "classes", 10)
+        solved = solver(data, 1e-3 * data.square)
+        peaks["probed"], seconds["probe"] = peak(), time.perf_counter() - begun
+    figures = {"rows": rows, "features_bytes": 4 * width * rows, "peak_bytes": peaks, "seconds": seconds}
+    return {**figures, "evaluations": solved.evaluations}
 
 
 def rank(quick: bool) -> dict[str, Any]:
@@ -501,9 +524,10 @@ def main() -> None:
     parser.add_argument("--case", action="append", choices=list(CASES), help="only this one; may be repeated")
     parser.add_argument("--quick", action="store_true", help="fewer rounds, less data")
     parser.add_argument("--memory-rows", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--memory-kept", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.memory_rows:
-        print(json.dumps(_peak(given.memory_rows)))
+        print(json.dumps(_peak(given.memory_rows, given.memory_kept == "mapped")))
         return
     for name in given.case or CASES:
         begun = time.perf_counter()
