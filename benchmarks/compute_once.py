@@ -8,7 +8,7 @@ swing for minutes at a time. `--quick`: fewer rounds, less data; such figures ar
 CPU has arithmetic for it, else in fp32.
 
 Minutes on 2 cores without bf16: probe 19, uncached 11, images 13, middle 6, auto 29, grid 13, shots 5, lp-ft 17,
-rank 6, logistic 5, memory 1.
+rank 6, logistic 5, memory 2.
 """
 
 from __future__ import annotations
