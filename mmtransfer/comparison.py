@@ -17,9 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet
 
-from mmtransfer.config import read
 from mmtransfer.errors import MMTransferError
 from mmtransfer.metrics import F1, Margins, paired
 from mmtransfer.metrics.paired import Difference
@@ -169,7 +167,7 @@ def _read(place: RunFolder) -> tuple[dict[str, Any], dict[str, Any]]:
             str(place.path),
             f"go on with it: mmtransfer fit {result['task']} --resume --out {place.path}",
         )
-    return read(place.config), result
+    return place.read_config(), result
 
 
 def _same_task(loaded: Sequence[Loaded]) -> None:
@@ -226,9 +224,8 @@ def _columns(folder: RunFolder, split: str, names: Sequence[str] | None = None) 
     path = folder.predictions(split)
     if not path.exists():
         raise MMTransferError("The predictions are missing", str(path), "run it again")
-    kept = [name for name in pyarrow.parquet.read_schema(path).names if name not in ("logits", "top5")]
-    table = pyarrow.parquet.read_table(path, columns=list(names or kept)).sort_by("id")
-    return {name: table[name].to_pylist() for name in table.column_names}
+    found = folder.read_predictions(split, without=("logits", "top5"))
+    return {name: values for name, values in found.items() if names is None or name in names}
 
 
 def _entries(loaded: Sequence[Loaded], split: str) -> list[Entry]:
