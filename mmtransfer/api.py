@@ -77,7 +77,6 @@ def load(folder: str | Path, **fields: Any) -> Run:
     result, config = place.read_result(), make(place.read_config() | fields, str(place.config))
     if result["task"] != config.task:
         raise damaged(place.config, ValueError(f"its task is {config.task}, that of result.json {result['task']}"))
-    TASKS[config.task]  # refuses what is no task
     return Run(place, result, config)
 
 

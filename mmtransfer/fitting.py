@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -171,7 +170,7 @@ class Fitting:
         point = checkpoint.newest(self.folder.checkpoints) if config.resume else None
         if point is not None:
             model = Trained(job.backbone, job.head, job.task, (), config.precision)
-            moments = _restored(point, state, model, phases.stages_of(plan))
+            moments = checkpoint.restore(point, state, model, phases.stages_of(plan))
             self.earlier = state.spent
             logger.info("going on after step %d (%s)", state.steps_done, point)
         if accelerator.is_main_process:
@@ -317,24 +316,6 @@ class Fitting:
             "warnings": self.warnings.lines,
         }
         self.folder.write(self.folder.result, content | dict(known))
-
-
-def _restored(point: Path, state: TrainState, model: Trained, stages: Sequence[int]) -> dict[str, torch.Tensor] | None:
-    """Puts a checkpoint into state and model; returns the optimiser's moments. MMTransferError for another run's."""
-    try:
-        tensors, values = checkpoint.read(point)
-        found, wanted = tensors["weights.safetensors"], model.tensors(stages)
-        if found.keys() != wanted.keys():
-            raise ValueError(f"it has other tensors, such as {min(found.keys() ^ wanted.keys())}")
-        state.load_state_dict(values)
-        model.load_tensors(found)
-    except (KeyError, ValueError, RuntimeError) as error:
-        raise MMTransferError(
-            f"The checkpoint does not fit the run: {str(error).splitlines()[0]}",
-            str(point),
-            "put the checkpoints of this run there, or remove the folder checkpoints to train from the start",
-        ) from None
-    return tensors.get("optimizer.safetensors")
 
 
 def save_model(folder: RunFolder, config: RunConfig, task: Task, backbone: Backbone, head: nn.Module) -> None:

@@ -60,7 +60,7 @@ class Repeats:
         }
 
     def _spread(self, split: str, name: str) -> dict[str, Any]:
-        scores = [run.metrics[split][name] for run in self.runs if name in run.metrics[split]]
+        scores = [run.metrics[split][name] for run in self.runs if name in run.metrics.get(split, {})]
         values = [float(score["value"]) for score in scores if score["value"] is not None]
         low, high, method = self._interval(split, name, values)
         return {
@@ -146,7 +146,7 @@ def _repeat(out: Path, n: int, given: dict[str, Any], resume: bool, accelerator:
         if seed in earlier:
             settings |= {"resume": True}
         elif earlier:
-            settings = earlier[min(earlier)].read_config() | settings | {"seed": seed}
+            settings = earlier[min(earlier)].read_config(whole=True) | settings | {"seed": seed}
         else:
             settings |= {"seed": seed}
         logger.info("seed %d, run %d of %d", seed, seed - first + 1, n)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mmtransfer import belongings, disk, documents, lock
+from mmtransfer.defaults import DEFAULTS
 from mmtransfer.documents import PROGRAM, Form
 from mmtransfer.errors import MMTransferError, damaged
 
@@ -23,28 +24,30 @@ SCHEMA = 2
 
 CONFIG: Mapping[Any, Form] = {
     "task": str,
-    "train": str,
-    "backbone": str,
     "strategy": str,
-    "strategy_options": {},
     "seed": int,
+    "train?": str,
+    "backbone?": str,
+    "strategy_options?": {},
     "mean?": ([float], None),
     "std?": ([float], None),
 }
 """What config.json of a run must have; `config.make` looks after the rest."""
+WHOLE: Mapping[Any, Form] = {**CONFIG, "train": str, "backbone": str, "strategy_options": {}}
+"""What it must have for the run to be gone on with: without its data, those of a first try would be taken."""
 SCORE = {"value": (float, None), "low": (float, None), "high": (float, None), "n": int, "method": str}
 DATA = {"source": (str, None), "n": int, "fingerprint": str}
-RESULT: Mapping[Any, Form] = {"schema": int, "status": str, "task": str, "seed": int}
+RESULT: Mapping[Any, Form] = {"program?": str, "schema?": int, "status": str, "task": str, "seed": int}
 FINISHED: Mapping[Any, Form] = {
     **RESULT,
     "seconds": {"total": float, "train": float},
-    "data": {"train": DATA, str: DATA},
+    "data": {str: DATA},
     "parameters": {"total": int, "trainable": int},
     "metrics": {str: {str: SCORE}},
     "primary": {"name": str, "split": str, "value": (float, None)},
     "throughput": {"examples_per_second": float},
     "memory": {"peak_bytes": (int, None)},
-    "cache": ({"cut": (str, None)}, None),
+    "cache?": ({"cut": (str, None)}, None),
 }
 """What result.json has at least, of any run and of a finished one."""
 
@@ -126,23 +129,29 @@ class RunFolder:
             pyarrow.parquet.write_table(pyarrow.table(columns), temporary)
             temporary.replace(path)
 
-    def read_predictions(self, split: str, without: Sequence[str] = ()) -> dict[str, list[Any]]:
-        """The columns of predictions/SPLIT.parquet, sorted by id, but those in `without`."""
+    def read_predictions(
+        self, split: str, without: Sequence[str] = (), needed: Sequence[str] = ("id",)
+    ) -> dict[str, list[Any]]:
+        """The columns of predictions/SPLIT.parquet, sorted by id, but those in `without`; MMTransferError where one of
+        those `needed` is not there."""
         import pyarrow
         import pyarrow.parquet
 
         path = self.predictions(split)
         try:
-            schema = pyarrow.parquet.read_schema(path)
-            names = [name for name in schema.names if name not in without]
-            columns = pyarrow.parquet.read_table(path, columns=names).sort_by("id").to_pydict()
-            lost = [name for name in ("id", "target", "prediction") if None in columns[name]]
-            if schema.field("target").type != schema.field("prediction").type:
+            kinds = {field.name: field.type for field in pyarrow.parquet.read_schema(path)}
+            missing = [name for name in needed if name not in kinds]
+            if missing:
+                raise ValueError(f"it has no column {missing[0]}")
+            if "target" in kinds and kinds["target"] != kinds.get("prediction"):
                 raise ValueError("its answers are of another kind than its targets")
-        except (OSError, KeyError, ValueError, pyarrow.ArrowException) as error:
+            names = [name for name in kinds if name not in without]
+            columns = pyarrow.parquet.read_table(path, columns=names).sort_by("id").to_pydict()
+            gaps = [name for name in (*needed, "target", "prediction") if None in columns.get(name, ())]
+            if gaps:
+                raise ValueError(f"its column {gaps[0]} has gaps")
+        except (OSError, ValueError, pyarrow.ArrowException) as error:
             raise damaged(path, error) from None
-        if lost:
-            raise damaged(path, ValueError(f"its column {lost[0]} has gaps"))
         return dict(columns)
 
     def cut_log(self, steps: int) -> None:
@@ -154,9 +163,12 @@ class RunFolder:
                 temporary.write_bytes(b"".join(line + b"\n" for line in lines))
                 temporary.replace(self.log)
 
-    def read_config(self) -> dict[str, Any]:
-        """config.json; raises MMTransferError for a file that is not a run's."""
-        return self.read(self.config, CONFIG)
+    def read_config(self, whole: bool = False) -> dict[str, Any]:
+        """config.json, `whole` if it is to be gone on with; raises MMTransferError for a file that is not a run's."""
+        config = self.read(self.config, WHOLE if whole else CONFIG)
+        if config["task"] not in DEFAULTS:
+            raise damaged(self.config, ValueError(f"task must be one of {', '.join(DEFAULTS)}, not {config['task']!r}"))
+        return config
 
     def read_result(self) -> dict[str, Any]:
         """result.json; raises MMTransferError for a folder that is no run or a run that has not ended."""
@@ -167,14 +179,15 @@ class RunFolder:
         if not self.result.exists():
             raise self.unfinished("The run has not ended: there is no result.json")
         result = self.read(self.result, RESULT)
-        if result["schema"] > SCHEMA or result.get("program", PROGRAM) != PROGRAM:
-            what = f"result.json is written by {result.get('program', PROGRAM)}, in schema {result['schema']}"
+        program, schema = result.get("program", PROGRAM), result.get("schema", SCHEMA)
+        if schema > SCHEMA or program != PROGRAM:
+            what = f"result.json is written by {program}, in schema {schema}"
             raise MMTransferError(f"{what}; known is {PROGRAM}, to schema {SCHEMA}", str(self.result), "use that one")
         if result["status"] == "finished":
             result = self.read(self.result, FINISHED)
-            primary, metrics = result["primary"], result["metrics"]
-            if metrics and primary["name"] not in metrics.get(primary["split"], {}):
-                raise damaged(self.result, ValueError(f"metrics.{primary['split']}.{primary['name']} is missing"))
+            lost = [split for split in result["metrics"] if not {split, "train"} & result["data"].keys()]
+            if lost:
+                raise damaged(self.result, ValueError(f"data.{lost[0]} is missing"))
         return result
 
     def unfinished(self, what: str) -> MMTransferError:

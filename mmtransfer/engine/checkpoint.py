@@ -14,7 +14,7 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from mmtransfer import disk, documents
+from mmtransfer.engine.state import TrainState
+from mmtransfer.engine.trained import Trained
+from mmtransfer.errors import MMTransferError
 
 logger = logging.getLogger("mmtransfer")
 STEP, BEST = re.compile(r"step-(\d+)", re.ASCII), re.compile(r"best-\d+", re.ASCII)
@@ -108,6 +111,27 @@ def read(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
     """The tensors by file name, and the state."""
     names = [name for name in _manifest(path) if name.endswith(".safetensors")]
     return {name: load_file(path / name) for name in names}, _state(path) or {}
+
+
+def restore(point: Path, state: TrainState, model: Trained, stages: Collection[int]) -> dict[str, Tensor] | None:
+    """Puts a checkpoint into state and model, which has trained `stages`; returns the optimiser's tensors.
+
+    Raises MMTransferError for a checkpoint of another run.
+    """
+    try:
+        tensors, values = read(point)
+        found, wanted = tensors["weights.safetensors"], model.tensors(stages)
+        if found.keys() != wanted.keys():
+            raise ValueError(f"it has other tensors, such as {min(found.keys() ^ wanted.keys())}")
+        state.load_state_dict(values)
+        model.load_tensors(found)
+    except (KeyError, ValueError, RuntimeError) as error:
+        raise MMTransferError(
+            f"The checkpoint does not fit the run: {str(error).splitlines()[0]}",
+            str(point),
+            "put the checkpoints of this run there, or remove the folder checkpoints to train from the start",
+        ) from None
+    return tensors.get("optimizer.safetensors")
 
 
 def remove(folder: Path) -> None:
