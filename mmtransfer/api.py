@@ -10,22 +10,20 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import torch
-from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 
 from mmtransfer.backbones import carried, weights
-from mmtransfer.config import RunConfig, make, read
+from mmtransfer.config import RunConfig, make
 from mmtransfer.data import sources
 from mmtransfer.data.sources import Table
 from mmtransfer.defaults import DEFAULTS
 from mmtransfer.embedding import COLUMNS, Features, cached, features_of
-from mmtransfer.engine import sharding, tracking
+from mmtransfer.engine import processes, sharding, tracking
 from mmtransfer.engine.evaluation import Records, evaluate
 from mmtransfer.engine.loading import examples_of
 from mmtransfer.engine.loop import Job
 from mmtransfer.engine.trained import Trained
-from mmtransfer.errors import MMTransferError
+from mmtransfer.errors import MMTransferError, damaged
 from mmtransfer.fitting import Fitting
 from mmtransfer.metrics import Score
 from mmtransfer.resolution import resolve
@@ -45,7 +43,7 @@ def fit(config: RunConfig | None = None, **fields: Any) -> Run:
     config = resolve(config, **fields)
     tracking.check(config.track)
     sharding.refuse()
-    accelerator = Accelerator(cpu=not torch.cuda.is_available())
+    accelerator = processes.accelerator()
     sharding.refuse(accelerator.distributed_type)
     out = broadcast_object_list([config.out or default_name(config.task)])[0]
     config = dataclasses.replace(config, out=str(out))
@@ -53,15 +51,15 @@ def fit(config: RunConfig | None = None, **fields: Any) -> Run:
     if config.resume and folder.result.exists() and folder.read_result()["status"] == "finished":
         logger.info("%s has finished; nothing to resume", folder.path)
         return load(folder.path)
-    if accelerator.is_main_process and not config.resume:
-        folder.check(config.overwrite)
+    if not config.resume:
+        processes.together(accelerator, lambda: folder.check(config.overwrite, config.as_dict()))
     Fitting(config, accelerator, folder).run()
     return load(folder.path)
 
 
 def prepare(config: RunConfig) -> Job:
     """What a run with these settings starts from: backbone, new head, splits. Nothing is written."""
-    accelerator = Accelerator(cpu=not torch.cuda.is_available())
+    accelerator = processes.accelerator()
     return Fitting(config, accelerator, RunFolder(Path(os.devnull))).prepare()[0]
 
 
@@ -76,7 +74,10 @@ def load(folder: str | Path, **fields: Any) -> Run:
         raise MMTransferError(
             f"A run is used with its own settings, not with {', '.join(sorted(strange))}", str(folder), "leave them out"
         )
-    return Run(place, place.read_result(), make(read(place.config) | fields, str(place.config)))
+    result, config = place.read_result(), make(place.read_config() | fields, str(place.config))
+    if result["task"] != config.task:
+        raise damaged(place.config, ValueError(f"its task is {config.task}, that of result.json {result['task']}"))
+    return Run(place, result, config)
 
 
 def evaluate_backbone(backbone: str, test: Any, weights: str | None = None, **fields: Any) -> dict[str, Score]:
@@ -95,7 +96,7 @@ def evaluate_backbone(backbone: str, test: Any, weights: str | None = None, **fi
     head = task.adopt(found)
     table = sources.load(test, task.modality, task.columns(), config.skip_bad, "--test", split="test")
     table = task.check(task.match(table), "test")
-    accelerator = Accelerator(cpu=not torch.cuda.is_available())
+    accelerator = processes.accelerator()
     model = Trained(found.backbone, head, task, (), config.precision).eval().to(accelerator.device)
     return task.measure(evaluate(model, examples_of(task, table), accelerator, label="evaluating"))
 
@@ -118,13 +119,22 @@ class Run:
         """Backbone and head, in eval mode."""
         if not self.folder.model.is_dir():
             raise self.folder.unfinished("The run has no model")
-        state = self.folder.read(self.folder.model / "task.json")["state"]
-        tensors = self.folder.tensors(self.folder.model / "head.safetensors")
+        place, file = self.folder.model / "task.json", self.folder.model / "head.safetensors"
+        described = self.folder.read(place, {"task": str, "state": {}})
+        tensors = self.folder.tensors(file)
         backbone = weights.read(self.folder.model)
         task = TASKS[self.config.task](self.config, backbone)
-        task.restore(state)
+        try:
+            if described["task"] != self.config.task:
+                raise ValueError(f"its task is {described['task']}, that of the run {self.config.task}")
+            task.restore(described["state"])
+        except (KeyError, ValueError, TypeError) as error:
+            raise damaged(place, error) from None
         head = task.head(backbone.width)
-        head.load_state_dict(tensors)
+        try:
+            head.load_state_dict(tensors)
+        except RuntimeError as error:
+            raise damaged(file, ValueError(str(error).splitlines()[-1].strip())) from None
         backbone.freeze(range(len(backbone.stages)))
         return Trained(backbone, head, task, (), self.config.precision).eval()
 
@@ -156,7 +166,7 @@ class Run:
 
     def _records(self, table: Table, label: str, stored: str | None = None) -> Records:
         """`stored`: where the states that the run stored are cut; a prediction's few inputs are none of them."""
-        accelerator = Accelerator(cpu=not torch.cuda.is_available())
+        accelerator = processes.accelerator()
         self.model.to(accelerator.device)
         examples = examples_of(self.model.task, table)
         if stored == "features":

@@ -6,12 +6,11 @@ Nothing here loads torch before the words of the command line are known to be ri
 from __future__ import annotations
 
 import logging
-import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from mmtransfer import verbs
+from mmtransfer import disk, launcher, verbs
 from mmtransfer.errors import MMTransferError, unknown
 
 logger = logging.getLogger("mmtransfer")
@@ -57,25 +56,33 @@ def _guarded(words: list[str], action: Callable[[], None]) -> None:
     debug = "--debug" in words
     while "--debug" in words:
         words.remove("--debug")
-    rank = int(os.environ.get("RANK", "0"))
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(message)s"))
     logger.handlers = [handler]
     logger.propagate = False
-    logger.setLevel(logging.INFO if rank == 0 else logging.ERROR)
+    logger.setLevel(logging.INFO)
     try:
+        launcher.check()
+        logger.setLevel(logging.INFO if launcher.is_main() else logging.ERROR)
         action()
     except MMTransferError as error:
         if debug:
             raise
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except BrokenPipeError:
+        sys.exit(0)
+    except OSError as error:  # a disk's refusal, wherever it was met
+        number = disk.number_of(error)
+        if debug or number not in disk.OF_THE_DISK:
+            raise
+        what, where = f"The disk refuses: {error.strerror or error}", str(error.filename or "a file")
+        print(f"error: {MMTransferError(what, where, disk.REASONS[number][1])}", file=sys.stderr)
+        sys.exit(2)
     except KeyboardInterrupt as error:
         command = getattr(error, "command", None)
         print(f"stopped; go on with: {command}" if command else "stopped", file=sys.stderr)
         sys.exit(128 + getattr(error, "signum", 2))
-    except BrokenPipeError:
-        sys.exit(0)
 
 
 def dispatch(words: list[str]) -> None:

@@ -17,10 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet
 
-from mmtransfer.config import read
-from mmtransfer.errors import MMTransferError
+from mmtransfer.errors import MMTransferError, damaged
 from mmtransfer.metrics import F1, Margins, paired
 from mmtransfer.metrics.paired import Difference
 from mmtransfer.run import RunFolder, scored_on
@@ -29,6 +27,11 @@ LEVEL = 0.05
 """An adjusted p below it is a difference."""
 TESTED: Mapping[str, tuple[str, ...]] = {"accuracy": ("accuracy", "f1_macro"), "wer": ("wer",)}
 """By primary metric, what is tested."""
+NEEDED: Mapping[str, tuple[str, ...]] = {
+    "accuracy": ("id", "target", "prediction"),
+    "wer": ("id", "words", "substitutions", "deletions", "insertions"),
+}
+"""By primary metric, the columns of predictions that the tests read."""
 HIGHER_IS_BETTER = {"accuracy": True, "f1_macro": True, "wer": False}
 NO_SETTINGS = {"seed", "out", "resume", "overwrite", "threads", "workers", "log_every", "checkpoint_every"}
 NO_SETTINGS |= {"keep_checkpoints", "track"}
@@ -128,6 +131,10 @@ def compare(folders: Sequence[str | Path]) -> Comparison:
         raise MMTransferError(
             f"There is no paired test for {primary}", str(places[0].path), f"compare runs by one of {known}"
         )
+    for place, _, result in loaded:
+        lost = [metric for metric in TESTED[primary] if metric not in result["metrics"].get(split, {})]
+        if lost:
+            raise damaged(place.result, ValueError(f"metrics.{split}.{lost[0]} is missing"))
     entries = _entries(loaded, split)
     if len(entries) < 2:
         raise MMTransferError(
@@ -169,7 +176,7 @@ def _read(place: RunFolder) -> tuple[dict[str, Any], dict[str, Any]]:
             str(place.path),
             f"go on with it: mmtransfer fit {result['task']} --resume --out {place.path}",
         )
-    return read(place.config), result
+    return place.read_config(), result
 
 
 def _same_task(loaded: Sequence[Loaded]) -> None:
@@ -221,14 +228,15 @@ def _pairs(columns: Mapping[str, list[Any]]) -> list[tuple[Any, Any]]:
     return list(zip(columns["id"], columns["target"], strict=True))
 
 
-def _columns(folder: RunFolder, split: str, names: Sequence[str] | None = None) -> dict[str, list[Any]]:
+def _columns(
+    folder: RunFolder, split: str, names: Sequence[str] | None = None, needed: Sequence[str] = ("id",)
+) -> dict[str, list[Any]]:
     """Columns of the stored predictions, sorted by id."""
     path = folder.predictions(split)
     if not path.exists():
         raise MMTransferError("The predictions are missing", str(path), "run it again")
-    kept = [name for name in pyarrow.parquet.read_schema(path).names if name not in ("logits", "top5")]
-    table = pyarrow.parquet.read_table(path, columns=list(names or kept)).sort_by("id")
-    return {name: table[name].to_pylist() for name in table.column_names}
+    found = folder.read_predictions(split, without=("logits", "top5"), needed=names or needed)
+    return {name: values for name, values in found.items() if names is None or name in names}
 
 
 def _entries(loaded: Sequence[Loaded], split: str) -> list[Entry]:
@@ -236,7 +244,7 @@ def _entries(loaded: Sequence[Loaded], split: str) -> list[Entry]:
     for run in loaded:
         settings = {name: value for name, value in run[1].items() if name not in NO_SETTINGS}
         groups.setdefault(json.dumps(settings, sort_keys=True), []).append(run)
-    names = _names(list(groups.values()))
+    names, needed = _names(list(groups.values())), NEEDED[loaded[0][2]["primary"]["name"]]
     for name, runs in zip(names, groups.values(), strict=True):
         seeds = [result["seed"] for _, _, result in runs]
         if len(set(seeds)) < len(seeds):
@@ -246,7 +254,11 @@ def _entries(loaded: Sequence[Loaded], split: str) -> list[Entry]:
                 f"give one of them ({name})",
             )
     return [
-        Entry(name, [result for _, _, result in runs], [_columns(place, split) for place, _, _ in runs])
+        Entry(
+            name,
+            [result for _, _, result in runs],
+            [_columns(place, split, needed=needed) for place, _, _ in runs],
+        )
         for name, runs in zip(names, groups.values(), strict=True)
     ]
 

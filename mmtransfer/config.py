@@ -6,7 +6,6 @@ A field that is None takes its task's default (or the strategy's); `config.json`
 from __future__ import annotations
 
 import dataclasses
-import json
 import numbers
 import os
 import types
@@ -17,6 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
+from mmtransfer import documents
 from mmtransfer.errors import MMTransferError, nearest, unknown
 
 IMAGE, TEXT, SPEECH = "image-classification", "text-classification", "speech-recognition"
@@ -338,11 +338,11 @@ def read(path: str | Path, where: str = "") -> dict[str, Any]:
     """The fields in a JSON file such as a run's config.json; `where`: what errors call it, the path if empty."""
     where = where or str(path)
     try:
-        values = json.loads(Path(path).read_text(encoding="utf-8"))
+        values = documents.load(Path(path))
     except FileNotFoundError:
         raise MMTransferError("No such configuration file", where, "check the path") from None
     except (OSError, ValueError) as error:
-        raise MMTransferError(f"Not a JSON file: {error}", where, "give a whole config.json") from None
+        raise MMTransferError(str(error), where, "give a whole config.json") from None
     if not isinstance(values, dict):
         raise MMTransferError("A configuration is one JSON object", where, "give a whole config.json")
     return values

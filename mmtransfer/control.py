@@ -46,7 +46,7 @@ def check_versus(settings: Mapping[str, Any]) -> None:
     if settings.get("shots") == 0:
         raise MMTransferError("Random weights learn nothing from no examples", "--versus-scratch", "leave it out")
     if settings.get("out") is not None:
-        RunFolder(Path(_control(str(settings["out"])))).check(bool(settings.get("overwrite")))
+        RunFolder(Path(_control(str(settings["out"])))).check(bool(settings.get("overwrite")), settings)
 
 
 def versus_scratch(settings: Mapping[str, Any], run: Run) -> Comparison:

@@ -17,9 +17,9 @@ from mmtransfer import backbones
 from mmtransfer.backbones import weights as files
 from mmtransfer.backbones.staged import Backbone, State
 from mmtransfer.cache import settings
-from mmtransfer.config import IMAGE, SPEECH, TEXT, RunConfig, make, read
+from mmtransfer.config import IMAGE, SPEECH, TEXT, RunConfig, make
 from mmtransfer.data import sources
-from mmtransfer.engine import caching
+from mmtransfer.engine import caching, processes
 from mmtransfer.engine.loading import Examples, Stored
 from mmtransfer.engine.loop import Job
 from mmtransfer.engine.state import TrainState
@@ -106,7 +106,7 @@ def embed(backbone: str | Path, data: Any, split: str = "test", seed: int = 0, *
                 str(backbone),
                 "leave them out, or name a backbone",
             )
-        config = make(read(folder.config) | fields, str(folder.config))
+        config = make(folder.read_config() | fields, str(folder.config))
         loaded = files.read(folder.model)
     else:
         sources.refuse_missing(data, "the inputs", labelled=False)
@@ -149,7 +149,7 @@ class _Recordings(SpeechRecognition):
 
 def _pooled(backbone: Backbone, task: Task, config: RunConfig, examples: Examples) -> np.ndarray:
     """float32 (n, width), the same on every process: what an exact probe would be solved on, from the same cache."""
-    accelerator = Accelerator(cpu=not torch.cuda.is_available())
+    accelerator = processes.accelerator()
     backbone.to(accelerator.device).freeze(range(len(backbone.stages)))
     trained = Trained(backbone, nn.Identity(), task, (), config.precision).eval()
     phase = Phase("features", (), 0.0, 0.0, 0, "exact")

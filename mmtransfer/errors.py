@@ -43,7 +43,10 @@ def unknown(kind: str, name: str, options: Iterable[str], where: str) -> MMTrans
     return MMTransferError(f"Unknown {kind} {name!r}", where, f"did you mean {suggestions}?{listing}")
 
 
+DAMAGED = "give the whole folder of a run, or train it again: --overwrite"
+
+
 def damaged(path: Path, error: Exception) -> MMTransferError:
     """The error for a file of a run that is missing or cannot be read."""
     what = "is missing" if isinstance(error, FileNotFoundError) else f"cannot be read ({error})"
-    return MMTransferError(f"The run folder is damaged: {path.name} {what}", str(path), "train it again: --overwrite")
+    return MMTransferError(f"The run folder is damaged: {path.name} {what}", str(path), DAMAGED)

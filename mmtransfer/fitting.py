@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import os
 import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +16,7 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
-from mmtransfer import backbones, strategies
+from mmtransfer import backbones, disk, launcher, strategies
 from mmtransfer.backbones import weights
 from mmtransfer.backbones.staged import Backbone
 from mmtransfer.cache import key as keys
@@ -26,15 +25,17 @@ from mmtransfer.config import RunConfig, flag
 from mmtransfer.data import sources
 from mmtransfer.data.assembly import assemble
 from mmtransfer.data.sources import Table
-from mmtransfer.engine import caching, checkpoint, exact, memory, phases, precision, tracking
+from mmtransfer.engine import caching, checkpoint, exact, memory, phases, precision, processes, tracking
 from mmtransfer.engine.evaluation import evaluate
 from mmtransfer.engine.loading import Examples, examples_of
 from mmtransfer.engine.loop import Job
 from mmtransfer.engine.signals import Interrupted, collected
 from mmtransfer.engine.state import TrainState
 from mmtransfer.engine.trained import Trained
+from mmtransfer.errors import MMTransferError
+from mmtransfer.lock import Lock
 from mmtransfer.resolution import planned
-from mmtransfer.run import SCHEMA, RunFolder, environment
+from mmtransfer.run import RunFolder, environment, header
 from mmtransfer.seeding import number
 from mmtransfer.tasks import TASKS, Task
 
@@ -69,22 +70,45 @@ class Fitting:
     def run(self) -> None:
         """Trains, scores, and writes the run folder."""
         self.warnings = _Warnings()
+        self.lock = Lock(self.folder.path)
         logger.addHandler(self.warnings)
         try:
+            if self.config.resume or self.config.overwrite:  # a folder that is there: before minutes are spent on it
+                processes.together(self.accelerator, self._claim)
             with collected() as received:
                 self._run(received)
         except Exception as error:
             if self.created:
-                self._write("failed", {"warnings": [*self.warnings.lines, f"{type(error).__name__}: {error}"]})
+                with suppress(MMTransferError):  # what is wrong may be the disk
+                    self._write("failed", {"warnings": [*self.warnings.lines, f"{type(error).__name__}: {error}"]})
+            number = disk.number_of(error)
+            if isinstance(error, OSError) and number in disk.OF_THE_DISK:
+                raise disk.refusal(str(error.filename or self.folder.path), number) from error
             raise
         finally:
+            self.lock.release()
             tracking.finish(self.accelerator)
             logger.removeHandler(self.warnings)
+
+    def _claim(self) -> None:
+        """Takes the lock of a folder that is there."""
+        if self.folder.path.is_dir():
+            self.lock.acquire()
+
+    def _begin(self, saved: Mapping[str, Any]) -> None:
+        """Makes the run folder, locks it, and writes what is known before the first step."""
+        folder, config = self.folder, self.config
+        if not config.resume:
+            folder.create(config.overwrite, config.as_dict())
+        self.lock.acquire()
+        self.created = True
+        folder.write(folder.path / "environment.json", environment(self.threads))
+        folder.write(folder.config, saved)
 
     def prepare(self, received: Sequence[int] = ()) -> tuple[Job, list[strategies.Phase], dict[str, Table]]:
         """All that comes before the first step, without a trace on disk. `received`: signals, as they come in."""
         config, accelerator = self.config, self.accelerator
-        local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+        local = launcher.number("LOCAL_WORLD_SIZE", 1)
         self.threads = precision.set_threads(config.threads, local)
         self.allocator = precision.tune_allocator()
         precision.warn_of_lone_process()
@@ -141,21 +165,13 @@ class Fitting:
         job, plan, tables = self.prepare(received)
         config, accelerator, state = job.config, job.accelerator, job.state
         saved = config.as_dict() | {"threads": self.threads, "resume": False, "overwrite": False}
-        if accelerator.is_main_process:
-            if not config.resume:
-                self.folder.create(config.overwrite)
-            self.created = True
-            self.folder.write(self.folder.config, saved)
-            self.folder.write(self.folder.path / "environment.json", environment(self.threads))
+        processes.together(accelerator, lambda: self._begin(saved))
         moments = None
         point = checkpoint.newest(self.folder.checkpoints) if config.resume else None
         if point is not None:
-            tensors, values = checkpoint.read(point)
-            state.load_state_dict(values)
-            self.earlier = state.spent
             model = Trained(job.backbone, job.head, job.task, (), config.precision)
-            model.load_tensors(tensors["weights.safetensors"])
-            moments = tensors.get("optimizer.safetensors")
+            moments = checkpoint.restore(point, state, model, phases.stages_of(plan))
+            self.earlier = state.spent
             logger.info("going on after step %d (%s)", state.steps_done, point)
         if accelerator.is_main_process:
             if point is not None:
@@ -279,7 +295,7 @@ class Fitting:
         seconds = self._over_all_starts({})
         parts = ("total", "startup", "data", "cache", "train", "evaluate")
         content: dict[str, Any] = {
-            "schema": SCHEMA,
+            **header(),
             "status": status,
             "task": self.config.task,
             "seed": self.config.seed,
@@ -306,10 +322,13 @@ def save_model(folder: RunFolder, config: RunConfig, task: Task, backbone: Backb
     """Writes model/: backbone, head and task."""
     from safetensors.torch import save_file
 
-    folder.model.mkdir(exist_ok=True)
     frozen = not any(parameter.requires_grad for parameter in backbone.parameters())
-    weights.save(backbone, folder.model, folder.store if frozen else None)
+    with disk.writing(folder.model / weights.TENSORS):
+        folder.model.mkdir(exist_ok=True)
+        weights.save(backbone, folder.model, folder.store if frozen else None)
     tensors = {name: value.detach().cpu().contiguous() for name, value in head.state_dict().items()}
-    save_file(tensors, folder.model / "head.safetensors")
-    task.export(folder.model, backbone, head)
+    with disk.writing(folder.model / "head.safetensors"):
+        save_file(tensors, folder.model / "head.safetensors")
+    with disk.writing(folder.model / "config.json"):
+        task.export(folder.model, backbone, head)
     folder.write(folder.model / "task.json", {"task": config.task, "state": task.state()})

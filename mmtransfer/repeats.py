@@ -3,29 +3,38 @@
 from __future__ import annotations
 
 import logging
+import os
+import re
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 
+from mmtransfer import disk, lock
 from mmtransfer.api import Run, fit
-from mmtransfer.config import RunConfig, read
-from mmtransfer.engine import sharding
+from mmtransfer.config import RunConfig
+from mmtransfer.documents import PROGRAM
+from mmtransfer.engine import processes, sharding
 from mmtransfer.engine.signals import Interrupted
 from mmtransfer.errors import MMTransferError
 from mmtransfer.metrics import crossed
 from mmtransfer.run import RunFolder, default_name, scored_on
 
 logger = logging.getLogger("mmtransfer")
-SCHEMA = 1
+SCHEMA = 2
+"""1, of version 0.1.0, does not name the program."""
 FILE = "repeats.json"
+FILES = (FILE, f"{FILE}.tmp", lock.NAME, f"{lock.NAME}.tmp", ".weights")
+"""What the folder of all holds beside those of the runs."""
+SEED = re.compile(r"seed-(0|[1-9]\d*)", re.ASCII)
+"""Names of the folders of runs."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +60,7 @@ class Repeats:
         }
 
     def _spread(self, split: str, name: str) -> dict[str, Any]:
-        scores = [run.metrics[split][name] for run in self.runs if name in run.metrics[split]]
+        scores = [run.metrics[split][name] for run in self.runs if name in run.metrics.get(split, {})]
         values = [float(score["value"]) for score in scores if score["value"] is not None]
         low, high, method = self._interval(split, name, values)
         return {
@@ -84,19 +93,16 @@ class Repeats:
     @cached_property
     def _records(self) -> dict[str, list[dict[str, list[Any]]]]:
         """By split, the stored predictions of each run, sorted by id."""
-        import pyarrow.parquet
-
-        found: dict[str, list[dict[str, list[Any]]]] = {}
-        for split in self.runs[0].metrics:
-            tables = [pyarrow.parquet.read_table(run.folder.predictions(split)) for run in self.runs]
-            kept = [name for name in tables[0].column_names if name not in ("logits", "loss")]
-            found[split] = [table.select(kept).sort_by("id").to_pydict() for table in tables]
-        return found
+        return {
+            split: [run.folder.read_predictions(split, without=("logits", "loss")) for run in self.runs]
+            for split in self.runs[0].metrics
+        }
 
     def as_dict(self) -> dict[str, Any]:
         """As repeats.json holds it."""
         first = self.runs[0].result
         return {
+            "program": PROGRAM,
             "schema": SCHEMA,
             "task": first["task"],
             "seeds": self.seeds,
@@ -119,18 +125,28 @@ def repeat(config: RunConfig | None = None, n: int = 3, **fields: Any) -> Repeat
     given = own | fields
     task, resume = given.setdefault("task", RunConfig.task), given.pop("resume", False)
     sharding.refuse()
-    accelerator = Accelerator(cpu=not torch.cuda.is_available())
+    accelerator = processes.accelerator()
     out = Path(broadcast_object_list([str(given.pop("out", None) or default_name(task))])[0])
+    held = lock.Lock(out)
+    processes.together(accelerator, lambda: _claim(held, resume, given))
+    try:
+        return _repeat(out, n, given, resume, accelerator)
+    finally:
+        held.release()
+        with suppress(OSError):  # where nothing was begun nothing is left
+            out.rmdir()
+
+
+def _repeat(out: Path, n: int, given: dict[str, Any], resume: bool, accelerator: Accelerator) -> Repeats:
     earlier = _earlier(out) if resume else {}
-    _check(out, resume, given.get("overwrite", False))
     first = int(given.pop("seed", min(earlier, default=0)))
-    runs = []
+    task, runs = given["task"], []
     for seed in range(first, first + n):
         settings = given | {"out": str(out / f"seed-{seed}")}
         if seed in earlier:
             settings |= {"resume": True}
         elif earlier:
-            settings = read(earlier[min(earlier)]) | settings | {"seed": seed}
+            settings = earlier[min(earlier)].read_config(whole=True) | settings | {"seed": seed}
         else:
             settings |= {"seed": seed}
         logger.info("seed %d, run %d of %d", seed, seed - first + 1, n)
@@ -152,27 +168,38 @@ def repeat(config: RunConfig | None = None, n: int = 3, **fields: Any) -> Repeat
     return made
 
 
-def _check(out: Path, resume: bool, overwrite: bool) -> None:
-    """Refuses a folder that holds anything but runs of `repeat`."""
-    there = [path.name for path in out.iterdir()] if out.is_dir() else []
-    if not there or resume:
-        return
-    strange = [name for name in there if not name.startswith(("seed-", ".weights")) and name != FILE]
-    if strange and overwrite:
-        raise MMTransferError(
-            f"Not a folder of repeated runs, so it is not overwritten: it holds {strange[0]}",
-            f"--out {out}",
-            "give another --out",
-        )
-    if not overwrite:
-        raise MMTransferError(
-            "The folder exists",
-            f"--out {out}",
-            "give another --out, or --resume to make what is missing, or --overwrite to replace the runs",
-        )
+def _claim(held: lock.Lock, resume: bool, given: Mapping[str, Any]) -> None:
+    """Takes the folder of all for this process; refuses one that holds anything else, or where a run is at work."""
+    out, where = held.folder, f"--out {held.folder}"
+    disk.check(out, where)
+    there = sorted(os.listdir(out)) if out.is_dir() else []
+    runs = [out / name for name in there if SEED.fullmatch(name)]
+    for run in (out, *runs):
+        lock.refuse(run)
+    if not resume and set(there) - {lock.NAME}:
+        if not given.get("overwrite"):
+            raise MMTransferError(
+                "The folder exists",
+                where,
+                "give another --out, or --resume to make what is missing, or --overwrite to replace the runs",
+            )
+        strange = [name for name in there if name not in FILES and out / name not in runs]
+        if strange:
+            raise MMTransferError(
+                f"Not a folder of repeated runs, so it is not overwritten: it holds {strange[0]}",
+                where,
+                "give another --out",
+            )
+        for run in runs:
+            RunFolder(run).check(True, given)
+    with disk.writing(out):
+        out.mkdir(parents=True, exist_ok=True)
+    held.acquire()
+    if not resume:  # it tells of the runs that are replaced
+        (out / FILE).unlink(missing_ok=True)
 
 
-def _earlier(out: Path) -> dict[int, Path]:
-    """config.json of each run that is there, by seed."""
-    found = {path.parent.name.removeprefix("seed-"): path for path in out.glob("seed-*/config.json")}
-    return {int(seed): path for seed, path in found.items() if seed.isdigit()}
+def _earlier(out: Path) -> dict[int, RunFolder]:
+    """The runs that are there, by seed."""
+    found = {SEED.fullmatch(path.parent.name): RunFolder(path.parent) for path in out.glob("seed-*/config.json")}
+    return {int(match[1]): folder for match, folder in found.items() if match}

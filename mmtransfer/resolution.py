@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from mmtransfer import strategies
-from mmtransfer.config import FIELDS, RunConfig, flag, make, read
+from mmtransfer.config import FIELDS, RunConfig, flag, make
 from mmtransfer.defaults import BUILTIN, DEFAULTS
 from mmtransfer.errors import MMTransferError
 from mmtransfer.run import RunFolder
@@ -166,7 +166,7 @@ def _resumed(given: dict[str, Any]) -> dict[str, Any]:
         raise MMTransferError(
             "There is no run to resume: config.json is missing", f"--out {given['out']}", "check --out"
         )
-    saved = read(path)
+    saved = RunFolder(Path(given["out"])).read_config(whole=True)
     for name, value in given.items():
         rows = isinstance(saved.get(name), str) and saved[name].startswith("python:")
         if name in RESUMABLE or rows:

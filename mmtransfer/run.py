@@ -5,19 +5,51 @@ from __future__ import annotations
 import json
 import os
 import platform
-import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from mmtransfer import belongings, disk, documents, lock
+from mmtransfer.defaults import DEFAULTS
+from mmtransfer.documents import PROGRAM, Form
 from mmtransfer.errors import MMTransferError, damaged
 
-SCHEMA = 1
+SCHEMA = 2
+"""Of result.json and environment.json; 1, of version 0.1.0, does not name the program, and is the same otherwise."""
+
+CONFIG: Mapping[Any, Form] = {
+    "task": str,
+    "strategy": str,
+    "seed": int,
+    "train?": str,
+    "backbone?": str,
+    "strategy_options?": {},
+    "mean?": ([float], None),
+    "std?": ([float], None),
+}
+"""What config.json of a run must have; `config.make` looks after the rest."""
+WHOLE: Mapping[Any, Form] = {**CONFIG, "train": str, "backbone": str, "strategy_options": {}}
+"""What it must have for the run to be gone on with: without its data, those of a first try would be taken."""
+SCORE = {"value": (float, None), "low": (float, None), "high": (float, None), "n": int, "method": str}
+DATA = {"source": (str, None), "n": int, "fingerprint": str}
+RESULT: Mapping[Any, Form] = {"program?": str, "schema?": int, "status": str, "task": str, "seed": int}
+FINISHED: Mapping[Any, Form] = {
+    **RESULT,
+    "seconds": {"total": float, "train": float},
+    "data": {str: DATA},
+    "parameters": {"total": int, "trainable": int},
+    "metrics": {str: {str: SCORE}},
+    "primary": {"name": str, "split": str, "value": (float, None)},
+    "throughput": {"examples_per_second": float},
+    "memory": {"peak_bytes": (int, None)},
+    "cache?": ({"cut": (str, None)}, None),
+}
+"""What result.json has at least, of any run and of a finished one."""
 
 
 @dataclass(frozen=True)
@@ -54,32 +86,32 @@ class RunFolder:
     def predictions(self, split: str) -> Path:
         return self.path / "predictions" / f"{split}.parquet"
 
-    def check(self, overwrite: bool) -> None:
-        """Refuses a folder that holds anything, unless `overwrite` and it is a run."""
-        if not self.path.exists() or (self.path.is_dir() and not any(self.path.iterdir())):
+    def check(self, overwrite: bool, settings: Mapping[str, Any]) -> None:
+        """Refuses a folder that cannot be made, and one that holds anything, unless `overwrite` and it is a run and
+        nothing else. `settings`: those of the new run, whose data and weights must not lie in it."""
+        where = f"--out {self.path}"
+        disk.check(self.path, where)
+        if not self.path.exists() or not set(os.listdir(self.path)) - {lock.NAME}:
             return
-        if not overwrite:
-            run = ", or --resume to go on with it, or --overwrite to replace it" if self.config.exists() else ""
-            what = "The run folder exists" if run else "The folder exists and is no run"
-            raise MMTransferError(what, f"--out {self.path}", f"give another --out{run}")
-        if not self.config.exists():
-            raise MMTransferError(
-                "Not a run folder, so it is not overwritten", f"--out {self.path}", "give another --out"
-            )
+        if overwrite:
+            belongings.refuse_sources(self.path, settings, where)
+            belongings.refuse_strange(self.path, where)
+            return
+        run = ", or --resume to go on with it, or --overwrite to replace it" if self.config.exists() else ""
+        what = "The run folder exists" if run else "The folder exists and is no run"
+        raise MMTransferError(what, where, f"give another --out{run}")
 
-    def create(self, overwrite: bool) -> None:
-        """Makes the folder empty; what `check` refuses is refused."""
-        self.check(overwrite)
-        if self.path.exists():
-            shutil.rmtree(self.path)
-        self.path.mkdir(parents=True)
+    def create(self, overwrite: bool, settings: Mapping[str, Any]) -> None:
+        """Makes the folder, or empties it but for its lock; what `check` refuses is refused."""
+        self.check(overwrite, settings)
+        with disk.writing(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+        belongings.clear(self.path)
 
     def write(self, path: Path, content: Mapping[str, Any]) -> None:
         """Writes JSON by rename."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        temporary.replace(path)
+        with disk.writing(path):
+            documents.write(path, content)
 
     def write_predictions(self, split: str, records: Mapping[str, list[Any]]) -> None:
         """Writes predictions/SPLIT.parquet."""
@@ -87,40 +119,91 @@ class RunFolder:
         import pyarrow.parquet
 
         path = self.predictions(split)
-        path.parent.mkdir(exist_ok=True)
         columns = {
             name: pyarrow.array(values, pyarrow.list_(pyarrow.float32()) if name == "logits" else None)
             for name, values in records.items()
         }
-        pyarrow.parquet.write_table(pyarrow.table(columns), path)
+        temporary = path.with_name(path.name + ".tmp")
+        with disk.writing(path):
+            path.parent.mkdir(exist_ok=True)
+            pyarrow.parquet.write_table(pyarrow.table(columns), temporary)
+            temporary.replace(path)
+
+    def read_predictions(
+        self, split: str, without: Sequence[str] = (), needed: Sequence[str] = ("id",)
+    ) -> dict[str, list[Any]]:
+        """The columns of predictions/SPLIT.parquet, sorted by id, but those in `without`; MMTransferError where one of
+        those `needed` is not there."""
+        import pyarrow
+        import pyarrow.parquet
+
+        path = self.predictions(split)
+        try:
+            kinds = {field.name: field.type for field in pyarrow.parquet.read_schema(path)}
+            missing = [name for name in needed if name not in kinds]
+            if missing:
+                raise ValueError(f"it has no column {missing[0]}")
+            if "target" in kinds and kinds["target"] != kinds.get("prediction"):
+                raise ValueError("its answers are of another kind than its targets")
+            names = [name for name in kinds if name not in without]
+            columns = pyarrow.parquet.read_table(path, columns=names).sort_by("id").to_pydict()
+            gaps = [name for name in (*needed, "target", "prediction") if None in columns.get(name, ())]
+            if gaps:
+                raise ValueError(f"its column {gaps[0]} has gaps")
+        except (OSError, ValueError, pyarrow.ArrowException) as error:
+            raise damaged(path, error) from None
+        return dict(columns)
 
     def cut_log(self, steps: int) -> None:
         """Drops the log's lines after a step: those of work that a resumed run does again."""
         if self.log.exists():
-            lines = [line for line in self.log.read_text().splitlines() if _step(line) <= steps]
-            temporary = self.log.with_suffix(".tmp")
-            temporary.write_text("".join(line + "\n" for line in lines))
-            temporary.replace(self.log)
+            lines = [line for line in self.log.read_bytes().splitlines() if _step(line) <= steps]
+            temporary = self.log.with_name(self.log.name + ".tmp")
+            with disk.writing(self.log):
+                temporary.write_bytes(b"".join(line + b"\n" for line in lines))
+                temporary.replace(self.log)
+
+    def read_config(self, whole: bool = False) -> dict[str, Any]:
+        """config.json, `whole` if it is to be gone on with; raises MMTransferError for a file that is not a run's."""
+        config = self.read(self.config, WHOLE if whole else CONFIG)
+        if config["task"] not in DEFAULTS:
+            raise damaged(self.config, ValueError(f"task must be one of {', '.join(DEFAULTS)}, not {config['task']!r}"))
+        return config
 
     def read_result(self) -> dict[str, Any]:
         """result.json; raises MMTransferError for a folder that is no run or a run that has not ended."""
-        if not self.config.exists():
+        if not os.path.exists(self.config):
             raise MMTransferError(
                 "Not a run folder: there is no config.json", str(self.path), "give the folder of a run"
             )
         if not self.result.exists():
             raise self.unfinished("The run has not ended: there is no result.json")
-        return self.read(self.result)
+        result = self.read(self.result, RESULT)
+        program, schema = result.get("program", PROGRAM), result.get("schema", SCHEMA)
+        if schema > SCHEMA or program != PROGRAM:
+            what = f"result.json is written by {program}, in schema {schema}"
+            raise MMTransferError(f"{what}; known is {PROGRAM}, to schema {SCHEMA}", str(self.result), "use that one")
+        if result["status"] == "finished":
+            result = self.read(self.result, FINISHED)
+            lost = [split for split in result["metrics"] if not {split, "train"} & result["data"].keys()]
+            if lost:
+                raise damaged(self.result, ValueError(f"data.{lost[0]} is missing"))
+        return result
 
     def unfinished(self, what: str) -> MMTransferError:
         """The error that names the command which ends the run."""
-        task = self.read(self.config).get("task", "TASK")
+        config = self.read(self.config, {"task?": str})
+        if config and "task" not in config:
+            return MMTransferError(
+                "Not a run folder: its config.json is of another program", str(self.path), "give the folder of a run"
+            )
+        task = config.get("task", "TASK")
         return MMTransferError(what, str(self.path), f"go on with it: mmtransfer fit {task} --resume --out {self.path}")
 
-    def read(self, path: Path) -> dict[str, Any]:
-        """A JSON file of the run."""
+    def read(self, path: Path, form: Mapping[Any, Form]) -> dict[str, Any]:
+        """A JSON file of the run; raises MMTransferError where it is not what `form` has it."""
         try:
-            return dict(json.loads(path.read_text(encoding="utf-8")))
+            return documents.read(path, form)
         except (OSError, ValueError) as error:
             raise damaged(path, error) from None
 
@@ -135,11 +218,11 @@ class RunFolder:
             raise damaged(path, error) from None
 
 
-def _step(line: str) -> float:
+def _step(line: bytes) -> float:
     """The step of a line of log.jsonl; of one that a crash has torn, after all others."""
     try:
         return float(json.loads(line)["step"])
-    except ValueError:
+    except (ValueError, TypeError, KeyError, RecursionError):
         return float("inf")
 
 
@@ -151,6 +234,11 @@ def scored_on(result: Mapping[str, Any], split: str) -> Mapping[str, Any]:
 def default_name(task: str) -> str:
     """runs/TASK-DATE-TIME."""
     return str(Path("runs") / f"{task}-{datetime.now():%Y%m%d-%H%M%S}")
+
+
+def header() -> dict[str, Any]:
+    """What result.json and environment.json say of themselves, so that a run is known by them."""
+    return {"program": PROGRAM, "schema": SCHEMA}
 
 
 def environment(threads: int) -> dict[str, Any]:
@@ -168,6 +256,7 @@ def environment(threads: int) -> dict[str, Any]:
     except (OSError, subprocess.TimeoutExpired):
         commit = None
     return {
+        **header(),
         "python": platform.python_version(),
         "versions": versions,
         "platform": platform.platform(),

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+from mmtransfer import launcher
 
 
 def show(run: Any) -> None:
     """The end of a run: scores with intervals, time, where it is and what to do with it."""
-    if int(os.environ.get("RANK", "0")):
+    if not launcher.is_main():
         return
     primary = run.result["primary"]["name"]
     for split, metrics in run.metrics.items():
@@ -24,7 +25,7 @@ def show_spread(repeats: Any) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    if int(os.environ.get("RANK", "0")):
+    if not launcher.is_main():
         return
     for split, metrics in repeats.metrics.items():
         title = f"{split}: {len(repeats.runs)} seeds"

@@ -6,7 +6,6 @@ import csv
 import dataclasses
 import importlib
 import logging
-import os
 import types
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any, Literal
 
 import tyro
 
-from mmtransfer import tables
+from mmtransfer import launcher, tables
 from mmtransfer.config import flag, read
 from mmtransfer.defaults import DEFAULTS, OWN_DATA
 from mmtransfer.errors import MMTransferError, unknown
@@ -59,9 +58,9 @@ def fit(words: list[str], choices: Mapping[str, Any] = types.MappingProxyType({}
     tables.show(run)
     if versus:
         found = versus_scratch(given, run)
-        if not int(os.environ.get("RANK", "0")):
+        if launcher.is_main():
             comparison.show(found)
-    if builtin and not int(os.environ.get("RANK", "0")):
+    if builtin and launcher.is_main():
         command = f"accelerate launch {program}" if program else f"mmtransfer fit {task}"
         print(f"next, with your own data: {command} {OWN_DATA[task]} --backbone builtin")
 
@@ -200,7 +199,7 @@ def embed(words: list[str]) -> None:
     out = given.pop("out")
     check(out)
     found = embed(**{name: value for name, value in given.items() if value is not None})
-    if not int(os.environ.get("RANK", "0")):
+    if launcher.is_main():
         found.save(out)
         print(f"{len(found.ids)} x {found.values.shape[1]} features in {out}")
 

@@ -24,6 +24,7 @@ TASKS = (IMAGE, TEXT, SPEECH)
 COMMON = {"weights": "none", "epochs": 1, "batch_size": 12, "threads": 1, "log_every": 2}
 
 RESULT = {
+    "program": None,
     "schema": None,
     "status": None,
     "task": None,
@@ -77,7 +78,8 @@ def test_result_json_has_exactly_the_keys_of_the_specification(runs, task):
     for name, keys in RESULT.items():
         if keys is not None and not (name == "cache" and result[name] is None):
             assert set(result[name]) == keys, name
-    assert result["schema"] == 1 and result["status"] == "finished" and result["task"] == task
+    assert (result["program"], result["schema"]) == ("mmtransfer", 2)
+    assert result["status"] == "finished" and result["task"] == task
     for split in ("train", "validation", "test"):
         assert set(result["data"][split]) == {"source", "n", "fingerprint", "skipped"}
     for phase in result["phases"]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import runpy
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -71,6 +73,22 @@ def launched(out: Path, *words: str) -> dict:
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads((out / "result.json").read_text())
+
+
+@pytest.mark.parametrize("how", ["--overwrite", "--resume"])
+def test_all_processes_are_refused_beside_a_live_run(tmp_path, how):
+    out = tmp_path / "run"
+    out.mkdir()
+    lock = {"program": "mmtransfer", "schema": 1, "pid": os.getpid(), "host": socket.gethostname(), "start": "now"}
+    (out / "lock.json").write_text(json.dumps({**lock, "began": None}))
+    given = {"task": TEXT, "train": "x", "backbone": "builtin", "strategy": "full", "strategy_options": {}, "seed": 0}
+    (out / "config.json").write_text(json.dumps(given))
+    (out / "environment.json").write_text('{"program": "mmtransfer", "schema": 2}')
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    command += ["-m", "mmtransfer", "fit", TEXT, "--out", str(out), how]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode and done.stderr.count("error: Another run is at work in the folder") == 2, done.stderr
+    assert len(list(out.iterdir())) == 3
 
 
 def test_running_statistics_are_those_of_the_model_that_is_kept(tmp_path):

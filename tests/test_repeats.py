@@ -31,7 +31,7 @@ def repeats(given, tmp_path_factory):
 def test_every_seed_has_a_run_folder_and_the_spread_is_theirs(repeats):
     assert repeats.seeds == [4, 5, 6]
     found = json.loads((repeats.folder / "repeats.json").read_text())
-    assert set(found) == {"schema", "task", "seeds", "runs", "primary", "metrics"}
+    assert set(found) == {"program", "schema", "task", "seeds", "runs", "primary", "metrics"}
     assert found["runs"] == ["seed-4", "seed-5", "seed-6"] and found["primary"] == {"name": "accuracy", "split": "test"}
     values = [mmt.load(repeats.folder / name).metrics["test"]["f1_macro"]["value"] for name in found["runs"]]
     spread = found["metrics"]["test"]["f1_macro"]

@@ -41,9 +41,11 @@ def start(task: str, flags: list[str], out: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, env=environment)
 
 
-def finish(process: subprocess.Popen[str]) -> None:
+def finish(process: subprocess.Popen[str]) -> str:
+    """Waits for its end; returns what it said."""
     _, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors[-3000:]
+    return str(errors)
 
 
 def result(out: Path) -> dict:
@@ -92,6 +94,13 @@ def whole(places):
     return run
 
 
+def spoil(checkpoints: Path) -> None:
+    """What somebody may leave there, and a pointer to nothing."""
+    (checkpoints / "step-mine").mkdir(parents=True)
+    (checkpoints / "step-mine" / "notes.txt").write_text("mine")
+    (checkpoints / "last").write_bytes(b"\xff\xfe step")
+
+
 def check(places, whole, task: str, step: int, how: signal.Signals) -> None:
     folder, flags = places
     out = folder / f"{task}-{step}-{how.name}"
@@ -104,7 +113,11 @@ def check(places, whole, task: str, step: int, how: signal.Signals) -> None:
         assert f"--resume --out {out}" in said
         assert result(out)["status"] == "stopped"
     before = result(out)["seconds"] if process.returncode > 0 else {}
-    finish(start(task, [*flags[task], "--resume"], out))
+    assert (out / "lock.json").exists() is (how == signal.SIGKILL)
+    if how == signal.SIGKILL:
+        spoil(out / "checkpoints")
+    said = finish(start(task, [*flags[task], "--resume"], out))
+    assert ("taking over the lock" in said) is (how == signal.SIGKILL) and not (out / "lock.json").exists()
     after = result(out)["seconds"]
     assert all(after[part] > before[part] for part in before if part in ("total", "startup"))
     assert_same_run(whole(task), out)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mmtransfer import documents
 from mmtransfer.backbones import builtin, carried, deepspeech, pretrained, speech, vision
 from mmtransfer.backbones import weights as files
 from mmtransfer.backbones.staged import Backbone, State
@@ -114,7 +114,7 @@ def rebuild(description: Mapping[str, Any]) -> Backbone:
 def _refuse_unfinished(place: Path) -> None:
     """Raises MMTransferError for a run without a model: its config.json is not that of transformers."""
     try:
-        found = json.loads((place / "config.json").read_text(encoding="utf-8"))
+        found = documents.load(place / "config.json")
     except (OSError, ValueError):
         return  # said where it is read as transformers'
     if isinstance(found, dict) and "model_type" not in found and "task" in found:

@@ -13,11 +13,24 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from mmtransfer import documents
 from mmtransfer.backbones.staged import Backbone
 from mmtransfer.errors import MMTransferError, damaged
 
 DESCRIPTION, TENSORS = "backbone.json", "backbone.safetensors"
 
+FORM: documents.Form = {
+    "name": str,
+    "modality": str,
+    "family": str,
+    "source": str,
+    "config": {},
+    "preprocess": {},
+    "pooling?": str,
+    "depth?": int,
+    "width?": int,
+}
+"""What backbone.json must have."""
 FORMAT = {"format": "pt"}
 """What transformers wants to find in a file of tensors."""
 
@@ -82,7 +95,7 @@ def description(folder: Path) -> dict[str, Any]:
     """`Backbone.describe()` of a run's model/ folder."""
     path = folder / DESCRIPTION
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
+        return documents.read(path, FORM)
     except (OSError, ValueError) as error:
         raise damaged(path, error) from None
 
@@ -93,8 +106,13 @@ def read(folder: Path, random: bool = False, whole: bool = False) -> Backbone:
     from mmtransfer.backbones import rebuild
 
     described = description(folder)
-    backbone = rebuild(described)
+    try:
+        backbone = rebuild(described)
+    except Exception as error:  # whatever an edited description makes the libraries raise
+        raise damaged(folder / DESCRIPTION, error) from None
     if "depth" in described and not whole:
+        if not 0 < described["depth"] <= len(backbone.stages):
+            raise damaged(folder / DESCRIPTION, ValueError(f"there is no depth {described['depth']}"))
         backbone.depth, backbone.width = described["depth"], described["width"]
     if (folder / "tokenizer_config.json").is_file():
         from transformers import AutoTokenizer

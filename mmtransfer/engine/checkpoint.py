@@ -12,69 +12,87 @@ import hashlib
 import json
 import logging
 import os
+import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from mmtransfer import disk, documents
+from mmtransfer.engine.state import TrainState
+from mmtransfer.engine.trained import Trained
+from mmtransfer.errors import MMTransferError
+
 logger = logging.getLogger("mmtransfer")
+STEP, BEST = re.compile(r"step-(\d+)", re.ASCII), re.compile(r"best-\d+", re.ASCII)
+"""Names of checkpoints; anything else in the folder is somebody else's."""
+MANIFEST: Mapping[Any, documents.Form] = {str: str}
+STATE: Mapping[Any, documents.Form] = {"best": (str, None)}
 
 
 def write(folder: Path, name: str, tensors: Mapping[str, Mapping[str, Tensor]], state: dict[str, Any] | None) -> None:
-    """Writes one checkpoint folder; it exists whole or not at all."""
+    """Writes one checkpoint folder; it exists whole or not at all. The folder around `folder` must be there."""
     temporary, final = folder / f"{name}.tmp", folder / name
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
+    with disk.writing(temporary):
+        folder.mkdir(exist_ok=True)
+        _remove(temporary)
+        temporary.mkdir()
     for part, values in tensors.items():
-        # safetensors refuses channels_last tensors; clones also part views that share storage
-        save_file({key: value.detach().cpu().contiguous() for key, value in values.items()}, temporary / part)
-    if state is not None:
-        (temporary / "state.json").write_text(json.dumps(state))
-    manifest = {path.name: _digest(path) for path in sorted(temporary.iterdir())}
-    (temporary / "manifest.json").write_text(json.dumps(manifest))
-    for path in temporary.iterdir():
-        _sync(path)
-    _sync(temporary)
-    shutil.rmtree(final, ignore_errors=True)
-    temporary.rename(final)
-    _sync(folder)
+        with disk.writing(temporary / part):
+            # safetensors refuses channels_last tensors; clones also part views that share storage
+            save_file({key: value.detach().cpu().contiguous() for key, value in values.items()}, temporary / part)
+    with disk.writing(final):
+        if state is not None:
+            (temporary / "state.json").write_text(json.dumps(state))
+        manifest = {path.name: _digest(path) for path in sorted(temporary.iterdir())}
+        (temporary / "manifest.json").write_text(json.dumps(manifest))
+        for path in temporary.iterdir():
+            _sync(path)
+        _sync(temporary)
+        _remove(final)
+        temporary.rename(final)
+        _sync(folder)
 
 
 def commit(folder: Path, name: str, best: str | None) -> None:
     """Makes `name` the last checkpoint, then removes all others but the one before it and the best."""
-    pointer = folder / "last"
-    before = pointer.read_text().strip() if pointer.exists() else None
+    before = _last(folder)
     point(folder, name)
     kept = {name, before}
     needed = {best, *(state["best"] for state in map(_state, (folder / k for k in kept if k)) if state)}
-    for path in folder.iterdir():
-        if path.is_dir() and path.name not in kept | needed:
-            shutil.rmtree(path)
+    for path in _checkpoints(folder):
+        if path.name not in kept | needed:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def point(folder: Path, name: str) -> None:
     """Makes `name` the last checkpoint; those after it, which are damaged, go with the next commit."""
-    temporary = folder / "last.tmp"
-    temporary.write_text(name + "\n")
-    _sync(temporary)
-    temporary.rename(folder / "last")
-    _sync(folder)
+    temporary, pointer = folder / "last.tmp", folder / "last"
+    _remove(temporary)
+    with disk.writing(pointer):
+        temporary.write_text(name + "\n")
+        _sync(temporary)
+        if pointer.is_dir():  # somebody's: a file cannot take its place
+            pointer.rename(folder / f"last.{os.getpid()}")
+        temporary.rename(pointer)
+        _sync(folder)
 
 
 def newest(folder: Path) -> Path | None:
     """The newest checkpoint whose checksums hold; damaged ones are named and passed over. None if there is none."""
-    pointer = folder / "last"
-    if not pointer.exists():
-        return None
-    last = pointer.read_text().strip()
-    others = sorted((p.name for p in folder.glob("step-*") if p.suffix != ".tmp"), key=lambda n: -int(n[5:]))
-    for name in [last, *(name for name in others if name != last)]:
+    last = _last(folder)
+    found = {path.name: int(path.name[5:]) for path in _checkpoints(folder) if STEP.fullmatch(path.name)}
+    others = sorted(found, key=lambda name: -found[name])
+    if last is None and others:
+        logger.warning("%s does not say which checkpoint is the last; going by their numbers", folder / "last")
+    for name in [*([last] if last else []), *(name for name in others if name != last)]:
         path = folder / name
         state = _state(path) if intact(path) else None
-        if state is not None and (state["best"] is None or intact(folder / state["best"])):
+        if state is not None and (state["best"] is None or _is_best(folder, state["best"])):
             return path
         logger.warning("The checkpoint %s is damaged; going back to the one before it", name)
     return None
@@ -82,26 +100,96 @@ def newest(folder: Path) -> Path | None:
 
 def intact(path: Path) -> bool:
     """Whether every file of a checkpoint has the checksum of its manifest."""
+    manifest = _manifest(path)
     try:
-        manifest = json.loads((path / "manifest.json").read_text())
-        return all(_digest(path / name) == digest for name, digest in manifest.items())
-    except (OSError, ValueError):
+        return bool(manifest) and all(_digest(path / name) == digest for name, digest in manifest.items())
+    except OSError:
         return False
 
 
 def read(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
     """The tensors by file name, and the state."""
-    return {file.name: load_file(file) for file in path.glob("*.safetensors")}, _state(path) or {}
+    names = [name for name in _manifest(path) if name.endswith(".safetensors")]
+    return {name: load_file(path / name) for name in names}, _state(path) or {}
+
+
+def restore(point: Path, state: TrainState, model: Trained, stages: Collection[int]) -> dict[str, Tensor] | None:
+    """Puts a checkpoint into state and model, which has trained `stages`; returns the optimiser's tensors.
+
+    Raises MMTransferError for a checkpoint of another run.
+    """
+    try:
+        tensors, values = read(point)
+        found, wanted = tensors["weights.safetensors"], model.tensors(stages)
+        if found.keys() != wanted.keys():
+            raise ValueError(f"it has other tensors, such as {min(found.keys() ^ wanted.keys())}")
+        state.load_state_dict(values)
+        model.load_tensors(found)
+    except (KeyError, ValueError, RuntimeError) as error:
+        raise MMTransferError(
+            f"The checkpoint does not fit the run: {str(error).splitlines()[0]}",
+            str(point),
+            "put the checkpoints of this run there, or remove the folder checkpoints to train from the start",
+        ) from None
+    return tensors.get("optimizer.safetensors")
 
 
 def remove(folder: Path) -> None:
-    """Removes all checkpoints of a run that has succeeded."""
-    shutil.rmtree(folder, ignore_errors=True)
+    """Removes all checkpoints of a run that has succeeded; what else lies in the folder stays there, aloud."""
+    for path in (*_checkpoints(folder), folder / "last", folder / "last.tmp"):
+        with suppress(OSError):
+            _remove(path)
+    with suppress(OSError):
+        folder.rmdir()
+    if folder.exists():
+        logger.warning("%s stays: it holds what is no checkpoint", folder)
+
+
+def _checkpoints(folder: Path) -> list[Path]:
+    """The folders of checkpoints, half-written ones included; nothing else that lies there."""
+    if not folder.is_dir():
+        return []
+    found = [path for path in folder.iterdir() if path.is_dir() and not path.is_symlink()]
+    names = (path.name.removesuffix(".tmp") for path in found)
+    return [path for path, name in zip(found, names, strict=True) if STEP.fullmatch(name) or BEST.fullmatch(name)]
+
+
+def _last(folder: Path) -> str | None:
+    """The name in `last`; None where there is no such file, or it names no checkpoint."""
+    try:
+        name = (folder / "last").read_text(encoding="utf-8").strip()
+    except (OSError, ValueError):
+        return None
+    return name if STEP.fullmatch(name) else None
+
+
+def _is_best(folder: Path, name: str) -> bool:
+    return BEST.fullmatch(name) is not None and intact(folder / name)
+
+
+def _manifest(path: Path) -> dict[str, str]:
+    """Checksums by file name; empty where there is no whole manifest."""
+    try:
+        found = documents.read(path / "manifest.json", MANIFEST)
+    except (OSError, ValueError):
+        return {}
+    return found if all(Path(name).name == name for name in found) else {}
 
 
 def _state(path: Path) -> dict[str, Any] | None:
-    file = path / "state.json"
-    return json.loads(file.read_text()) if file.exists() else None
+    """The state of a checkpoint; None where there is none, or no whole one."""
+    try:
+        return documents.read(path / "state.json", STATE)
+    except (OSError, ValueError):
+        return None
+
+
+def _remove(path: Path) -> None:
+    """Removes a file or a folder, if there is one."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _digest(path: Path) -> str:

@@ -15,6 +15,7 @@ from accelerate import Accelerator
 from accelerate.optimizer import AcceleratedOptimizer
 from torch import Tensor, nn
 
+from mmtransfer import disk
 from mmtransfer.backbones.staged import Backbone
 from mmtransfer.cache.settings import Cache
 from mmtransfer.config import RunConfig
@@ -213,5 +214,6 @@ def _log(job: Job, lr: float, steps: int) -> None:
     state.loss_sum, state.loss_count = 0.0, 0.0
     job.track({f"train/{name}": line[name] for name in ("loss", "lr", "epoch", "examples_per_second")})
     if job.accelerator.is_main_process:
-        with (job.folder / "log.jsonl").open("a") as file:
+        path = job.folder / "log.jsonl"
+        with disk.writing(path), path.open("a") as file:
             file.write(json.dumps(line) + "\n")

@@ -20,6 +20,7 @@ from mmtransfer.engine.evaluation import evaluate
 from mmtransfer.engine.loop import Job, Stopped, agreed, train_epoch
 from mmtransfer.engine.progress import bar
 from mmtransfer.engine.trained import Trained
+from mmtransfer.errors import MMTransferError
 from mmtransfer.seeding import generator
 from mmtransfer.strategies import Phase
 
@@ -214,7 +215,10 @@ def _load_best(job: Job, model: nn.Module) -> None:
     if job.state.best is None:
         return
     job.accelerator.wait_for_everyone()
-    tensors, _ = checkpoint.read(job.folder / "checkpoints" / job.state.best)
+    best = job.folder / "checkpoints" / job.state.best
+    if not checkpoint.intact(best):
+        raise MMTransferError("The best weights of the run are damaged", str(best), "go on without them: --resume")
+    tensors, _ = checkpoint.read(best)
     trained: Trained = job.accelerator.unwrap_model(model)
     trained.load_tensors(tensors["weights.safetensors"])
 

@@ -6,6 +6,20 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
+from mmtransfer import documents
+
+KINDS: dict[str, documents.Form] = {
+    "int": int,
+    "float": float,
+    "bool": bool,
+    "float | None": (float, None),
+    "str | None": (str, None),
+    "dict[str, float]": {str: float},
+    "list[bool]": [bool],
+    "list[dict[str, Any]]": [{"name": str, "steps": int, "best": ({"value": (float, None)}, None)}],
+}
+"""By a field's annotation, what it must be where it is read back."""
+
 
 @dataclass
 class TrainState:
@@ -57,7 +71,13 @@ class TrainState:
         return dataclasses.asdict(self)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Takes back what `state_dict` gave; raises ValueError for anything else."""
+        kinds = {field.name: KINDS.get(str(field.type)) for field in dataclasses.fields(self)}
         for name, value in state.items():
+            if name not in kinds:
+                raise ValueError(f"{name} is no part of a state")
+            if kinds[name] is not None:
+                documents.check(value, kinds[name], name)
             setattr(self, name, value)
 
     def advance(self, examples: int, weight: float, units: int, seconds: float) -> None:

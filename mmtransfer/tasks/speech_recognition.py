@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmtransfer import documents
 from mmtransfer.backbones import carried, interchange
 from mmtransfer.backbones.carried import Carried
 from mmtransfer.backbones.staged import Backbone, State
@@ -254,6 +255,9 @@ class SpeechRecognition(Task):
         return {"symbols": self.symbols, "case": self.case}
 
     def restore(self, state: Mapping[str, Any]) -> None:
+        documents.check(state, {"symbols": [str], "case?": str})
+        if len(state["symbols"]) < 2:
+            raise ValueError("blank and space are missing")
         self.case = state.get("case", "lower")
         self._set_symbols(list(state["symbols"]))
 

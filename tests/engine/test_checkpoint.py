@@ -78,3 +78,61 @@ def test_channels_last_tensors_can_be_written(tmp_path):
     checkpoint.write(tmp_path, "step-1", {"weights.safetensors": {"w": value}}, TrainState().state_dict())
     tensors, _ = checkpoint.read(tmp_path / "step-1")
     assert torch.equal(tensors["weights.safetensors"]["w"], value)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\xff\xfe", b"step-99\n", b"../step-2\n", b"step-\xc2\xb2\n", b"x" * 10_000, None]
+)
+def test_a_damaged_pointer_gives_way_to_the_numbers(folder, content, caplog):
+    (folder / "last").unlink()
+    if content is not None:
+        (folder / "last").write_bytes(content)
+    with caplog.at_level(logging.WARNING, "mmtransfer"):
+        found = checkpoint.newest(folder)
+    assert found == folder / "step-3" and len(caplog.records) == 1
+    checkpoint.point(folder, "step-3")
+    assert checkpoint.newest(folder) == folder / "step-3"
+
+
+def test_a_folder_in_the_place_of_the_pointer_stays(folder, caplog):
+    (folder / "last").unlink()
+    (folder / "last").mkdir()
+    (folder / "last" / "mine.txt").write_text("mine")
+    assert checkpoint.newest(folder) == folder / "step-3"
+    checkpoint.point(folder, "step-3")
+    assert (folder / "last").read_text() == "step-3\n"
+    assert [path.read_text() for path in folder.glob("*/mine.txt")] == ["mine"]
+
+
+def test_what_is_no_checkpoint_is_neither_read_nor_removed(folder, caplog):
+    strange = ["step-x", "step-²", "step-", "best-", "notes", "step-9-mine"]
+    for name in strange:
+        (folder / name).mkdir()
+        (folder / name / "mine.txt").write_text("mine")
+    (folder / "step-8").write_text("mine")
+    assert checkpoint.newest(folder) == folder / "step-3"
+    checkpoint.write(folder, "step-4", {}, TrainState(steps_done=4, best="best-3").state_dict())
+    checkpoint.commit(folder, "step-4", "best-3")
+    assert {path.name for path in folder.iterdir()} == {*strange, "step-8", "best-3", "last", "step-3", "step-4"}
+    checkpoint.remove(folder)
+    assert {path.name for path in folder.iterdir()} == {*strange, "step-8"} and "stays" in caplog.text
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", "null", '{"../x": "0"}', '{"state.json": 3}', "[" * 100_000])
+@pytest.mark.parametrize("name", ["manifest.json", "state.json"])
+def test_an_edited_checkpoint_gives_way_to_the_one_before(folder, name, content):
+    (folder / "step-3" / name).write_text(content)
+    assert checkpoint.newest(folder) == folder / "step-2"
+
+
+def test_a_commit_after_the_one_before_was_damaged(folder):
+    (folder / "step-3" / "state.json").write_text("[]")
+    checkpoint.write(folder, "step-4", {}, TrainState(steps_done=4, best="best-1").state_dict())
+    checkpoint.commit(folder, "step-4", "best-1")
+    assert (folder / "last").read_text() == "step-4\n"
+
+
+@pytest.mark.parametrize("state", [{"steps_done": "3"}, {"nobody": 1}, {"phases": [{}]}, {"best": 3}, {"cached": None}])
+def test_a_state_of_something_else_is_refused(state):
+    with pytest.raises(ValueError, match=next(iter(state))):
+        TrainState().load_state_dict(TrainState().state_dict() | state)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
+from mmtransfer import documents
 from mmtransfer.data.sources import Table
 from mmtransfer.errors import MMTransferError, nearest
 
@@ -13,6 +15,14 @@ PER_LABEL = 20
 
 class Labels:
     """Names, numbered in the order given."""
+
+    @classmethod
+    def restored(cls, state: Mapping[str, Any]) -> Labels:
+        """The labels in the state of a task; ValueError for what are none."""
+        documents.check(state, {"labels": [str]})
+        if not state["labels"]:
+            raise ValueError("there are no labels")
+        return cls(state["labels"])
 
     def __init__(self, names: Iterable[str]) -> None:
         self.names = list(names)

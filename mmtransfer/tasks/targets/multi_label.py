@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from scipy.special import expit, log_expit
 from torch import Tensor
 
+from mmtransfer import documents
 from mmtransfer.config import RunConfig
 from mmtransfer.data.labels import SEPARATOR
 from mmtransfer.data.sources import Table
@@ -155,7 +156,8 @@ class MultiLabel(Target):
         return {"labels": self.labels.names, "cut": self.cut, "threshold": float(expit(self.cut))}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        self.labels, self.cut = Labels(state["labels"]), float(state["cut"])
+        documents.check(state, {"cut": float})
+        self.labels, self.cut = Labels.restored(state), float(state["cut"])
 
 
 def best_cut(logits: np.ndarray, truth: np.ndarray) -> float:

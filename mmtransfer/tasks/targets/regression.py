@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mmtransfer import documents
 from mmtransfer.data.sources import Table
 from mmtransfer.errors import MMTransferError
 from mmtransfer.metrics import MAE, MSE, R2, RMSE
@@ -65,4 +66,5 @@ class Regression(Target):
         return {"mean": self.mean, "sd": self.sd}
 
     def restore(self, state: Mapping[str, Any]) -> None:
+        documents.check(state, {"mean": float, "sd": float})
         self.mean, self.sd = float(state["mean"]), float(state["sd"])

@@ -125,4 +125,4 @@ class SingleLabel(Target):
         return {"labels": self.labels.names}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        self.labels = Labels(state["labels"])
+        self.labels = Labels.restored(state)

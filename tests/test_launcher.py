@@ -1,0 +1,48 @@
+"""Variables of a launcher that somebody has set wrongly: told by their name, by every verb."""
+
+from __future__ import annotations
+
+import pytest
+
+import mmtransfer as mmt
+from mmtransfer.config import TEXT
+from mmtransfer.errors import MMTransferError
+
+WRONG = [
+    ({"RANK": "abc"}, "RANK is no whole number: 'abc'"),
+    ({"RANK": "1.5"}, "RANK is no whole number: '1.5'"),
+    ({"RANK": "²"}, "RANK is no whole number: '²'"),
+    ({"WORLD_SIZE": "two"}, "WORLD_SIZE is no whole number: 'two'"),
+    ({"LOCAL_RANK": "-"}, "LOCAL_RANK is no whole number: '-'"),
+    ({"LOCAL_WORLD_SIZE": "x"}, "LOCAL_WORLD_SIZE is no whole number: 'x'"),
+    ({"MASTER_PORT": "http"}, "MASTER_PORT is no whole number: 'http'"),
+    ({"MASTER_PORT": "99999"}, "There is no port 99999"),
+    ({"RANK": "3", "WORLD_SIZE": "2"}, "RANK is 3, but there are 2 processes, counted from 0"),
+    ({"LOCAL_RANK": "2", "LOCAL_WORLD_SIZE": "2"}, "LOCAL_RANK is 2, but there are 2 processes"),
+    ({"WORLD_SIZE": "2"}, "WORLD_SIZE is 2, but RANK and MASTER_ADDR and MASTER_PORT say(s) nothing"),
+    ({"WORLD_SIZE": "2", "RANK": "1", "MASTER_ADDR": "here"}, "WORLD_SIZE is 2, but MASTER_PORT say(s) nothing"),
+]
+
+
+@pytest.fixture(autouse=True)
+def unset(monkeypatch):
+    for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.parametrize(("variables", "what"), WRONG)
+def test_a_wrong_variable_is_told_by_its_name(command, monkeypatch, tmp_path, variables, what):
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    for words in (["fit", TEXT, "--out", tmp_path / "run"], ["predict", "run", "x"], ["cache", "ls"]):
+        status, _, said = command(*words)
+        assert status == 2 and f"error: {what}" in said and "environment variable" in said, said
+    with pytest.raises(MMTransferError) as error:
+        mmt.fit(task=TEXT, out=tmp_path / "run")
+    assert error.value.what == what and not (tmp_path / "run").exists()
+
+
+def test_what_accelerate_refuses_is_told(monkeypatch, tmp_path):
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "fp99")
+    with pytest.raises(MMTransferError, match="The processes cannot be set up: .*fp99"):
+        mmt.fit(task=TEXT, out=tmp_path / "run")
