@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from mmtransfer import verbs
+from mmtransfer import spelling, verbs
 from mmtransfer.errors import MMTransferError, unknown
 
 logger = logging.getLogger("mmtransfer")
@@ -64,7 +64,8 @@ def _guarded(words: list[str], action: Callable[[], None]) -> None:
     logger.propagate = False
     logger.setLevel(logging.INFO if rank == 0 else logging.ERROR)
     try:
-        action()
+        with spelling.as_flags():
+            action()
     except MMTransferError as error:
         if debug:
             raise
