@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from mmtransfer import disk, launcher, verbs
+from mmtransfer import disk, launcher, spelling, verbs
 from mmtransfer.errors import MMTransferError, unknown
 
 logger = logging.getLogger("mmtransfer")
@@ -64,7 +64,8 @@ def _guarded(words: list[str], action: Callable[[], None]) -> None:
     try:
         launcher.check()
         logger.setLevel(logging.INFO if launcher.is_main() else logging.ERROR)
-        action()
+        with spelling.as_flags():
+            action()
     except MMTransferError as error:
         if debug:
             raise

@@ -16,8 +16,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from mmtransfer import documents
-from mmtransfer.errors import MMTransferError, nearest, unknown
+from mmtransfer import documents, spelling
+from mmtransfer.errors import MMTransferError, unknown
 
 IMAGE, TEXT, SPEECH = "image-classification", "text-classification", "speech-recognition"
 
@@ -267,6 +267,7 @@ def flag(name: str) -> str:
 
 
 FIELDS: dict[str, dataclasses.Field[Any]] = {f.name: f for f in dataclasses.fields(RunConfig)}
+spelling.learn(RunConfig)
 
 
 def reads(name: str, task: str) -> bool:
@@ -279,8 +280,7 @@ def make(fields: Mapping[str, Any], where: str) -> RunConfig:
     """A RunConfig from a mapping; MMTransferError for fields that are not there or that its task does not read."""
     for name in fields:
         if name not in FIELDS:
-            close = ", ".join(nearest(name, FIELDS))
-            raise MMTransferError(f"Unknown setting {name!r}", where, f"did you mean {close}?")
+            raise unknown("setting", name, FIELDS, where)
     task = fields.get("task", IMAGE)
     if task in (IMAGE, TEXT, SPEECH):
         for name, value in fields.items():

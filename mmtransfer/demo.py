@@ -54,7 +54,9 @@ def _show(comparisons: Sequence[Comparison]) -> None:
         cells = [f"{score['value']:.3f}\n({score['low']:.3f} to {score['high']:.3f})" for score in scores]
         found = first.difference
         interval = "" if found.low is None else f"\n({found.low:+.3f} to {found.high:+.3f})"
+        better = {first.first: "transfer is better", first.second: "scratch is better"}
+        verdict = better.get(first.better or "", "open" if first.is_open else "not shown")
         seconds = " / ".join(f"{entry.cost()['seconds']:.0f}" for entry in comparison.entries)
         data = str(comparison.entries[0].results[0]["data"][split]["source"]).removeprefix("builtin:")
-        table.add_row(f"{data}\n{first.metric}", *cells, f"{found.value:+.3f}{interval}", seconds)
+        table.add_row(f"{data}\n{first.metric}", *cells, f"{found.value:+.3f}{interval}\n{verdict}", seconds)
     Console().print(table)

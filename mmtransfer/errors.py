@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+
+from mmtransfer import spelling
 
 
 class MMTransferError(Exception):
@@ -15,11 +17,12 @@ class MMTransferError(Exception):
         where: the file, row, column or option it is about.
         do: what to do about it.
 
-    The command line prints the three on a line each and exits with status 2.
+    The command line prints the three on a line each and exits with status 2. They name options as its flags
+    (`--train DATA`), and the attributes keep them so; in Python the text of the error names arguments (`train=DATA`).
     """
 
     def __init__(self, what: str, where: str, do: str) -> None:
-        super().__init__(f"{what}\n  where: {where}\n  do: {do}")
+        super().__init__(spelling.message(what, where, do))
         self.what, self.where, self.do = what, where, do
 
     def __reduce__(self) -> tuple[type, tuple[str, str, str]]:
@@ -30,17 +33,33 @@ class MMTransferError(Exception):
 def nearest(name: str, options: Iterable[str], count: int = 3) -> list[str]:
     """The `count` entries of `options` closest to `name`, best first; the first ones in order if none is close."""
     known = list(options)
+    return _close(name, known, count) or known[:count]
+
+
+def _close(name: str, known: Sequence[str], count: int) -> list[str]:
     lowered = {option.lower(): option for option in reversed(known)}
     close = difflib.get_close_matches(name.lower(), lowered, n=count, cutoff=0.5)
-    return [lowered[option] for option in close] or known[:count]
+    return [lowered[option] for option in close]
+
+
+def suggestion(name: str, options: Iterable[str]) -> str:
+    """What to do about a name that is not one of `options`: take one that is near, if any is, or any other."""
+    known = list(options)
+    close = ", ".join(_close(name, known, 3))
+    if not known:
+        return "leave it out: there is none to choose from"
+    if len(known) > 12:
+        return (
+            f"did you mean {close}? ({len(known)} known)"
+            if close
+            else f"{len(known)} known: {', '.join(known[:3])} ..."
+        )
+    return (f"did you mean {close}?; " if close else "") + f"known: {', '.join(known)}"
 
 
 def unknown(kind: str, name: str, options: Iterable[str], where: str) -> MMTransferError:
     """The error for a name that is not one of `options`; it names the nearest ones."""
-    known = list(options)
-    suggestions = ", ".join(nearest(name, known))
-    listing = f" ({len(known)} known)" if len(known) > 12 else f"; known: {', '.join(known)}"
-    return MMTransferError(f"Unknown {kind} {name!r}", where, f"did you mean {suggestions}?{listing}")
+    return MMTransferError(f"Unknown {kind} {name!r}", where, suggestion(name, options))
 
 
 DAMAGED = "give the whole folder of a run, or train it again: --overwrite"

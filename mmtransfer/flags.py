@@ -14,7 +14,7 @@ from mmtransfer import config as configuration
 from mmtransfer import strategies
 from mmtransfer.config import FIELDS, RunConfig, flag, reads
 from mmtransfer.defaults import DEFAULTS
-from mmtransfer.errors import MMTransferError, nearest
+from mmtransfer.errors import MMTransferError, suggestion
 
 OWN = {"strategy_options", "task"}
 """Fields that are not flags: the task is a word, the strategy's options are flags of their own."""
@@ -128,16 +128,14 @@ def _refuse_unknown(words: Sequence[str], task: str, strategy: str, known: Mappi
             others = [own for own in kinds if wanted in {field.name for field in dataclasses.fields(kinds[own])}]
             do = f"its options: {listing}" + (f"; {spelled} is one of {', '.join(others)}" if others else "")
             raise MMTransferError(f"{strategy} has no option {spelled}", "the command line", do)
-        raise MMTransferError(
-            f"Unknown option {spelled}", "the command line", f"did you mean {', '.join(nearest(spelled, known))}?"
-        )
+        raise MMTransferError(f"Unknown option {spelled}", "the command line", suggestion(spelled, known))
 
 
 def refuse_other(words: Sequence[str], known: set[str]) -> None:
     for word in words:
         if word.startswith("--") and plain(word) not in known | {"--help"}:
-            close = ", ".join(nearest(plain(word), known))
-            raise MMTransferError(f"Unknown option {plain(word)}", "the command line", f"did you mean {close}?")
+            listed = suggestion(plain(word), sorted(known))
+            raise MMTransferError(f"Unknown option {plain(word)}", "the command line", listed)
 
 
 def taken(words: Sequence[str], wanted: str) -> tuple[list[str], list[str]]:

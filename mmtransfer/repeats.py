@@ -82,13 +82,13 @@ class Repeats:
         found = crossed.statistics(name, self._records[split])
         if found is None:
             return None, None, "not known how to draw it again"
-        statistic, units, share = found
+        statistic, units, share, _ = found
         if units < 2:
-            return None, None, "one example or speaker does not tell how others would do"
+            return None, None, "one example or recording does not tell how others would do"
         again = statistic(np.ones((1, units)))[0]
         if any(abs(one - other) > 1e-6 for one, other in zip(again.tolist(), values, strict=True)):
             return None, None, "the stored predictions give another value"
-        return (*crossed.crossed(statistic, units, len(values), share), crossed.METHOD)
+        return (*crossed.crossed(statistic, units, len(values), share), found.method)
 
     @cached_property
     def _records(self) -> dict[str, list[dict[str, list[Any]]]]:

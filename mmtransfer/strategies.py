@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+from mmtransfer import spelling
 from mmtransfer.config import check_kind
 from mmtransfer.errors import MMTransferError, unknown
 from mmtransfer.registry import Registry
@@ -217,6 +218,8 @@ STRATEGIES.add("partial", Partial)
 STRATEGIES.add("full", Full)
 STRATEGIES.add("lp-ft", ProbeThenFull)
 STRATEGIES.add("scratch", Scratch)
+for name in STRATEGIES:
+    spelling.learn(STRATEGIES[name], name)
 
 
 def make(name: str, options: Mapping[str, Any]) -> Any:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # loads evaluate, and with it transformers
+    from mmtransfer.comparison import Comparison, Entry
 
 from mmtransfer import launcher
 
@@ -63,3 +67,81 @@ def show_rows(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]])
     for row in rows:
         table.add_row(*row)
     Console(markup=False).print(table)
+
+
+def _short(count: float) -> str:
+    """12,345,678 -> 12.3 M"""
+    for size, unit in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
+        if count >= size:
+            return f"{count / size:.1f}{unit}"
+    return f"{count:.0f}"
+
+
+COSTS = (
+    ("seconds", "seconds", "{:.0f}".format),
+    ("of these training", "train_seconds", "{:.0f}".format),
+    ("examples/s", "examples_per_second", "{:.1f}".format),
+    ("trained parameters", "trainable", _short),
+    ("all parameters", "parameters", _short),
+    ("peak memory, MiB", "peak_bytes", lambda size: f"{size / 2**20:.0f}"),
+)
+"""What the table of a comparison tells of costs: its name, its key in `Entry.cost`, how it is written."""
+
+
+def show_comparison(comparison: Comparison) -> None:
+    """Prints scores, costs and verdicts, and what the verdicts and intervals are."""
+    _show_entries(comparison)
+    for verdict in comparison.verdicts:
+        print(verdict)
+        for other in comparison.told:
+            if (other.first, other.second) == (verdict.first, verdict.second):
+                print(f"  also {other}")
+    first, methods = comparison.verdicts[0], dict.fromkeys(verdict.difference.method for verdict in comparison.verdicts)
+    print(_rule(comparison))
+    unit = "reference words" if first.metric == "wer" else "examples"
+    print(
+        f"intervals are 95 %, each of one difference, not adjusted; {first.difference.n} {unit}; {'; '.join(methods)}"
+    )
+
+
+def _rule(comparison: Comparison) -> str:
+    """What decides, and over which comparisons."""
+    pairs, metric = len(comparison.verdicts), comparison.verdicts[0].metric
+    rule = f"the verdict is by {metric}: a p below 0.05"
+    if pairs == 1:
+        return rule
+    if comparison.all_pairs:
+        return f"{rule}, adjusted for the comparisons of all {pairs} pairs (Holm)"
+    return (
+        f"{rule}, adjusted for {pairs} comparisons with the best, {comparison.best.name} (Holm); "
+        "which was chosen by the same scores: --all-pairs adjusts for that as well"
+    )
+
+
+def _show_entries(comparison: Comparison) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    note = "" if comparison.split == "test" else " (it chose the epochs: scores are a little too good)"
+    entries: Sequence[Entry] = comparison.entries
+    table = Table("", title=f"{comparison.task}, {comparison.split}{note}", title_justify="left")
+    for entry in entries:
+        table.add_column(entry.name)
+    for metric in comparison.metrics:
+        table.add_row(metric, *(spoken(entry.scores(comparison.split, metric)) for entry in entries))
+    for name, key, written in COSTS:
+        table.add_row(name, *(written(entry.cost()[key]) for entry in entries))
+    console = Console(markup=False)
+    # what is not a terminal has no width of its own: no line of the table is folded there
+    console.print(table, width=None if console.is_terminal else max(80, 24 + 30 * len(entries)), crop=False)
+
+
+def spoken(scores: Sequence[Mapping[str, Any]]) -> str:
+    """A score with its interval; of several seeds the mean and the range of the runs."""
+    values = [score["value"] for score in scores]
+    if None in values:
+        return "-"
+    if len(values) > 1:
+        return f"{statistics.fmean(values):.4f} (runs {min(values):.4f} to {max(values):.4f})"
+    low, high = scores[0]["low"], scores[0]["high"]
+    return f"{values[0]:.4f}" + ("" if low is None else f" ({low:.4f} to {high:.4f})")

@@ -46,7 +46,6 @@ def fit(words: list[str], choices: Mapping[str, Any] = types.MappingProxyType({}
 
         tables.show_spread(repeat(n=repeats, **given))
         return
-    from mmtransfer import comparison
     from mmtransfer.api import fit
     from mmtransfer.control import check_versus, from_scratch, versus_scratch
 
@@ -59,7 +58,7 @@ def fit(words: list[str], choices: Mapping[str, Any] = types.MappingProxyType({}
     if versus:
         found = versus_scratch(given, run)
         if launcher.is_main():
-            comparison.show(found)
+            tables.show_comparison(found)
     if builtin and launcher.is_main():
         command = f"accelerate launch {program}" if program else f"mmtransfer fit {task}"
         print(f"next, with your own data: {command} {OWN_DATA[task]} --backbone builtin")
@@ -207,16 +206,19 @@ def embed(words: list[str]) -> None:
 @dataclasses.dataclass(frozen=True)
 class _CompareWords:
     runs: tyro.conf.Positional[tuple[str, ...]]
-    """Folders of finished runs of one task on one test set, or folders of such folders; seeds are put together."""
+    """Folders of finished runs of one task on one test set; any other folder stands for the runs under it. Runs that
+    differ in their seed alone are put together."""
+    all_pairs: bool = False
+    """Test every pair, and not only the best with each of the others."""
 
 
 def compare(words: list[str]) -> None:
-    refuse_other(words, set())
+    refuse_other(words, {"--all-pairs"})
     about = "Scores, costs and paired tests of finished runs."
     given = tyro.cli(_CompareWords, args=words, prog="mmtransfer compare", description=about)
-    from mmtransfer import comparison
+    from mmtransfer.comparison import compare
 
-    comparison.show(comparison.compare(given.runs))
+    tables.show_comparison(compare(given.runs, given.all_pairs))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -50,11 +50,23 @@ def classified(folder: Path, share: float, seed: int = 0, n: int = 300, **change
     rng = np.random.default_rng([seed, int(share * 1000)])
     targets = [LABELS[number] for number in np.random.default_rng(0).integers(3, size=n)]
     predictions = [target if rng.random() < share else LABELS[rng.integers(3)] for target in targets]
+    return answered(folder, targets, predictions, seed=seed, **changes)
+
+
+def wrong_on(folder: Path, rows: range, **changes: Any) -> Path:
+    """A run on 300 examples that is right on all but these."""
+    targets = [LABELS[number % 3] for number in range(300)]
+    predictions = [LABELS[(number + (number in rows)) % 3] for number in range(300)]
+    return answered(folder, targets, predictions, **changes)
+
+
+def answered(folder: Path, targets: list[str], predictions: list[str], **changes: Any) -> Path:
+    n = len(targets)
     right = sum(a == b for a, b in zip(targets, predictions, strict=True))
     scores = {"accuracy": wilson(right, n), "f1_macro": Score(right / n, 0.1, 0.9, n, "by hand")}
     columns = {"id": [f"{number}" for number in range(n)], "target": targets, "prediction": predictions}
     columns["logits"] = [[0.0]] * n
-    return write(folder, TEXT, columns, scores, seed=seed, **changes)
+    return write(folder, TEXT, columns, scores, **changes)
 
 
 def edit(folder: Path, name: str, change: Any) -> None:
@@ -82,24 +94,66 @@ def test_the_better_run_is_named(tmp_path):
     a, b = classified(tmp_path / "a", 0.9), classified(tmp_path / "b", 0.5, lr=1)
     found = compare([a, b])
     assert [entry.name for entry in found.entries] == ["a", "b"] and found.split == "test"
-    assert [verdict.metric for verdict in found.verdicts] == ["accuracy", "f1_macro"]
-    assert [verdict.better for verdict in found.verdicts] == ["a", "a"]
+    assert [(verdict.metric, verdict.better) for verdict in found.verdicts] == [("accuracy", "a")]
     assert str(found.verdicts[0]).startswith("a is better than b: a minus b, accuracy +0.")
-    assert [verdict.better for verdict in compare([b, a]).verdicts] == ["a", "a"]
+    assert [verdict.better for verdict in compare([b, a]).verdicts] == ["a"]
+    assert compare([b, a]).verdicts[0].difference.value == -found.verdicts[0].difference.value
+
+
+def test_the_primary_metric_decides_and_others_are_told(tmp_path):
+    found = compare([classified(tmp_path / "a", 0.9), classified(tmp_path / "b", 0.5, lr=1)])
+    (told,) = found.told
+    assert (told.metric, told.first, told.second) == ("f1_macro", "a", "b") and told.excludes_zero
+    assert not hasattr(told, "better") and " p " not in str(told)
+    verdict = found.verdicts[0]
+    assert verdict.adjusted == verdict.difference.p and verdict.comparisons == 1, "of f1 no p counts"
 
 
 def test_no_difference_shown_is_an_outcome(tmp_path):
     found = compare([classified(tmp_path / "a", 0.80), classified(tmp_path / "b", 0.81, lr=1)])
-    assert found.verdicts[0].better is None
+    assert found.verdicts[0].better is None and not found.verdicts[0].is_open
     assert str(found.verdicts[0]).startswith("no difference shown between a and b: accuracy ")
 
 
-def test_p_is_adjusted_for_the_table(tmp_path):
-    runs = [classified(tmp_path / str(n), share, lr=n) for n, share in enumerate((0.80, 0.72, 0.65))]
+def test_the_best_is_tested_with_each_of_the_others_unless_all_pairs_are_asked_for(tmp_path):
+    runs = [classified(tmp_path / name, share, lr=share) for name, share in (("a", 0.72), ("b", 0.80), ("c", 0.65))]
     found = compare(runs)
-    assert len(found.verdicts) == 6
-    smallest = min(found.verdicts, key=lambda verdict: verdict.difference.p)
-    assert smallest.adjusted == pytest.approx(min(1.0, 6 * smallest.difference.p))
+    assert found.best.name == "b"
+    assert [(verdict.first, verdict.second) for verdict in found.verdicts] == [("a", "b"), ("b", "c")]
+    every = compare(runs, all_pairs=True)
+    assert [(one.first, one.second) for one in every.verdicts] == [("a", "b"), ("a", "c"), ("b", "c")]
+    for one, count in ((found, 2), (every, 3)):
+        smallest = min(one.verdicts, key=lambda verdict: verdict.difference.p)
+        assert smallest.adjusted == pytest.approx(min(1.0, count * smallest.difference.p))
+        assert {verdict.comparisons for verdict in one.verdicts} == {count} and len(one.told) == count
+
+
+def test_of_word_errors_the_best_has_the_fewest(tmp_path):
+    runs = [heard(tmp_path / str(errors), errors, lr=errors) for errors in (0.5, 0.1, 0.3)]
+    found = compare(runs)
+    assert found.best.name == "0.1" and found.told == []
+    assert [(verdict.first, verdict.second) for verdict in found.verdicts] == [("0.5", "0.1"), ("0.1", "0.3")]
+
+
+def test_what_its_own_interval_shows_and_the_adjusted_p_does_not_is_open(tmp_path):
+    best = wrong_on(tmp_path / "best", range(2))
+    near, far = wrong_on(tmp_path / "near", range(2, 11), lr=1), wrong_on(tmp_path / "far", range(2, 12), lr=2)
+    alone = compare([best, far]).verdicts[0]
+    assert alone.difference.p < 0.05 and alone.difference.low > 0 and alone.better == "best"
+    verdict = compare([best, far, near]).verdicts[0]
+    assert verdict.difference == alone.difference, "intervals are not adjusted"
+    assert verdict.adjusted == pytest.approx(2 * alone.difference.p) and verdict.adjusted >= 0.05
+    assert verdict.is_open and verdict.better is None
+    assert str(verdict).startswith(
+        "open after adjusting for 2 comparisons, between best and far: accuracy +0.0267 (+0."
+    )
+    assert "for 3 comparisons" in str(compare([best, far, near], all_pairs=True).verdicts[0])
+
+
+def test_an_exact_test_of_two_runs_may_leave_open_what_the_interval_shows(tmp_path):
+    verdict = compare([wrong_on(tmp_path / "a", range(1)), wrong_on(tmp_path / "b", range(1, 8), lr=1)]).verdicts[0]
+    assert verdict.difference.low > 0 and verdict.difference.p > 0.05
+    assert str(verdict).startswith("open, the interval excludes zero and the test does not decide, between a and b")
 
 
 def test_seeds_of_the_same_settings_are_one_entry(tmp_path):
@@ -111,10 +165,44 @@ def test_seeds_of_the_same_settings_are_one_entry(tmp_path):
     assert [entry.name for entry in compare([*runs, other]).entries] == ["a (3 seeds)", "b"]
 
 
+def test_any_other_folder_stands_for_all_runs_under_it(tmp_path):
+    for seed in range(2):
+        classified(tmp_path / "all" / "a" / f"seed-{seed}", 0.9, seed=seed)
+    run = classified(tmp_path / "all" / "b", 0.6, lr=1)
+    classified(tmp_path / "all" / "some" / "where" / "c", 0.7, lr=2)
+    for inside in (run / "model", tmp_path / "all" / "bert"):  # what transformers saves is no run
+        inside.mkdir()
+        (inside / "config.json").write_text('{"model_type": "bert"}')
+    classified(tmp_path / "all" / ".weights" / "d", 0.5, lr=3)
+    (tmp_path / "all" / "some" / "where" / "loop").symlink_to(tmp_path / "all" / "some")
+    (tmp_path / "all" / "latest").symlink_to(run)
+    for folders in ([tmp_path / "all"], [tmp_path / "all" / "a", run, tmp_path / "all" / "some"]):
+        assert [entry.name for entry in compare(folders).entries] == ["a (2 seeds)", "b", "c"]
+    assert main(["compare", str(tmp_path / "all")]) is None
+
+
+def test_a_run_under_a_folder_that_has_not_ended_is_told(tmp_path):
+    classified(tmp_path / "all" / "a", 0.9)
+    half = classified(tmp_path / "all" / "b", 0.6, lr=1)
+    (half / "environment.json").write_text("{}")
+    (half / "result.json").unlink()
+    error = refused([tmp_path / "all"])
+    assert error.what == "The run has not ended: there is no result.json" and error.where == str(half)
+
+
 def test_word_errors_by_speaker(tmp_path):
     found = compare([heard(tmp_path / "a", 0.1), heard(tmp_path / "b", 0.5, lr=1)])
     assert found.verdicts[0].better == "a" and found.verdicts[0].difference.value < 0
     assert found.verdicts[0].difference.method == "paired jackknife by speaker, 6 groups"
+
+
+def test_word_errors_of_one_speaker_are_compared_by_recording(tmp_path):
+    found = compare([heard(tmp_path / "a", 0.1, speakers=1), heard(tmp_path / "b", 0.9, speakers=1, lr=1)])
+    difference = found.verdicts[0].difference
+    assert found.verdicts[0].better == "a" and difference.low < difference.value < difference.high < 0
+    assert difference.method == (
+        "paired jackknife by recording (one speaker, so it tells nothing of others), 10 groups"
+    )
 
 
 def test_the_table_shows_scores_costs_and_verdicts(tmp_path, capsys, monkeypatch):
@@ -124,7 +212,23 @@ def test_the_table_shows_scores_costs_and_verdicts(tmp_path, capsys, monkeypatch
     out = capsys.readouterr().out
     for expected in ("a is better than b", "│ 61 ", "│ 50 ", "12.3", "│ 770 ", "1.2 M", "1024", "exact McNemar"):
         assert expected in out, expected
-    assert "300 examples" in out and "p adjusted for 2 tests (Holm)" in out
+    assert "300 examples" in out and "also f1_macro +0." in out
+    assert "the verdict is by accuracy: a p below 0.05\n" in out and "each of one difference, not adjusted" in out
+
+
+def test_the_command_line_tells_which_comparisons_p_is_adjusted_for(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    best = wrong_on(tmp_path / "runs" / "best", range(2))
+    wrong_on(tmp_path / "runs" / "near", range(2, 11), lr=1)
+    wrong_on(tmp_path / "runs" / "far", range(2, 12), lr=2)
+    main(["compare", str(best.parent)])
+    out = capsys.readouterr().out
+    assert "open after adjusting for 2 comparisons, between best and far: accuracy" in out
+    assert "adjusted for 2 comparisons with the best, best (Holm)" in out and "far and near" not in out
+    main(["compare", str(best.parent), "--all-pairs"])
+    out = capsys.readouterr().out
+    assert "adjusted for the comparisons of all 3 pairs (Holm)" in out
+    assert "no difference shown between far and near: accuracy" in out
 
 
 def refused(folders: list[Path]) -> MMTransferError:
@@ -190,6 +294,36 @@ def test_other_test_data_are_refused_by_what_differs(tmp_path):
     assert refused([a, c]).what == "One run is scored on test, the other on validation data"
 
 
+def shared(folder: Path, fingerprint: str, content: str | None) -> None:
+    """Sets what result.json says of the test data."""
+
+    def change(result: dict[str, Any]) -> None:
+        result["data"]["test"]["fingerprint"] = fingerprint
+        if content is not None:
+            result["data"]["test"]["content"] = content
+
+    edit(folder, "result.json", change)
+
+
+def test_the_same_rows_under_other_ids_are_not_paired(tmp_path):
+    a, b, c = (classified(tmp_path / name, 0.9, lr=n) for n, name in enumerate("abc"))
+    for run, fingerprint in ((a, "1" * 32), (b, "2" * 32), (c, "1" * 32)):
+        shared(run, fingerprint, "c" * 32)
+    error = refused([a, b])
+    assert error.what == "The test data hold the same rows in another order, but predictions are paired by id"
+    assert error.where == f"{a} and {b}" and "run one of them again on the other's file" in error.do
+    file = b / "predictions" / "test.parquet"
+    table = pyarrow.parquet.read_table(file)
+    names = pa.array([f"x{number}" for number in range(300)])
+    pyarrow.parquet.write_table(table.set_column(0, "id", names), file)
+    assert "the same rows under other ids (such as '0' and 'x0')" in refused([a, b]).what
+    assert len(compare([a, c]).entries) == 2
+    for content in (None, "d" * 32):  # an old result, and other rows
+        other = classified(tmp_path / f"other-{content}", 0.5, lr=9)
+        shared(other, "3" * 32, content)
+        assert refused([a, other]).what.startswith("The test data differ: ")
+
+
 def test_the_same_ids_with_other_answers(tmp_path):
     a, b = classified(tmp_path / "a", 0.9), classified(tmp_path / "b", 0.5)
     edit(b, "result.json", lambda result: result["data"]["test"].update(fingerprint="0" * 32))
@@ -216,5 +350,28 @@ def test_missing_predictions(tmp_path):
     assert error.what == "The predictions are missing" and error.where == str(b / "predictions" / "test.parquet")
 
 
-def test_what_is_tested_has_a_direction():
-    assert {name for names in comparison.TESTED.values() for name in names} == comparison.HIGHER_IS_BETTER.keys()
+def test_runs_that_are_judged_by_different_metrics(tmp_path):
+    a, b = classified(tmp_path / "a", 0.9), classified(tmp_path / "b", 0.5, lr=1)
+    edit(b, "result.json", lambda result: result["primary"].update(name="f1_micro"))
+    error = refused([a, b])
+    assert (
+        error.what == "The runs are judged by different metrics" and error.where == f"{a} by accuracy; {b} by f1_micro"
+    )
+
+
+def test_predictions_that_cannot_be_read_or_are_of_others(tmp_path):
+    a, b = classified(tmp_path / "a", 0.9), classified(tmp_path / "b", 0.5, lr=1)
+    file = b / "predictions" / "test.parquet"
+    table = pyarrow.parquet.read_table(file)
+    pyarrow.parquet.write_table(table.drop_columns("prediction"), file)
+    assert refused([a, b]).what == "The predictions lack the column prediction"
+    pyarrow.parquet.write_table(table.slice(0, 299), file)
+    assert refused([a, b]).what == "The predictions are of other examples than result.json"
+    file.write_bytes(b"PAR1")
+    error = refused([a, b])
+    assert error.what.startswith("The run folder is damaged: test.parquet cannot be read") and error.where == str(file)
+
+
+def test_what_is_told_has_a_direction():
+    names = {name for primary, others in comparison.TOLD.items() for name in (primary, *others)}
+    assert names == comparison.HIGHER_IS_BETTER.keys() and comparison.TOLD.keys() == comparison.PREDICTED.keys()

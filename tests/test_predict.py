@@ -47,5 +47,5 @@ def test_a_long_recording_gives_one_prediction(run, tmp_path):
     (alone,) = run.predict([tmp_path / "short.wav"])
     assert (alone.id, alone.label) == ("0", short.label) and alone.score == pytest.approx(short.score, abs=1e-5)
     rows = [{"audio": tmp_path / "long.wav", "text": "a"}]
-    with pytest.raises(MMTransferError, match="1.0 s are more than --max-seconds 0.4"):
+    with pytest.raises(MMTransferError, match="1.0 s are more than max_seconds=0.4"):
         run.evaluate(rows)

@@ -93,11 +93,14 @@ def test_folds_are_scores_of_the_training_data(given, tmp_path):
     assert compare([tmp_path / "all" / "seed-0", other.folder.path]).split == "validation"
 
 
-def test_one_speaker_gives_no_interval(tmp_path):
+def test_one_speaker_gives_an_interval_by_recording(tmp_path):
     made = parse(SPEECH, [*tiny.speech(tmp_path), "--weights", "none", "--epochs", "1"], {}, "a test")
     alone = {**made, "group_column": "speaker", "test_group": "s1"}
-    spread = mmt.repeat(n=2, **alone, threads=1, out=tmp_path / "all").metrics["test"]["wer"]
-    assert spread["low"] is None and spread["method"] == "one example or speaker does not tell how others would do"
+    repeats = mmt.repeat(n=2, **alone, threads=1, out=tmp_path / "all")
+    spread = repeats.metrics["test"]["wer"]
+    assert spread["low"] < spread["mean"] < spread["high"] and "by recording (one speaker" in spread["method"]
+    own = repeats.runs[0].metrics["test"]["wer"]
+    assert own["low"] is not None and "by recording (one speaker" in own["method"]
 
 
 def test_word_errors_spread_over_speakers(tmp_path):

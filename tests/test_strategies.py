@@ -27,15 +27,15 @@ def test_the_stages_that_are_tried_are_spread_evenly_up_to_the_last():
 @pytest.mark.parametrize(
     ("strategy", "exact", "words"),
     [
-        (LinearProbe(solver="exact"), False, "no exact solver(.|\n)*give --strategy.solver loop"),
-        (LinearProbe(head_lr=0.1), True, "Only the solver loop reads it(.|\n)*--strategy.head-lr"),
-        (LinearProbe(folds=3), False, "Only the solver exact reads it(.|\n)*--strategy.folds"),
-        (LinearProbe(prior="names", solver="loop"), True, "Only the solver exact reads it(.|\n)*--strategy.prior"),
+        (LinearProbe(solver="exact"), False, "no exact solver(.|\n)*give strategy_options=..solver.: .loop."),
+        (LinearProbe(head_lr=0.1), True, "Only the solver loop reads it(.|\n)*.head_lr.: "),
+        (LinearProbe(folds=3), False, "Only the solver exact reads it(.|\n)*.folds.: "),
+        (LinearProbe(prior="names", solver="loop"), True, "Only the solver exact reads it(.|\n)*.prior.: "),
         (LinearProbe(folds=1), True, "1 folds leave nothing"),
-        (LinearProbe(layer=2), False, "Only the solver exact reads it(.|\n)*--strategy.layer"),
+        (LinearProbe(layer=2), False, "Only the solver exact reads it(.|\n)*.layer.: "),
         (LinearProbe(layer=5), True, "has 4 stages; 5 is none of them(.|\n)*give 1 to 4, last or auto"),
         (LinearProbe(layer="first"), True, "'first' is none of them"),
-        (ProbeThenFull(head_epochs=2), True, "Only the solver loop reads it(.|\n)*--strategy.head-epochs"),
+        (ProbeThenFull(head_epochs=2), True, "Only the solver loop reads it(.|\n)*.head_epochs.: "),
         (ProbeThenFull(head_epochs=3), False, "3 of 3 epochs for the head leave none"),
     ],
 )

@@ -187,6 +187,12 @@ def _from_list(rows: Sequence[Any], modality: Modality, columns: Columns, labell
         raise MMTransferError("The list is empty", where, "give at least one row")
     if all(isinstance(row, dict) for row in rows):
         return _from_records(records.from_dicts(rows), modality, columns, labelled, where, None)
+    if labelled and _are_columns(rows):
+        raise MMTransferError(
+            f"Data are rows (input, answer), not two columns, here of {len(rows[0])} and {len(rows[1])}",
+            where,
+            "give list(zip(inputs, answers, strict=True))",
+        )
     bad: dict[int, str] = {}
     inputs: list[Any] = list(rows)
     answers: list[Any] = [None] * len(rows)
@@ -199,6 +205,13 @@ def _from_list(rows: Sequence[Any], modality: Modality, columns: Columns, labell
     ids = [str(number) for number in range(len(rows))]
     places = [f"row {name}" for name in ids]
     return _draft(ids, places, inputs, pairs, answers if labelled else None, None, modality, None, bad)
+
+
+def _are_columns(rows: Sequence[Any]) -> bool:
+    """Whether (inputs, answers) came side by side, and not row by row; of two rows of two values nobody can tell."""
+    if len(rows) != 2 or any(isinstance(one, str | bytes | dict) or not hasattr(one, "__len__") for one in rows):
+        return False
+    return all(getattr(one, "ndim", 1) > 0 and len(one) != 2 for one in rows) and getattr(rows[1], "ndim", 1) == 1
 
 
 def _paired(inputs: Sequence[Any], columns: Columns) -> bool:

@@ -24,8 +24,8 @@ GROWN_CLASSES = 10_000
 class StreamingMetric(evaluate.Metric):
     """What all metrics here share: the interface of evaluate over counts.
 
-    Unlike evaluate's own metrics, `compute` does not forget: `scores` may follow it, and what is added later is counted
-    on top. `reset` forgets. Counts are those of this process alone.
+    As evaluate's own metrics do, what is added after `compute` is counted from nothing. Until then the counts stay, so
+    that `scores` may follow `compute`. `reset` forgets at once. Counts are those of this process alone.
 
     A subclass sets `describes`, `takes`, `higher_is_better` and the types of a prediction and a reference, and writes
     `reset`, `__len__`, `_count`, `_compute`, `scores`. Every override of `add`, `add_batch` or `compute` needs a
@@ -39,6 +39,8 @@ class StreamingMetric(evaluate.Metric):
     reference_type: Any = datasets.Value("int64")
 
     def __init__(self) -> None:
+        #: whether the counts were computed already, so that the next ones begin anew
+        self.computed = False
         self.reset()
         super().__init__(keep_in_memory=True)
 
@@ -69,14 +71,23 @@ class StreamingMetric(evaluate.Metric):
     def add_batch(self, *, predictions: Any = None, references: Any = None) -> None:
         """Counts a batch: lists, arrays or tensors of equal length."""
         self._check_lengths(predictions, references)
+        self._begin()
         self._count(predictions, references)
 
     def compute(self, *, predictions: Any = None, references: Any = None, **columns: Any) -> dict[str, Any]:
-        """The values over everything added since `reset`; counts `predictions` and `references` first if given."""
+        """The values over everything added since the last `compute`; counts what is given first, if anything is."""
         if predictions is not None or references is not None:
             self.add_batch(predictions=predictions, references=references, **columns)
+        self._begin()
         self._check_counted()
+        self.computed = True
         return self._compute()
+
+    def _begin(self) -> None:
+        """Forgets what was computed already."""
+        if self.computed:
+            self.reset()
+            self.computed = False
 
     def _check_lengths(self, predictions: Any, references: Any) -> None:
         if predictions is None or references is None or len(predictions) != len(references):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -15,10 +15,26 @@ from mmtransfer.metrics.intervals import BLOCK, Margins, Z, wilson
 from mmtransfer.metrics.transcription import CER, WER
 
 DRAWS = 2000
-METHOD = f"crossed bootstrap of test examples and seeds, {DRAWS} draws"
 
 Statistic = Callable[[np.ndarray], np.ndarray]
 """Weights of the units (draws, units) -> the metric of each run (draws, runs)."""
+
+
+class Drawn(NamedTuple):
+    """A metric as it is drawn again.
+
+    `units`: number of what is independent in the test set; `share`: whether values lie in 0..1; `unit`: what a unit is.
+    """
+
+    statistic: Statistic
+    units: int
+    share: bool
+    unit: str = "test example"
+
+    @property
+    def method(self) -> str:
+        """How the interval is made."""
+        return f"crossed bootstrap by {self.unit} and seed, {DRAWS} draws"
 
 
 def crossed(statistic: Statistic, units: int, runs: int, share: bool, seed: int = 0) -> tuple[float, float]:
@@ -62,8 +78,8 @@ def crossed(statistic: Statistic, units: int, runs: int, share: bool, seed: int 
     return max(0.0, mean - half), mean + half
 
 
-def statistics(name: str, records: Sequence[Mapping[str, list[Any]]]) -> tuple[Statistic, int, bool] | None:
-    """(statistic, units, whether it is a share) of a metric, from the stored predictions of each run; None if unknown.
+def statistics(name: str, records: Sequence[Mapping[str, list[Any]]]) -> Drawn | None:
+    """How a metric is drawn again, from the stored predictions of each run; None if unknown.
 
     `records`: columns of predictions/SPLIT.parquet, the same ids in the same order in each.
     """
@@ -89,12 +105,12 @@ def _equal(targets: list[Any], predictions: list[Any]) -> list[bool]:
     return [one == other for one, other in zip(targets, predictions, strict=True)]
 
 
-def _share(right: Sequence[Sequence[bool]]) -> tuple[Statistic, int, bool]:
+def _share(right: Sequence[Sequence[bool]]) -> Drawn:
     hits = np.asarray(right, np.float64)
-    return lambda weights: weights @ hits.T / weights.sum(1, keepdims=True), hits.shape[1], True
+    return Drawn(lambda weights: weights @ hits.T / weights.sum(1, keepdims=True), hits.shape[1], True)
 
 
-def _average(kind: Any, place: int, records: Sequence[Mapping[str, list[Any]]]) -> tuple[Statistic, int, bool]:
+def _average(kind: Any, place: int, records: Sequence[Mapping[str, list[Any]]]) -> Drawn:
     """Macro, micro or weighted precision, recall or F1, from weighted margins of each run's confusion matrix."""
     names = sorted({str(value) for run in records for column in ("target", "prediction") for value in run[column]})
     numbers = {name: number for number, name in enumerate(names)}
@@ -119,15 +135,20 @@ def _average(kind: Any, place: int, records: Sequence[Mapping[str, list[Any]]]) 
         margins = [Margins(*(weights @ matrix for matrix in run)) for run in runs]
         return np.stack([metric.averages(one)[:, place] for one in margins], 1)
 
-    return statistic, n, True
+    return Drawn(statistic, n, True)
 
 
-def _errors(kind: type[WER], records: Sequence[Mapping[str, list[Any]]]) -> tuple[Statistic, int, bool]:
-    """WER or CER; units are speakers, of recordings without one the recordings."""
-    counted = []
+def _errors(kind: type[WER], records: Sequence[Mapping[str, list[Any]]]) -> Drawn:
+    """WER or CER; units are speakers, of recordings without one or of one speaker alone the recordings."""
+    counted, unit = [], ""
     for run in records:
         metric = kind()
         metric.add_batch(predictions=run["prediction"], references=run["target"], groups=run.get("speaker"))
-        counted.append(np.array(list(metric.groups.values()), np.float64))
+        counts, unit = metric.units()
+        counted.append(np.array(counts, np.float64))
     edits, words = np.stack([one[:, 0] for one in counted]), counted[0][:, 1]
-    return lambda weights: weights @ edits.T / np.maximum(weights @ words, 1e-9)[:, None], len(words), False
+
+    def statistic(weights: np.ndarray) -> np.ndarray:
+        return weights @ edits.T / np.maximum(weights @ words, 1e-9)[:, None]
+
+    return Drawn(statistic, len(words), False, unit)

@@ -14,6 +14,9 @@ from mmtransfer.errors import MMTransferError
 from mmtransfer.metrics.classification import StreamingMetric
 from mmtransfer.metrics.intervals import Score, jackknife
 
+ONE_SPEAKER = "recording (one speaker, so it tells nothing of others)"
+"""The unit of intervals where all words are of one speaker."""
+
 
 @dataclass(frozen=True)
 class Edits:
@@ -57,7 +60,7 @@ class WER(StreamingMetric):
 
     Both sides are put into Unicode's NFC; words are what white space separates; case counts. The words inserted for an
     empty reference are edits. Kept are (edits, words) of each speaker, or of each recording where speakers are unknown
-    (`method` says which), and the totals `substitutions`, `deletions`, `insertions`.
+    or all words are one speaker's (`method` says which), and the totals `substitutions`, `deletions`, `insertions`.
     """
 
     higher_is_better = False
@@ -71,6 +74,10 @@ class WER(StreamingMetric):
         self.substitutions = self.deletions = self.insertions = 0
         #: (edits, words) by speaker, or by the number of a recording without one.
         self.groups: dict[str | int, tuple[int, int]] = {}
+        #: (edits, words) of every recording, while all words are of one group; None from the second group on.
+        self.alone: list[tuple[int, int]] | None = []
+        #: groups that have words, the first two of them.
+        self._speaking: set[str | int] = set()
 
     def __len__(self) -> int:
         return self.recordings
@@ -102,6 +109,7 @@ class WER(StreamingMetric):
                     f"the metric {self.name}",
                     f"give {self.takes}",
                 )
+        self._begin()
         for prediction, reference, group in zip(predictions, references, groups, strict=True):
             self._add_recording(prediction, reference, group)
 
@@ -115,6 +123,12 @@ class WER(StreamingMetric):
         before = self.groups.get(key, (0, 0))
         self.groups[key] = (before[0] + edits.total, before[1] + len(tokens))
         self.recordings += 1
+        if self.alone is not None:
+            self.alone.append((edits.total, len(tokens)))
+            if tokens:
+                self._speaking.add(key)
+            if len(self._speaking) > 1:
+                self.alone = None
 
     def _compute(self) -> dict[str, float]:
         edits, words = np.array(list(self.groups.values())).sum(0).tolist()
@@ -127,10 +141,17 @@ class WER(StreamingMetric):
     def scores(self) -> dict[str, Score]:
         """`wer` (`cer`) with its interval; n is the number of reference words (characters)."""
         self._check_counted()
-        named = {type(key) is str for key in self.groups}
-        unit = "speaker or recording" if len(named) == 2 else "speaker" if True in named else "recording"
-        edits, words = zip(*self.groups.values(), strict=True)
+        counts, unit = self.units()
+        edits, words = zip(*counts, strict=True)
         return {self.label: jackknife(edits, words, unit)}
+
+    def units(self) -> tuple[list[tuple[int, int]], str]:
+        """(edits, words) of what the interval takes as independent of each other, and what that is."""
+        named = {type(key) is str for key in self.groups}
+        if self.alone is not None and True in named:
+            return self.alone, ONE_SPEAKER
+        unit = "speaker or recording" if len(named) == 2 else "speaker" if True in named else "recording"
+        return list(self.groups.values()), unit
 
 
 class CER(WER):

@@ -113,7 +113,7 @@ def test_missing_unexpected_and_misshapen_tensors_are_listed(squeezenet: Path) -
     assert "1 missing: features.0.weight" in message
     assert "1 unexpected: features.99.weight" in message
     assert "features.0.bias (3,) instead of (64,)" in message
-    assert f"--weights {path}" in message
+    assert f"weights={str(path)!r}" in message
 
 
 def test_weights_of_another_network_name_ten_and_the_count(squeezenet: Path) -> None:
@@ -160,7 +160,7 @@ def test_torchvision_without_network(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
     message = refused(lambda: backbones.load("resnet18"))
     assert "https://download.pytorch.org/models/resnet18-" in message
-    assert "--weights FILE" in message and "none" in message
+    assert "weights=FILE" in message and "none" in message
 
 
 def test_torchvision_weights_come_through_its_own_code(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -261,7 +261,7 @@ def test_a_hub_name_without_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "create_connection", offline)
     message = refused(lambda: backbones.load("google-bert/no-such-model-here"))
     assert "Could not get 'google-bert/no-such-model-here'" in message and "huggingface.co" in message
-    assert "local folder" in message and "--weights none" in message
+    assert "local folder" in message and "weights='none'" in message
 
 
 @pytest.mark.parametrize("head", [transformers.Wav2Vec2ForPreTraining, transformers.Wav2Vec2ForCTC])

@@ -89,7 +89,7 @@ def test_minutes_of_speech():
 def test_the_limit_of_seconds_reaches_the_sources():
     clips = [(np.ones(16_000 * n, np.float32), "a") for n in (1, 2, 3)]
     config = make({"task": SPEECH, "train": clips, "max_seconds": 2.0}, "a test")
-    with pytest.raises(MMTransferError, match="row 2: 3.0 s are more than --max-seconds 2"):
+    with pytest.raises(MMTransferError, match="row 2: 3.0 s are more than max_seconds=2"):
         assemble(config, "speech", Columns())
 
 

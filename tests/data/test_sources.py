@@ -440,6 +440,20 @@ def test_bad_rows_of_lists(rows, modality, reason):
     assert len(load(rows, modality, skip_bad=True)) == 1
 
 
+@pytest.mark.parametrize("kind", [list, tuple, np.array])
+def test_two_columns_are_told_to_be_zipped(kind):
+    texts, answers = kind(["red", "blue", "green"]), kind(["a", "b", "a"])
+    for columns in ((texts, answers), [texts, answers]):
+        error = failure(columns, "text")
+        assert error.what == "Data are rows (input, answer), not two columns, here of 3 and 3"
+        assert error.do == "give list(zip(inputs, answers, strict=True))"
+    assert "of 3 and 1" in failure((texts, answers[:1]), "text").what
+    assert len(load(list(zip(texts, answers, strict=True)), "text")) == 3
+    assert len(load((("red", "a"), ("blue", "b")), "text")) == 2, "two rows"
+    assert "row 1: not a pair" in failure([("red", "a"), ("blue", "b", "c")], "text").what
+    assert load([texts[0], texts[1]], "text", labelled=False).column("text") == ["red", "blue"]
+
+
 def test_an_empty_list():
     assert failure([], "text").what == "The list is empty"
 

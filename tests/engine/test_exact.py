@@ -84,8 +84,9 @@ def _weights(run: mmt.Run):
 def test_settings_that_would_change_the_answer_are_refused_or_make_the_loop_train(flags, tmp_path):
     for task, extra in ((TEXT, ["--label-smoothing", "0.1"]), (TEXT, ["--weight-decay", "0.3"]), (IMAGE, [])):
         setting = (extra or ["--augment"])[0]  # light, among the flags
-        with pytest.raises(MMTransferError, match=f"The exact solver does not read {setting}") as error:
+        with pytest.raises(MMTransferError) as error:
             fit(task, [*flags[task], *PROBE, *extra, "--strategy.solver", "exact"], tmp_path / "run")
+        assert error.value.what.startswith(f"The exact solver does not read {setting}")
         assert "--strategy.solver loop" in error.value.do
     assert not (tmp_path / "run").exists()
     run = fit(TEXT, [*flags[TEXT], *PROBE, "--label-smoothing", "0.1", "--epochs", "1"], tmp_path / "run")
@@ -106,7 +107,7 @@ def test_settings_of_the_way_there_are_named_as_unread(flags, tmp_path):
 def test_ctc_keeps_the_loop_and_refuses_the_exact_solver(flags, tmp_path):
     run = fit(SPEECH, [*flags[SPEECH], *PROBE, "--epochs", "1"], tmp_path / "run")
     assert run.result["phases"][0]["solver"] == "loop" and run.result["phases"][0]["epochs"] == 1
-    with pytest.raises(MMTransferError, match="no exact solver(.|\n)*--strategy.solver loop"):
+    with pytest.raises(MMTransferError, match="no exact solver(.|\n)*strategy_options=..solver.: .loop.}"):
         fit(SPEECH, [*flags[SPEECH], *PROBE, "--strategy.solver", "exact"], tmp_path / "other")
 
 
@@ -164,11 +165,11 @@ def test_without_examples_the_class_names_alone_make_the_head(flags, tmp_path, c
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--strategy.prior", "none"], "only the classes' names(.|\n)*--strategy.prior names, or --shots 1"),
-        (["--strategy.folds", "3"], "Without examples --strategy.folds has nothing"),
-        (["--strategy.layer", "1"], "Without examples --strategy.layer has nothing"),
-        (["--class-weights", "auto"], "Without examples --class-weights has nothing"),
-        (["--target", "multi-label"], "Without examples --target has nothing"),
+        (["--strategy.prior", "none"], "only the classes' names(.|\n)*.prior.: .names.., or shots=1"),
+        (["--strategy.folds", "3"], "Without examples strategy_options=..folds.: .... has nothing"),
+        (["--strategy.layer", "1"], "Without examples strategy_options=..layer.: .... has nothing"),
+        (["--class-weights", "auto"], "Without examples class_weights= has nothing"),
+        (["--target", "multi-label"], "Without examples target= has nothing"),
     ],
 )
 def test_without_examples_what_would_need_some_is_refused(flags, tmp_path, words, message):

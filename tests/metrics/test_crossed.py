@@ -31,7 +31,7 @@ def test_the_statistic_under_equal_weights_is_the_metric(kind):
     column = "top5" if kind is TopKAccuracy else "prediction"
     expected = [scored(kind(), run, column) for run in runs]
     for name in expected[0]:
-        statistic, units, share = statistics(name, runs)
+        statistic, units, share, _ = statistics(name, runs)
         assert units == 60 and share
         assert statistic(np.ones((1, units)))[0] == pytest.approx([one[name] for one in expected])
 
@@ -52,14 +52,22 @@ def test_word_errors_are_drawn_by_speaker(kind):
         {"target": target, "prediction": ["a b c", "a", "c d", "d"], "speaker": ["x", "y", "x", "z"]},
         {"target": target, "prediction": ["a", "a b", "c", "d e f"], "speaker": ["x", "y", "x", "z"]},
     ]
-    statistic, units, share = statistics(kind.label, runs)
-    assert units == 3 and not share
+    statistic, units, share, unit = statistics(kind.label, runs)
+    assert units == 3 and not share and unit == "speaker"
     expected = []
     for run in runs:
         metric = kind()
         metric.add_batch(predictions=run["prediction"], references=target, groups=run["speaker"])
         expected.append(metric.scores()[kind.label].value)
     assert statistic(np.ones((1, 3)))[0] == pytest.approx(expected)
+
+
+def test_word_errors_of_one_speaker_are_drawn_by_recording():
+    said = [["a b c", "a", "c d", "d"], ["a", "a b", "c", "d e f"]]
+    runs = [{"target": ["a b c", "a b", "c", "d e f g"], "prediction": one, "speaker": ["x"] * 4} for one in said]
+    alone, unnamed = statistics("wer", runs), statistics("wer", [run | {"speaker": None} for run in runs])
+    assert alone.units == 4 and crossed(*alone[:2], 2, False) == crossed(*unnamed[:2], 2, False)
+    assert "by recording (one speaker, so it tells nothing of others) and seed" in alone.method
 
 
 def test_few_speakers_give_the_interval_of_the_jackknife():
@@ -80,7 +88,7 @@ def test_an_unknown_metric_has_no_statistic():
 
 
 def test_the_interval_is_the_same_every_time_and_inside():
-    statistic, units, share = statistics("accuracy", answers(3, 50, 3))
+    statistic, units, share, _ = statistics("accuracy", answers(3, 50, 3))
     assert crossed(statistic, units, 3, share) == crossed(statistic, units, 3, share)
 
 

@@ -47,7 +47,7 @@ def test_a_target_gives_columns_head_and_primary_metric(target, answers, size, p
 
 
 def test_an_unknown_target_names_the_nearest():
-    with pytest.raises(MMTransferError, match="Unknown --target 'multilabel'") as caught:
+    with pytest.raises(MMTransferError, match="Unknown target='multilabel'") as caught:
         task_of(target="multilabel")
     assert "did you mean multi-label" in caught.value.do
 
