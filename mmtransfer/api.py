@@ -8,7 +8,7 @@ import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from accelerate import Accelerator
@@ -27,10 +27,12 @@ from mmtransfer.engine.loop import Job
 from mmtransfer.engine.trained import Trained
 from mmtransfer.errors import MMTransferError
 from mmtransfer.fitting import Fitting
-from mmtransfer.metrics import Score
 from mmtransfer.resolution import resolve
 from mmtransfer.run import RunFolder, default_name
 from mmtransfer.tasks import TASKS, Prediction
+
+if TYPE_CHECKING:
+    from mmtransfer.metrics import Score
 
 logger = logging.getLogger("mmtransfer")
 
