@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from mmtransfer import verbs
+from mmtransfer import terminal, verbs
 from mmtransfer.errors import MMTransferError, unknown
 
 logger = logging.getLogger("mmtransfer")
@@ -54,12 +54,13 @@ def recipe(task: str, **choices: Any) -> None:
 
 def _guarded(words: list[str], action: Callable[[], None]) -> None:
     """Runs an action; errors that a user can mend are three lines and status 2, without a stack trace."""
+    terminal.tolerate()
     debug = "--debug" in words
     while "--debug" in words:
         words.remove("--debug")
     rank = int(os.environ.get("RANK", "0"))
     handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(message)s"))
+    handler.setFormatter(terminal.Formatter())
     logger.handlers = [handler]
     logger.propagate = False
     logger.setLevel(logging.INFO if rank == 0 else logging.ERROR)
@@ -72,7 +73,7 @@ def _guarded(words: list[str], action: Callable[[], None]) -> None:
         sys.exit(2)
     except KeyboardInterrupt as error:
         command = getattr(error, "command", None)
-        print(f"stopped; go on with: {command}" if command else "stopped", file=sys.stderr)
+        print(terminal.visible(f"stopped; go on with: {command}" if command else "stopped"), file=sys.stderr)
         sys.exit(128 + getattr(error, "signum", 2))
     except BrokenPipeError:
         sys.exit(0)

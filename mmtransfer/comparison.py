@@ -24,6 +24,7 @@ from mmtransfer.errors import MMTransferError
 from mmtransfer.metrics import F1, Margins, paired
 from mmtransfer.metrics.paired import Difference
 from mmtransfer.run import RunFolder, scored_on
+from mmtransfer.terminal import visible
 
 LEVEL = 0.05
 """An adjusted p below it is a difference."""
@@ -306,7 +307,7 @@ def show(comparison: Comparison) -> None:
     entries = comparison.entries
     table = Table("", title=f"{comparison.task}, {comparison.split}{note}", title_justify="left")
     for entry in entries:
-        table.add_column(entry.name)
+        table.add_column(visible(entry.name))
     for metric in comparison.metrics:
         table.add_row(metric, *(spoken(entry.scores(comparison.split, metric)) for entry in entries))
     for name, key, told in (
@@ -322,7 +323,7 @@ def show(comparison: Comparison) -> None:
     # what is not a terminal has no width of its own: no line of the table is folded there
     console.print(table, width=None if console.is_terminal else max(80, 24 + 30 * len(entries)), crop=False)
     for verdict in comparison.verdicts:
-        print(verdict)
+        print(visible(str(verdict)))
     n, methods = comparison.verdicts[0].difference.n, dict.fromkeys(v.difference.method for v in comparison.verdicts)
     unit = "reference words" if comparison.metrics[0] == "wer" else "examples"
     print(

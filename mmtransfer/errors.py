@@ -6,6 +6,8 @@ import difflib
 from collections.abc import Iterable
 from pathlib import Path
 
+from mmtransfer.terminal import visible
+
 
 class MMTransferError(Exception):
     """An error that a user can act on.
@@ -15,11 +17,13 @@ class MMTransferError(Exception):
         where: the file, row, column or option it is about.
         do: what to do about it.
 
-    The command line prints the three on a line each and exits with status 2.
+    The command line prints the three on a line each and exits with status 2; control characters in them, which names
+    may have, are shown as escapes.
     """
 
     def __init__(self, what: str, where: str, do: str) -> None:
-        super().__init__(f"{what}\n  where: {where}\n  do: {do}")
+        shown = [visible(part) for part in (what, where, do)]
+        super().__init__("{}\n  where: {}\n  do: {}".format(*shown))
         self.what, self.where, self.do = what, where, do
 
     def __reduce__(self) -> tuple[type, tuple[str, str, str]]:
@@ -47,3 +51,8 @@ def damaged(path: Path, error: Exception) -> MMTransferError:
     """The error for a file of a run that is missing or cannot be read."""
     what = "is missing" if isinstance(error, FileNotFoundError) else f"cannot be read ({error})"
     return MMTransferError(f"The run folder is damaged: {path.name} {what}", str(path), "train it again: --overwrite")
+
+
+def unwritable(where: str, error: OSError) -> MMTransferError:
+    """The error for a file that cannot be written."""
+    return MMTransferError(f"Not written: {error.strerror or error}", where, "give another place, or make room there")

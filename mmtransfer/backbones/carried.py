@@ -92,6 +92,8 @@ class Whole(Backbone):
         return state["x"]
 
     def own_name(self, name: str) -> str:
+        from mmtransfer.backbones import vision
+
         return vision.renamed(name, self.renamed)
 
 
