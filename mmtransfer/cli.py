@@ -17,7 +17,7 @@ from mmtransfer.errors import MMTransferError, unknown
 logger = logging.getLogger("mmtransfer")
 USAGE = """usage: mmtransfer VERB ...
 
-  fit TASK [--train DATA ...]       train a model: image-classification, text-classification, speech-recognition
+  fit TASK --train DATA ...         train a model: image-classification, text-classification, speech-recognition
   predict RUN INPUT [--out X.csv]   predict a file, a folder or a CSV with a finished run
   evaluate RUN --test DATA          score a finished run, or a backbone that carries a head, on labelled data
   embed RUN|BACKBONE DATA --out X   pooled features with ids, as X.npy or X.parquet

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import shutil
+import subprocess
 import sys
 
 import pyarrow.parquet
@@ -117,6 +118,24 @@ def test_a_run_in_bf16_is_used_in_fp32_where_bf16_is_emulated(place, tmp_path, m
     assert len([line for line in caplog.messages if "is used in fp32" in line]) == 2
     monkeypatch.setattr(precision, "has_bf16", lambda: True)
     assert [one.scores for one in mmt.load(tmp_path / "run").predict(list(TEXTS))] != wanted
+
+
+def test_a_prediction_loads_no_library_that_it_does_not_need(place):
+    late = {"evaluate", "scipy.stats", "sklearn", "torchaudio", "torchvision", "transformers"}
+    never = {"evaluate", "scipy.stats", "sklearn", "transformers.pipelines"}
+    code = f"""
+import sys
+import mmtransfer.api
+from mmtransfer.cli import main
+assert not {late} & set(sys.modules), {late} & set(sys.modules)
+main(["predict", {str(place / "run")!r}, {str(place / "texts.txt")!r}])
+assert not {never} & set(sys.modules), {never} & set(sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0 and done.stdout.count("\n") == 3, done.stderr[-2000:]
+    wanted = mmt.load(place / "run").predict(list(TEXTS))
+    shown = [line.split("\t") for line in done.stdout.splitlines()]
+    assert [score for *_, score in shown] == [f"{one.score:.4f}" for one in wanted]
 
 
 def test_a_probe_tells_the_speed_of_its_pass(place):
