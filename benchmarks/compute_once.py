@@ -34,14 +34,11 @@ import numpy as np
 import pyarrow.parquet as pq
 import torch
 
+from benchmarks import data_folder
+
 PAGE = Path(__file__).parent / "results" / "compute_once.json"
 PROBE = {"strategy": "linear-probe", "strategy_options": {"solver": "loop"}}
 EPOCHS = 10
-
-
-def data() -> Path:
-    """$MMTRANSFER_DATA."""
-    return Path(os.environ["MMTRANSFER_DATA"])
 
 
 def minilm() -> str:
@@ -61,7 +58,7 @@ def fast() -> str:
 
 def banking(**settings: Any) -> dict[str, Any]:
     """Settings of `fit` on BANKING77 with MiniLM."""
-    place = data() / "banking77"
+    place = data_folder() / "banking77"
     text = {"task": "text-classification", "train": str(place / "train.csv"), "test": str(place / "test.csv")}
     return {**text, "backbone": minilm(), "precision": fast(), **settings}
 
@@ -100,7 +97,7 @@ def bare_pass() -> float:
     tokenizer = AutoTokenizer.from_pretrained(minilm())
     model = AutoModel.from_pretrained(minilm(), dtype=torch.float32).eval()
     for part in ("train", "test"):
-        with (data() / "banking77" / f"{part}.csv").open(newline="", encoding="utf-8") as file:
+        with (data_folder() / "banking77" / f"{part}.csv").open(newline="", encoding="utf-8") as file:
             texts = [row["text"] for row in csv.DictReader(file)]
         ids = tokenizer(texts, truncation=True, max_length=128)["input_ids"]
         for batch in evaluation_batches(np.array([len(own) for own in ids], np.int32), 2 * 4096, ROWS):
@@ -160,8 +157,8 @@ def images(quick: bool) -> dict[str, Any]:
     `passes_allow`: how often pictures run through the backbone without a cache, over how often with one.
     """
     common = {"task": "image-classification", "backbone": "mobilenet_v2", **PROBE, "augment": "none"}
-    common["weights"] = str(data() / "weights" / "mobilenet_v2.safetensors")
-    bees, small = data() / "hymenoptera", data() / "cifar10"
+    common["weights"] = str(data_folder() / "weights" / "mobilenet_v2.safetensors")
+    bees, small = data_folder() / "hymenoptera", data_folder() / "cifar10"
     given: dict[str, Any] = {**common, "train": str(bees / "train"), "test": str(bees / "val")}
     with folder() as place:
         timed({**given, "epochs": 1}, place)  # imports and first calls
@@ -188,16 +185,20 @@ def middle(quick: bool) -> dict[str, Any]:
         AutoTokenizer.from_pretrained(minilm()).save_pretrained(shape)
         BertConfig().save_pretrained(shape)
         texts = place / "few.csv"
-        lines = (data() / "banking77" / "train.csv").read_text(encoding="utf-8").splitlines(keepends=True)
+        lines = (data_folder() / "banking77" / "train.csv").read_text(encoding="utf-8").splitlines(keepends=True)
         texts.write_text("".join(lines[: 161 if quick else 641]), encoding="utf-8")
         text = {"task": "text-classification", "train": str(texts), "backbone": str(shape), "weights": "none"}
         found["bert-base, 3 of 12 layers"] = _cached_and_not({**text, **_partial(3)}, 9 / 12)
         if quick:
             return found
-        speech = {"task": "speech-recognition", "train": str(data() / "fsdd" / "train"), "fraction": 0.2}
+        speech = {"task": "speech-recognition", "train": str(data_folder() / "fsdd" / "train"), "fraction": 0.2}
         speech |= {"backbone": "wav2vec2-small", "mask_prob": 0.0}
         found["wav2vec2-small, 2 of 5 layers"] = _cached_and_not({**speech, **_partial(2)})
-        picture = {"task": "image-classification", "train": str(data() / "hymenoptera" / "train"), "augment": "none"}
+        picture = {
+            "task": "image-classification",
+            "train": str(data_folder() / "hymenoptera" / "train"),
+            "augment": "none",
+        }
         picture |= {"backbone": "resnet18", "weights": "none"}
         found["resnet18, layer4"] = _cached_and_not({**picture, **_partial(1)}, 0.77)
     return found
@@ -475,8 +476,8 @@ def rank(quick: bool) -> dict[str, Any]:
 
     from mmtransfer.rank import rank as ranked
 
-    bees = data() / "hymenoptera"
-    files = {name: str(data() / "weights" / f"{name}.safetensors") for name in ("squeezenet1_1", "mobilenet_v2")}
+    bees = data_folder() / "hymenoptera"
+    files = {name: str(data_folder() / "weights" / f"{name}.safetensors") for name in ("squeezenet1_1", "mobilenet_v2")}
     chosen = {**files, "builtin": None, "resnet18": "none"}  # None: those it comes with
     given: dict[str, Any] = {"task": "image-classification", "validation_fraction": 0.2, "augment": "none"}
     found: dict[str, Any] = {}

@@ -13,6 +13,8 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks import existing
+
 OUT = Path("runs") / "fsdd-speakers"
 HEADER = ("file_name", "text", "speaker")
 
@@ -46,7 +48,7 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="the folder of FSDD, with train/ and test/")
     parser.add_argument("--out", type=Path, default=OUT)
     words = parser.parse_args()
-    for speaker in write(words.data, words.out):
+    for speaker in write(existing(words.data), words.out):
         place = words.out / speaker
         print(
             f"mmtransfer fit speech-recognition --train {place}/train.csv --test {place}/test.csv "

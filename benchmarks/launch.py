@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -18,6 +17,8 @@ import tempfile
 import time
 from importlib.util import find_spec
 from pathlib import Path
+
+from benchmarks import data_folder
 
 HERE = Path(__file__).parent
 RECIPE = HERE.parent / "recipes" / "text_cls.py"
@@ -53,7 +54,7 @@ def main() -> None:
     }
     found: dict[str, list[float]] = {name: [] for name in launchers}
     with tempfile.TemporaryDirectory() as folder:
-        source = Path(os.environ["MMTRANSFER_DATA"]) / "banking77" / "train.csv"
+        source = data_folder() / "banking77" / "train.csv"
         data = Path(folder) / "few.csv"
         data.write_text("".join(source.read_text().splitlines(keepends=True)[:321]))
         for number in range(rounds):

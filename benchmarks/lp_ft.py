@@ -20,6 +20,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from benchmarks import data_folder
 from benchmarks.compute_once import fast, minilm
 
 PAGE = Path(__file__).parent / "lp_ft.md"
@@ -139,6 +140,7 @@ def main() -> None:
     parser.add_argument("--case", nargs="*", choices=tuple(cases()), help="with run: these alone")
     given = parser.parse_args()
     if given.verb == "run":
+        data_folder()
         for case in given.case or cases():
             run(case)
     else:

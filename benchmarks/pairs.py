@@ -18,6 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks import existing
+
 Sentence = tuple[str, str]
 """(text, intent)"""
 Pair = tuple[str, str, str]
@@ -96,7 +98,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
-    for split, count in write(given.data, given.out, given.seed).items():
+    for split, count in write(existing(given.data), given.out, given.seed).items():
         print(f"{split}: {count} pairs")
 
 

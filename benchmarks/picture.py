@@ -57,4 +57,7 @@ def draw(path: Path) -> None:
 
 
 if __name__ == "__main__":
-    draw(suite.HERE / "few.png")
+    try:
+        draw(suite.HERE / "few.png")
+    except FileNotFoundError as error:
+        raise SystemExit(f"no finished run: {error.filename}; python -m benchmarks.suite run --tier few") from None

@@ -14,12 +14,12 @@ says something about transfer.
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks import data_folder
 from mmtransfer import embed
 from mmtransfer.data import builtin, sources
 from mmtransfer.data.table import Table
@@ -67,7 +67,7 @@ def table(found: dict[str, dict[str, dict[str, Any]]]) -> str:
 
 def main() -> None:
     """Measures both data sets with both weights."""
-    folder = Path(os.environ["MMTRANSFER_DATA"])
+    folder = data_folder()
     weights = {"ImageNet": str(folder / "weights" / f"{BACKBONE}.safetensors"), "random": "none"}
     sets = {"digits": (digits(), 64), "hymenoptera": (hymenoptera(folder), 224)}
     found = {

@@ -28,7 +28,7 @@ from typing import Any
 
 from scipy.stats import t
 
-from benchmarks import fsdd_speakers, pairs
+from benchmarks import data_folder, fsdd_speakers, pairs
 
 HERE = Path(__file__).parent
 RUNS = Path("runs") / "suite"
@@ -80,6 +80,8 @@ def run(tier: str) -> None:
     from mmtransfer import fit
     from mmtransfer.engine.precision import has_bf16
 
+    if re.search(r"\{(data|pairs|speakers)\}", str(rows(tier))):
+        data_folder()
     for row in rows(tier):
         make(row)
         for variant, label, settings in variants(row):

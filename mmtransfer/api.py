@@ -8,7 +8,7 @@ import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from accelerate.utils import broadcast_object_list
 
@@ -18,17 +18,19 @@ from mmtransfer.data import sources
 from mmtransfer.data.sources import Table
 from mmtransfer.defaults import DEFAULTS
 from mmtransfer.embedding import COLUMNS, Features, cached, features_of
-from mmtransfer.engine import processes, sharding, tracking
+from mmtransfer.engine import precision, processes, sharding, tracking
 from mmtransfer.engine.evaluation import Records, evaluate
 from mmtransfer.engine.loading import examples_of
 from mmtransfer.engine.loop import Job
 from mmtransfer.engine.trained import Trained
 from mmtransfer.errors import MMTransferError, damaged
 from mmtransfer.fitting import Fitting
-from mmtransfer.metrics import Score
 from mmtransfer.resolution import resolve
 from mmtransfer.run import RunFolder, default_name
 from mmtransfer.tasks import TASKS, Prediction
+
+if TYPE_CHECKING:
+    from mmtransfer.metrics import Score
 
 logger = logging.getLogger("mmtransfer")
 
@@ -37,7 +39,8 @@ def fit(config: RunConfig | None = None, **fields: Any) -> Run:
     """Trains a model and writes its run folder.
 
     `config`: all settings, or None; `fields`: settings by name, before those of `config`. `strategy` may be a name or
-    a strategy object such as `strategies.Partial(n=2)`; data may be paths, `builtin:NAME` or lists of rows.
+    a strategy object such as `strategies.Partial(n=2)`; data may be paths, `builtin:NAME` or lists of rows. `train` has
+    to be given, unless `resume` is: `train="builtin"` takes the task's built-in data, with settings that suit it.
     Raises MMTransferError for what a user can mend, before the first step where it can be known then.
     """
     config = resolve(config, **fields)
@@ -136,7 +139,8 @@ class Run:
         except RuntimeError as error:
             raise damaged(file, ValueError(str(error).splitlines()[-1].strip())) from None
         backbone.freeze(range(len(backbone.stages)))
-        return Trained(backbone, head, task, (), self.config.precision).eval()
+        device = processes.accelerator().device
+        return Trained(backbone, head, task, (), precision.usable(self.config.precision, device)).eval()
 
     def predict(self, inputs: Any) -> list[Prediction]:
         """Predictions for a list of inputs (texts; image or audio files, PIL images, arrays), a file or a folder."""
@@ -151,7 +155,8 @@ class Run:
 
     def embed(self, inputs: Any) -> Features:
         """Pooled features of the backbone, for what `predict` takes; of speech the mean over the valid frames."""
-        return features_of(self.model.backbone, self.model.task, self.config, inputs)
+        config = dataclasses.replace(self.config, precision=cast(Any, self.model.precision))
+        return features_of(self.model.backbone, self.model.task, config, inputs)
 
     def evaluate(self, test: Any) -> dict[str, Score]:
         """All metrics of the task on labelled data; features that a linear probe has cached of it are read."""

@@ -10,13 +10,13 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from mmtransfer import disk, launcher, spelling, verbs
+from mmtransfer import disk, launcher, spelling, terminal, verbs
 from mmtransfer.errors import MMTransferError, unknown
 
 logger = logging.getLogger("mmtransfer")
 USAGE = """usage: mmtransfer VERB ...
 
-  fit TASK [--train DATA ...]       train a model: image-classification, text-classification, speech-recognition
+  fit TASK --train DATA ...         train a model: image-classification, text-classification, speech-recognition
   predict RUN INPUT [--out X.csv]   predict a file, a folder or a CSV with a finished run
   evaluate RUN --test DATA          score a finished run, or a backbone that carries a head, on labelled data
   embed RUN|BACKBONE DATA --out X   pooled features with ids, as X.npy or X.parquet
@@ -53,11 +53,12 @@ def recipe(task: str, **choices: Any) -> None:
 
 def _guarded(words: list[str], action: Callable[[], None]) -> None:
     """Runs an action; errors that a user can mend are three lines and status 2, without a stack trace."""
+    terminal.tolerate()
     debug = "--debug" in words
     while "--debug" in words:
         words.remove("--debug")
     handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(message)s"))
+    handler.setFormatter(terminal.Formatter())
     logger.handlers = [handler]
     logger.propagate = False
     logger.setLevel(logging.INFO)
@@ -82,7 +83,7 @@ def _guarded(words: list[str], action: Callable[[], None]) -> None:
         sys.exit(2)
     except KeyboardInterrupt as error:
         command = getattr(error, "command", None)
-        print(f"stopped; go on with: {command}" if command else "stopped", file=sys.stderr)
+        print(terminal.visible(f"stopped; go on with: {command}" if command else "stopped"), file=sys.stderr)
         sys.exit(128 + getattr(error, "signum", 2))
 
 

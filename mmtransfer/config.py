@@ -37,8 +37,8 @@ class RunConfig:
     # data
     train: Any = None
     """Training data: a class folder, a table (CSV, TSV, JSON, Parquet), a folder with metadata.csv or with a .txt for
-    each recording, a dataset saved to disk, `hub:ORG/NAME[:CONFIG[:SPLIT]]`, `builtin:NAME`, or (Python) a Dataset or
-    a list of rows."""
+    each recording, a dataset saved to disk, `hub:ORG/NAME[:CONFIG[:SPLIT]]`, `builtin:NAME`, `builtin` (the task's own
+    built-in data, with settings that suit it), or (Python) a Dataset or a list of rows."""
     validation: Any = None
     """Validation data, which chooses the best epoch; cut from the training data when not given."""
     test: Any = None

@@ -13,6 +13,7 @@ from mmtransfer.comparison import Comparison
 from mmtransfer.control import versus_scratch
 from mmtransfer.defaults import BUILTIN, OWN_DATA
 from mmtransfer.errors import MMTransferError
+from mmtransfer.terminal import visible
 
 logger = logging.getLogger("mmtransfer")
 
@@ -30,10 +31,10 @@ def demo(out: str | Path | None = None) -> list[Comparison]:
     found = []
     for number, task in enumerate(BUILTIN, 1):
         logger.info("%d of %d: %s", number, len(BUILTIN), task)
-        settings: dict[str, Any] = {"task": task, "out": str(place / task)}
+        settings: dict[str, Any] = {"task": task, "train": "builtin", "out": str(place / task)}
         found.append(versus_scratch(settings, fit(**settings)))
     _show(found)
-    print(f"the runs are in {place}; one of them again: mmtransfer fit TASK")
+    print(visible(f"the runs are in {place}; one of them again: mmtransfer fit TASK --train builtin"))
     for task in BUILTIN:
         print(f"next, with your own data: mmtransfer fit {task} {OWN_DATA[task]} --backbone builtin --versus-scratch")
     return found

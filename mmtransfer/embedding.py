@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from mmtransfer.backbones.staged import Backbone, State
 from mmtransfer.cache import settings
 from mmtransfer.config import IMAGE, SPEECH, TEXT, RunConfig, make
 from mmtransfer.data import sources
-from mmtransfer.engine import caching, processes
+from mmtransfer.engine import caching, precision, processes
 from mmtransfer.engine.loading import Examples, Stored
 from mmtransfer.engine.loop import Job
 from mmtransfer.engine.state import TrainState
@@ -107,6 +107,8 @@ def embed(backbone: str | Path, data: Any, split: str = "test", seed: int = 0, *
                 "leave them out, or name a backbone",
             )
         config = make(folder.read_config() | fields, str(folder.config))
+        usable = precision.usable(config.precision, processes.accelerator().device)
+        config = replace(config, precision=cast(Any, usable))
         loaded = files.read(folder.model)
     else:
         sources.refuse_missing(data, "the inputs", labelled=False)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from mmtransfer import spelling
+from mmtransfer.terminal import visible
 
 
 class MMTransferError(Exception):
@@ -19,10 +20,11 @@ class MMTransferError(Exception):
 
     The command line prints the three on a line each and exits with status 2. They name options as its flags
     (`--train DATA`), and the attributes keep them so; in Python the text of the error names arguments (`train=DATA`).
+    Control characters in them, which names may have, are shown as escapes.
     """
 
     def __init__(self, what: str, where: str, do: str) -> None:
-        super().__init__(spelling.message(what, where, do))
+        super().__init__(spelling.message(*map(visible, (what, where, do))))
         self.what, self.where, self.do = what, where, do
 
     def __reduce__(self) -> tuple[type, tuple[str, str, str]]:

@@ -232,7 +232,6 @@ class Fitting:
         for stage in phases.stages_of(plan):
             trained |= {id(p): p for p in job.backbone.stages[stage].parameters()}
         own, head = (sum(p.numel() for p in module.parameters()) for module in (job.backbone, job.head))
-        units = None if job.task.modality == "image" else state.units * job.task.unit / max(1e-9, state.seconds)
         return {
             "data": {
                 split: {
@@ -251,11 +250,7 @@ class Fitting:
             },
             "parameters": {"total": own + head, "trainable": sum(p.numel() for p in trained.values())},
             "phases": state.phases,
-            "throughput": {
-                "examples_per_second": state.examples / max(1e-9, state.seconds),
-                "tokens_or_seconds_of_audio_per_second": units,
-                "stall_share": state.stalled / max(1e-9, state.seconds),
-            },
+            "throughput": _throughput(job),
             "cache": job.cache.about(),
             "precision": {"dtype": config.precision, "layout": "contiguous", "allocator": self.allocator, "tried": {}},
         }
@@ -316,6 +311,22 @@ class Fitting:
             "warnings": self.warnings.lines,
         }
         self.folder.write(self.folder.result, content | dict(known))
+
+
+def _throughput(job: Job) -> dict[str, float | None]:
+    """Examples and units a second of training; where nothing but an exact head was found, of the pass through the
+    frozen stages, 0.0 if its features were there already."""
+    state, cache = job.state, job.cache
+    if state.examples:
+        examples, units, seconds = state.examples, state.units, state.seconds
+    else:
+        examples, units, seconds = cache.passed, cache.passed_units, cache.pass_seconds
+    length = None if job.task.modality == "image" else units * job.task.unit / max(1e-9, seconds)
+    return {
+        "examples_per_second": examples / max(1e-9, seconds),
+        "tokens_or_seconds_of_audio_per_second": length,
+        "stall_share": state.stalled / max(1e-9, state.seconds),
+    }
 
 
 def save_model(folder: RunFolder, config: RunConfig, task: Task, backbone: Backbone, head: nn.Module) -> None:

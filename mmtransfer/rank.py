@@ -6,12 +6,14 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mmtransfer import backbones as known_backbones
 from mmtransfer.api import prepare
+from mmtransfer.config import RunConfig
 from mmtransfer.engine import caching, exact
 from mmtransfer.engine.loop import Job
 from mmtransfer.engine.trained import Trained
@@ -51,26 +53,58 @@ class Ranked:
     best: bool = False
 
 
-def rank(task: str, train: Any, backbones: Sequence[str], folds: int = FOLDS, **fields: Any) -> list[Ranked]:
+class Ranking(list[Ranked]):
+    """Backbones, best first; `missing`: by name, why those that were asked for and are not among them could not be
+    had."""
+
+    missing: dict[str, MMTransferError]
+
+
+def rank(task: str, train: Any, backbones: Sequence[str], folds: int = FOLDS, **fields: Any) -> Ranking:
     """Backbones with their expected scores, best first (Alain & Bengio 2016 for the probe).
 
-    `fields`: settings of `fit`. What is cached here is found by `fit` with the same settings: validation data is cut
-    from `train` as there, and the folds are of both. Raises MMTransferError for a task without an exact solver.
+    `backbones`: names as `--backbone` takes them, or NAME=WEIGHTS with what `--weights` takes; `fields`: settings of
+    `fit`. What is cached here is found by `fit` with the same settings: validation data is cut from `train` as there,
+    and the folds are of both. A backbone that cannot be had is told and left out.
+    Raises MMTransferError for a task without an exact solver, and where no backbone can be had.
     """
     if not backbones:
         raise MMTransferError("No backbones to compare", "--backbones", "name two or more")
     given = {"task": task, "train": train, "strategy": "linear-probe", **fields}
-    configs = {backbone: resolve(**given, backbone=backbone) for backbone in backbones}
+    configs = {backbone: resolve(**given | _named(backbone)) for backbone in backbones}
+    if any(TASKS[task].exact(config) is None for config in configs.values()):
+        raise MMTransferError(f"{task} has no exact probe", "mmtransfer rank", "compare short runs of fit instead")
+    found, missing = [], {}
     for backbone, config in configs.items():
-        if TASKS[task].exact(config) is None:
-            raise MMTransferError(f"{task} has no exact probe", "mmtransfer rank", "compare short runs of fit instead")
-        known_backbones.check(backbone)
-    found = []
-    for backbone, config in configs.items():
-        found.append(_ranked(prepare(config), backbone, folds))
-        logger.info("%s: %s %s", backbone, found[-1].metric, found[-1].score.value)
+        try:
+            known_backbones.check(str(config.backbone))
+            found.append(_ranked(prepare(config), backbone, folds))
+        except MMTransferError as error:
+            if not _is_about(error, config):
+                raise
+            missing[backbone] = error
+            logger.warning("%s is left out: %s", backbone, error.what)
+        else:
+            logger.info("%s: %s %s", backbone, found[-1].metric, found[-1].score.value)
+    if not found:
+        raise next(iter(missing.values()))
     marked = [replace(one, best=not any(_beats(other, one) for other in found)) for one in found]
-    return sorted(marked, key=lambda one: -_merit(one))
+    ranking = Ranking(sorted(marked, key=lambda one: -_merit(one)))
+    ranking.missing = missing
+    return ranking
+
+
+def _named(word: str) -> dict[str, str]:
+    """Backbone and weights of NAME=WEIGHTS; a path may have such a sign in it."""
+    name, _, weights = word.rpartition("=")
+    plain = not name or Path(word).expanduser().exists()
+    return {"backbone": word} if plain else {"backbone": name, "weights": weights}
+
+
+def _is_about(error: MMTransferError, config: RunConfig) -> bool:
+    """Whether an error is about a backbone or its weights, and not about what all have in common."""
+    told = f"{error.what} {error.where}"
+    return str(config.backbone) in told or (config.weights is not None and config.weights in told)
 
 
 def _ranked(job: Job, backbone: str, folds: int) -> Ranked:

@@ -14,7 +14,7 @@ import torch
 
 from mmtransfer import strategies
 from mmtransfer.config import FIELDS, RunConfig, flag, make
-from mmtransfer.defaults import BUILTIN, DEFAULTS
+from mmtransfer.defaults import BUILTIN, CASE, DEFAULTS, without_data
 from mmtransfer.errors import MMTransferError
 from mmtransfer.run import RunFolder
 from mmtransfer.tasks import TASKS
@@ -46,8 +46,8 @@ RESUMABLE = {
 def resolve(config: RunConfig | None = None, **fields: Any) -> RunConfig:
     """The configuration with every None filled in that the task or the strategy has a default for.
 
-    Order: `fields`, `config`, the run's own when resuming, the built-in data's choices when there is no training data,
-    the task's defaults.
+    Order: `fields`, `config`, the run's own when resuming, the built-in data's choices where `train` is `builtin`, the
+    task's defaults. Raises MMTransferError where there is no training data.
     """
     given = {f.name: getattr(config, f.name) for f in dataclasses.fields(config)} if config else {}
     given = {name: value for name, value in given.items() if name == "task" or value != _default(name)} | fields
@@ -61,10 +61,11 @@ def resolve(config: RunConfig | None = None, **fields: Any) -> RunConfig:
     task = given.setdefault("task", RunConfig.task)
     TASKS[task]
     builtin: Mapping[str, Any] = {}
-    if given.get("train") is None:
-        if task not in BUILTIN:
-            raise MMTransferError(f"{task} needs training data", "--train", "give --train DATA")
-        own = BUILTIN[task]
+    case = isinstance(given.get("train"), str) and given["train"] == CASE
+    if given.get("train") is None or (case and task not in BUILTIN):
+        raise without_data(task)
+    if case:
+        own, given["train"] = BUILTIN[task], None
         builtin = own.data if given.get("backbone") else {**own.data, **own.model}
         if given.get("strategy") == "scratch" and not given.get("backbone"):
             builtin = {**builtin, **own.scratch}

@@ -10,6 +10,7 @@ if TYPE_CHECKING:  # loads evaluate, and with it transformers
     from mmtransfer.comparison import Comparison, Entry
 
 from mmtransfer import launcher
+from mmtransfer.terminal import visible
 
 
 def show(run: Any) -> None:
@@ -20,8 +21,9 @@ def show(run: Any) -> None:
     for split, metrics in run.metrics.items():
         few = {name for name in metrics if name == primary or not name.endswith(("]", "_micro", "_weighted"))}
         show_scores(split, {name: score for name, score in metrics.items() if name in few})
-    print(f"{run.result['seconds']['total']:.0f} s; the run is in {run.folder.path}")
-    print(f"next: mmtransfer predict {run.folder.path} INPUT")
+    place = visible(str(run.folder.path))
+    print(f"{run.result['seconds']['total']:.0f} s; the run is in {place}")
+    print(f"next: mmtransfer predict {place} INPUT")
 
 
 def show_spread(repeats: Any) -> None:
@@ -38,22 +40,22 @@ def show_spread(repeats: Any) -> None:
             if not name.endswith(("]", "_micro", "_weighted")):
                 cells = ["-" if spread[key] is None else f"{spread[key]:.4f}" for key in ("mean", "sd", "min", "max")]
                 interval = "unknown" if spread["low"] is None else f"{spread['low']:.4f} to {spread['high']:.4f}"
-                table.add_row(name, cells[0], interval, *cells[1:])
+                table.add_row(visible(name), cells[0], interval, *cells[1:])
         Console(markup=False).print(table)
-    print(f"the runs and repeats.json are in {repeats.folder}")
+    print(visible(f"the runs and repeats.json are in {repeats.folder}"))
 
 
 def show_scores(split: str, metrics: Mapping[str, Mapping[str, Any]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=split, title_justify="left")
+    table = Table(title=visible(split), title_justify="left")
     for name, justify in (("metric", "left"), ("value", "right"), ("95 % interval", "right"), ("n", "right")):
         table.add_column(name, justify=justify)  # type: ignore[arg-type]
     for name, score in metrics.items():
         interval = "unknown" if score["low"] is None else f"{score['low']:.4f} to {score['high']:.4f}"
         value = "-" if score["value"] is None else f"{score['value']:.4f}"
-        table.add_row(name, value, interval, str(score["n"]))
+        table.add_row(visible(name), value, interval, str(score["n"]))
     Console(markup=False).print(table)  # f1[a] is a name, and no style
 
 
@@ -61,11 +63,11 @@ def show_rows(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]])
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left")
+    table = Table(title=visible(title), title_justify="left")
     for name in columns:
         table.add_column(name)
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(visible, row))
     Console(markup=False).print(table)
 
 
@@ -92,12 +94,12 @@ def show_comparison(comparison: Comparison) -> None:
     """Prints scores, costs and verdicts, and what the verdicts and intervals are."""
     _show_entries(comparison)
     for verdict in comparison.verdicts:
-        print(verdict)
+        print(visible(str(verdict)))
         for other in comparison.told:
             if (other.first, other.second) == (verdict.first, verdict.second):
-                print(f"  also {other}")
+                print(visible(f"  also {other}"))
     first, methods = comparison.verdicts[0], dict.fromkeys(verdict.difference.method for verdict in comparison.verdicts)
-    print(_rule(comparison))
+    print(visible(_rule(comparison)))
     unit = "reference words" if first.metric == "wer" else "examples"
     print(
         f"intervals are 95 %, each of one difference, not adjusted; {first.difference.n} {unit}; {'; '.join(methods)}"
@@ -126,7 +128,7 @@ def _show_entries(comparison: Comparison) -> None:
     entries: Sequence[Entry] = comparison.entries
     table = Table("", title=f"{comparison.task}, {comparison.split}{note}", title_justify="left")
     for entry in entries:
-        table.add_column(entry.name)
+        table.add_column(visible(entry.name))
     for metric in comparison.metrics:
         table.add_row(metric, *(spoken(entry.scores(comparison.split, metric)) for entry in entries))
     for name, key, written in COSTS:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
+import gc
 import importlib
 import logging
 import types
@@ -13,11 +13,12 @@ from typing import Any, Literal
 
 import tyro
 
-from mmtransfer import launcher, tables
+from mmtransfer import launcher, outputs, tables
 from mmtransfer.config import flag, read
-from mmtransfer.defaults import DEFAULTS, OWN_DATA
+from mmtransfer.defaults import BUILTIN, CASE, DEFAULTS, OWN_DATA, without_data
 from mmtransfer.errors import MMTransferError, unknown
 from mmtransfer.flags import parse, plain, refuse_other, taken
+from mmtransfer.terminal import visible
 
 logger = logging.getLogger("mmtransfer")
 
@@ -30,11 +31,17 @@ def fit(words: list[str], choices: Mapping[str, Any] = types.MappingProxyType({}
     if task not in DEFAULTS:
         raise unknown("task", task, DEFAULTS, "mmtransfer fit TASK")
     given = parse(task, words, choices, program or f"mmtransfer fit {task}")
-    check_trio()
-    builtin = given.get("train") is None and not given.get("resume")
     repeats, versus = given.pop("repeats", 1), given.pop("versus_scratch", None)
     if repeats < 1:
         raise MMTransferError(f"--repeats must be 1 or more, not {repeats}", "--repeats", "change the value")
+    if given.get("train") is None and not given.get("resume"):
+        if not program:
+            raise without_data(task)
+        given["train"] = CASE
+    builtin = given.get("train") == CASE
+    if builtin:
+        _announce(task, given, repeats, versus)
+    check_trio()
     if repeats > 1:
         if versus:
             raise MMTransferError(
@@ -62,6 +69,22 @@ def fit(words: list[str], choices: Mapping[str, Any] = types.MappingProxyType({}
     if builtin and launcher.is_main():
         command = f"accelerate launch {program}" if program else f"mmtransfer fit {task}"
         print(f"next, with your own data: {command} {OWN_DATA[task]} --backbone builtin")
+
+
+def _announce(task: str, given: Mapping[str, Any], repeats: int, versus: bool | None) -> None:
+    """Says what is about to be done on built-in data; and for how long, where the settings are the usual ones."""
+    scratch = given.get("strategy") == "scratch" or given.get("weights") == "none"
+    start = "random weights" if scratch else given.get("backbone") or "the built-in backbone"
+    control = versus or (versus is None and repeats == 1 and not scratch and given.get("shots") != 0)
+    words = [f"{task} on {BUILTIN[task].data['train']} from {start}"]
+    if repeats > 1:
+        words.append(f"with {repeats} seeds")
+    if control:
+        words.append("and the same from random weights beside it")
+    if given.keys() <= {"task", "train", "out", "overwrite", "seed"}:
+        minutes = BUILTIN[task].minutes * repeats * (2 if control else 1)
+        words.append(f"in about {minutes:.0f} minute{'s' if minutes > 1.5 else ''} on 2 cores")
+    logger.info(", ".join(words))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -92,7 +115,8 @@ class _PredictWords(_Columns):
     input: tyro.conf.Positional[str]
     """A file, a folder, a CSV or a text file with a sentence a line."""
     out: str | None = None
-    """CSV to write (id, label, score, which a number does not have); the terminal if not given."""
+    """File to write (id, label, score, which a number does not have): .csv, .tsv, .jsonl, .json or .parquet; the
+    terminal if not given."""
 
 
 def predict(words: list[str]) -> None:
@@ -101,23 +125,21 @@ def predict(words: list[str]) -> None:
     from mmtransfer.api import load
 
     if given.out is not None:
-        if Path(given.out).is_dir():
-            raise MMTransferError("The predictions go into a file, not a folder", f"--out {given.out}", "name a CSV")
-        Path(given.out).parent.mkdir(parents=True, exist_ok=True)
-    predictions = load(given.run, **given.columns()).predict(given.input)
+        outputs.check(given.out)
+    gc.disable()  # what imports make is no garbage: looking for some takes a tenth of the start
+    try:
+        run = load(given.run, **given.columns())
+        run.model  # noqa: B018  (read here, with what it imports)
+    finally:
+        gc.enable()
+    predictions = run.predict(given.input)
     if given.out is None:
         for prediction in predictions:
-            print(*(prediction.id, prediction.label, *_score(prediction.score, 4)), sep="\t")
+            score = [] if prediction.score is None else [f"{prediction.score:.4f}"]
+            print(visible(prediction.id), visible(prediction.label), *score, sep="\t")
         return
-    with open(given.out, "w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["id", "label", "score"])
-        writer.writerows([p.id, p.label, *(_score(p.score, 6) or [""])] for p in predictions)
+    outputs.write(predictions, given.out)
     logger.info("%d predictions in %s", len(predictions), given.out)
-
-
-def _score(score: float | None, digits: int) -> list[str]:
-    return [] if score is None else [f"{score:.{digits}f}"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -200,7 +222,7 @@ def embed(words: list[str]) -> None:
     found = embed(**{name: value for name, value in given.items() if value is not None})
     if launcher.is_main():
         found.save(out)
-        print(f"{len(found.ids)} x {found.values.shape[1]} features in {out}")
+        print(visible(f"{len(found.ids)} x {found.values.shape[1]} features in {out}"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -247,7 +269,8 @@ def rank(words: list[str]) -> None:
             "usage: mmtransfer rank TASK --train DATA --backbones A B ... [--folds 5] [flags of fit]\n\n"
             "Cross-validates an exact linear probe on each backbone's features, and tells their speed and size; *\n"
             "marks backbones that no other beats in all three. The features are cached, and found by `fit`. For\n"
-            "images and texts: speech has no exact probe. The flags are those of `mmtransfer fit TASK --help`,\n"
+            "images and texts: speech has no exact probe. A backbone may come with weights: NAME=weights.safetensors.\n"
+            "One that cannot be had is left out, and told. The flags are those of `mmtransfer fit TASK --help`,\n"
             f"without {', '.join(NOT_RANK)}."
         )
         return
@@ -274,7 +297,10 @@ def rank(words: list[str]) -> None:
         cells = ["*" if one.best else "", one.backbone, f"{one.score.value:.4f}", interval]
         cells += [f"{one.examples_per_second:.0f}", f"{one.parameters / 1e6:.1f} M", f"{one.bytes / 1e6:.0f}"]
         rows.append([*cells, f"{one.seconds:.0f}"])
+    rows += [["", backbone, "not to be had", *[""] * (len(columns) - 3)] for backbone in found.missing]
     tables.show_rows(f"{task}: linear probe, cross-validated", columns, rows)
+    for backbone, error in found.missing.items():
+        logger.warning("%s is not ranked: %s (%s); %s", backbone, error.what, error.where, error.do)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -294,7 +320,7 @@ def cache(words: list[str]) -> None:
 
     store = make("auto", given.cache_dir, 0).store
     if given.action == "rm":
-        print(f"{store.remove(list(given.keys)) / 1e6:.1f} MB freed in {store.root}")
+        print(visible(f"{store.remove(list(given.keys)) / 1e6:.1f} MB freed in {store.root}"))
         return
     columns = ("key", "state", "MB", "task", "split", "backbone", "cut", "rows")
     rows = [

@@ -73,9 +73,9 @@ def test_every_default_is_a_field_that_its_task_reads():
 
 
 def test_ten_digits_a_class_are_taken_unless_another_part_is_asked_for():
-    assert resolve(task=IMAGE).shots == 10
-    assert resolve(task=IMAGE, shots=3).shots == 3
-    asked = resolve(task=IMAGE, fraction=0.5)
+    assert resolve(task=IMAGE, train="builtin").shots == 10
+    assert resolve(task=IMAGE, train="builtin", shots=3).shots == 3
+    asked = resolve(task=IMAGE, train="builtin", fraction=0.5)
     assert (asked.shots, asked.fraction) == (None, 0.5)
     assert resolve(task=IMAGE, train="builtin:digits", backbone="builtin").shots is None
 

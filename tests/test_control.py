@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 import re
+import runpy
 import socket
 import string
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import mmtransfer as mmt
 from mmtransfer import backbones, cli, comparison, control, demo
 from mmtransfer.backbones import builtin, pretrained
-from mmtransfer.config import IMAGE, TEXT
+from mmtransfer.config import IMAGE, SPEECH, TEXT
 from mmtransfer.defaults import BUILTIN, OWN_DATA, Builtin
 from mmtransfer.errors import MMTransferError
 
+GIVEN = {"task": TEXT, "train": "builtin"}
 TINY = {"train": "builtin:library", "validation_fraction": 0.2, "epochs": 1, "max_length": 16, "batch_size": 64}
 
 
@@ -53,8 +57,8 @@ def settings(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "config.json").read_text())
 
 
-def test_without_data_a_run_is_put_beside_scratch(tiny, capsys):
-    cli.main(["fit", TEXT, "--out", "run"])
+def test_on_built_in_data_a_run_is_put_beside_scratch(tiny, capsys):
+    cli.main(["fit", TEXT, "--train", "builtin", "--out", "run"])
     run, control = settings(tiny / "run"), settings(tiny / "run-scratch")
     assert run["backbone"] == "builtin" and run["weights"] is None and run["lr"] == 1e-3
     differs = {name for name in run if run[name] != control[name]}
@@ -66,15 +70,39 @@ def test_without_data_a_run_is_put_beside_scratch(tiny, capsys):
     assert f"next, with your own data: mmtransfer fit {TEXT} {OWN_DATA[TEXT]} --backbone builtin" in out
 
 
+@pytest.mark.parametrize("task", [IMAGE, TEXT, SPEECH])
+def test_fit_without_data_names_what_there_is_to_try(command, task, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    status, printed, said = command("fit", task)
+    assert status == 2 and not printed and "mmtransfer demo" in said
+    assert f"--train {BUILTIN[task].data['train']}" in said and "builtin:" in said
+    with pytest.raises(MMTransferError, match="There is no training data"):
+        mmt.fit(task=task)
+    with pytest.raises(MMTransferError, match="There is no training data"):
+        mmt.repeat(task=task)
+    with pytest.raises(MMTransferError, match="There is no training data"):
+        mmt.fit()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_recipe_without_data_says_first_what_it_will_do(tiny, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["text_cls.py", "--out", "run"])
+    runpy.run_path(str(Path(__file__).parent.parent / "recipes" / "text_cls.py"), run_name="__main__")
+    first = capsys.readouterr().err.splitlines()[0]
+    assert "builtin:library" in first and "random weights" in first and "minute" in first and "2 cores" in first
+    run, control = settings(tiny / "run"), settings(tiny / "run-scratch")
+    assert run["train"] == control["train"] == "builtin:library" and run["lr"] == 1e-3 and control["lr"] == 3e-3
+
+
 def test_a_cache_that_was_asked_for_is_not_asked_of_the_control(tiny, capsys):
-    cli.main(["fit", TEXT, "--out", "run", "--strategy", "linear-probe", "--cache", "on"])
+    cli.main(["fit", TEXT, "--train", "builtin", "--out", "run", "--strategy", "linear-probe", "--cache", "on"])
     assert settings(tiny / "run")["cache"] == "on" and settings(tiny / "run-scratch")["cache"] == "auto"
 
 
 def test_the_control_can_be_left_out(tiny, capsys):
-    cli.main(["fit", TEXT, "--out", "run", "--no-versus-scratch"])
+    cli.main(["fit", TEXT, "--train", "builtin", "--out", "run", "--no-versus-scratch"])
     assert not (tiny / "run-scratch").exists() and "next, with your own data" in capsys.readouterr().out
-    cli.main(["fit", TEXT, "--out", "other", "--strategy", "scratch"])
+    cli.main(["fit", TEXT, "--train", "builtin", "--out", "other", "--strategy", "scratch"])
     assert not (tiny / "other-scratch").exists() and settings(tiny / "other")["lr"] == 3e-3
 
 
@@ -93,15 +121,15 @@ def test_the_demo_runs_every_task_and_prints_one_table(tiny, capsys):
 def test_a_task_without_a_pretrained_backbone_has_no_control(tiny, monkeypatch):
     model = {"backbone": "builtin", "strategy": "scratch", "lr": 1e-3}
     monkeypatch.setitem(BUILTIN, TEXT, Builtin(data=TINY, model=model))  # type: ignore[index]
-    cli.main(["fit", TEXT, "--out", "run"])
+    cli.main(["fit", TEXT, "--train", "builtin", "--out", "run"])
     assert (tiny / "run" / "result.json").exists() and not (tiny / "run-scratch").exists()
-    assert control.from_scratch({"task": TEXT}) and not control.from_scratch({"task": TEXT, "strategy": "full"})
+    assert control.from_scratch(GIVEN) and not control.from_scratch({**GIVEN, "strategy": "full"})
 
 
 def test_scratch_beside_scratch_is_refused_before_training(tiny, capsys):
     for flags in (["--strategy", "scratch"], ["--weights", "none"]):
         with pytest.raises(SystemExit) as stop:
-            cli.main(["fit", TEXT, "--out", "run", "--versus-scratch", *flags])
+            cli.main(["fit", TEXT, "--train", "builtin", "--out", "run", "--versus-scratch", *flags])
         assert stop.value.code == 2 and not (tiny / "run").exists()
         assert "The run is from scratch itself" in capsys.readouterr().err
 
@@ -109,9 +137,9 @@ def test_scratch_beside_scratch_is_refused_before_training(tiny, capsys):
 def test_a_run_without_examples_has_no_control(tiny, capsys):
     names = ["--strategy", "linear-probe", "--strategy.prior", "names", "--shots", "0"]
     with pytest.raises(SystemExit):
-        cli.main(["fit", TEXT, "--out", "run", "--versus-scratch", *names])
+        cli.main(["fit", TEXT, "--train", "builtin", "--out", "run", "--versus-scratch", *names])
     assert "learn nothing from no examples" in capsys.readouterr().err and not (tiny / "run").exists()
-    cli.main(["fit", TEXT, "--out", "run", *names])
+    cli.main(["fit", TEXT, "--train", "builtin", "--out", "run", *names])
     assert json.loads((tiny / "run" / "result.json").read_text())["status"] == "finished"
     assert "test" in capsys.readouterr().out and not (tiny / "run-scratch").exists()
 
@@ -120,7 +148,7 @@ def test_a_control_that_exists_is_refused_before_training(tiny, capsys):
     (tiny / "run-scratch").mkdir()
     (tiny / "run-scratch" / "config.json").write_text("{}")
     with pytest.raises(SystemExit):
-        cli.main(["fit", TEXT, "--out", "run"])
+        cli.main(["fit", TEXT, "--train", "builtin", "--out", "run"])
     error = capsys.readouterr().err
     assert "The run folder exists" in error and "run-scratch" in error and not (tiny / "run").exists()
 
@@ -139,7 +167,7 @@ def test_transfer_beats_scratch_on_the_built_in_data(task, tmp_path, monkeypatch
     if not (builtin.FOLDER / name).is_dir():
         pytest.skip(f"the built-in backbone is not packed: python -m benchmarks.pretrain.{name} pack")
     monkeypatch.chdir(tmp_path)
-    cli.main(["fit", task, "--out", "run"])
+    cli.main(["fit", task, "--train", "builtin", "--out", "run"])
     verdict = comparison.compare(["run", "run-scratch"]).verdicts[0]
     assert verdict.better == "run" and verdict.difference.low > 0
     assert backbones.load("builtin", modality=name).source == f"builtin:{name}"

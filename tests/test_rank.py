@@ -111,3 +111,37 @@ def test_one_beats_another_only_if_it_is_worse_in_nothing():
     assert not _beats(one, faster) and not _beats(faster, one)
     lower = replace(one, higher_is_better=False, score=Score(0.1, 0.0, 0.2, 9, ""))
     assert _beats(lower, replace(lower, score=Score(0.2, 0.1, 0.3, 9, "")))
+
+
+def test_a_backbone_that_cannot_be_had_is_told_and_left_out(data, command, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "300")
+    folder, train, names = data
+    common = ["--weights", "none", "--threads", "1", "--max-length", "32", "--cache-dir", folder / "cache"]
+    missing = [str(folder / "nowhere"), "no-such-backbone"]
+    words = ["rank", TEXT, "--train", train, "--folds", "3", *common, "--backbones"]
+    status, printed, said = command(*words, missing[0], names[0], missing[1])
+    assert status == 0, said
+    rows = [line for line in printed.splitlines() if "│" in line]
+    assert len(rows) == 3 and names[0] in rows[0]
+    for name, row, last in zip(missing, rows[1:], said.splitlines()[-2:], strict=True):
+        assert name in row and "not to be had" in row and f"{name} is not ranked" in last
+    status, printed, said = command(*words, *missing)
+    assert status == 2 and "No such folder" in said and not printed
+    status, _, said = command(*["nope.csv" if word == train else word for word in words], *names)
+    assert status == 2 and said.count("No such file or folder") == 1 and "left out" not in said
+
+
+def test_a_backbone_is_named_with_its_weights(data, tmp_path):
+    from safetensors.torch import save_file
+
+    from mmtransfer import backbones
+
+    _, train, names = data
+    file = str(tmp_path / "bert.safetensors")
+    state = backbones.load(names[0], "none").library_state()
+    save_file({name: value.contiguous() for name, value in state.items()}, file)
+    given = {"threads": 1, "max_length": 32, "folds": 3, "cache": "off"}
+    found = rank(TEXT, train, [f"{names[0]}={file}", f"{names[0]}={tmp_path}/none.safetensors"], **given)
+    (alone,) = rank(TEXT, train, names[:1], weights=file, **given)
+    assert [one.backbone for one in found] == [f"{names[0]}={file}"] and found[0].score == alone.score
+    assert "No such weights file" in str(found.missing[f"{names[0]}={tmp_path}/none.safetensors"])

@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks import data_folder
 from benchmarks.pretrain.utterances import HELD_OUT
 
 PLACE = Path("runs") / "pretrain" / "speech"
@@ -200,7 +201,7 @@ def main() -> None:
     elif verb == "train":
         train(given, place)
     elif verb == "hold-out":
-        HELD_OUT.write_text("\n".join(hold_out(Path(os.environ["MMTRANSFER_DATA"]))) + "\n")
+        HELD_OUT.write_text("\n".join(hold_out(data_folder())) + "\n")
     else:
         pack(place, given["measured"])
 

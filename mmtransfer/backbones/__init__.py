@@ -1,4 +1,7 @@
-"""Backbones by name: torchvision's networks, transformers' encoders, run folders, named shapes without weights."""
+"""Backbones by name: torchvision's networks, transformers' encoders, run folders, named shapes without weights.
+
+`vision` is imported where it is needed: torchvision takes seconds, and a text needs none of it.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mmtransfer import documents
-from mmtransfer.backbones import builtin, carried, deepspeech, pretrained, speech, vision
+from mmtransfer.backbones import builtin, carried, deepspeech, pretrained, speech
 from mmtransfer.backbones import weights as files
 from mmtransfer.backbones.staged import Backbone, State
 from mmtransfer.errors import MMTransferError, unknown
@@ -18,6 +21,8 @@ FILES = (".pth", ".pt", ".safetensors")
 
 def names() -> list[str]:
     """The names that need no folder and no hub."""
+    from mmtransfer.backbones import vision
+
     return [*vision.names(), *speech.SHAPES, deepspeech.NAME]
 
 
@@ -35,6 +40,8 @@ def load(name: str, weights: str | None = None, modality: str | None = None) -> 
     Raises:
         MMTransferError: names, folders or weights that are not there or do not fit; a backbone of another modality.
     """
+    from mmtransfer.backbones import vision
+
     check(name)
     place = Path(name).expanduser()
     file = weights if weights and weights.endswith(FILES) else None
@@ -100,6 +107,8 @@ def check(name: str) -> None:
 def rebuild(description: Mapping[str, Any]) -> Backbone:
     """The architecture of `Backbone.describe()`, with random weights."""
     if description["modality"] == "image":
+        from mmtransfer.backbones import vision
+
         backbone: Backbone = vision.build(description["name"], description["config"])
     elif description["family"] == deepspeech.NAME:
         backbone = deepspeech.DeepSpeechBackbone(**description["config"])

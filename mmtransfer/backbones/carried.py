@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torchvision
 from torch import Tensor, nn
 
-from mmtransfer.backbones import builtin, deepspeech, pretrained, speech, vision
+from mmtransfer.backbones import builtin, deepspeech, pretrained, speech
 from mmtransfer.backbones.staged import Backbone, Context, State
 from mmtransfer.backbones.text import valid
 from mmtransfer.backbones.weights import state_from_file
@@ -49,6 +48,8 @@ def load(name: str, weights: str | None = None) -> Carried:
     `name`: a torchvision network, `builtin:speech`, a folder or a hub name of transformers; `weights`: of a torchvision
     network, the name of published weights or a file. Raises MMTransferError where there is no head.
     """
+    from mmtransfer.backbones import vision
+
     if name in vision.names():
         return _image(name, weights)
     if weights is not None:
@@ -91,6 +92,8 @@ class Whole(Backbone):
         return state["x"]
 
     def own_name(self, name: str) -> str:
+        from mmtransfer.backbones import vision
+
         return vision.renamed(name, self.renamed)
 
 
@@ -126,6 +129,10 @@ class TextNetwork(nn.Module):
 
 
 def _image(name: str, weights: str | None) -> Carried:
+    import torchvision
+
+    from mmtransfer.backbones import vision
+
     if weights == "none":
         raise headless(name, "random weights have learned no labels")
     row, entry, config = vision.family(name), None, {}

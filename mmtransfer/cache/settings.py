@@ -28,6 +28,12 @@ class Cache:
     """Splits whose states were there already."""
     seconds: float = 0.0
     """All that was spent on deciding, building and opening."""
+    passed: int = 0
+    """Examples that went through frozen stages, to be stored or to be solved on."""
+    passed_units: int = 0
+    """Their tokens or samples."""
+    pass_seconds: float = 0.0
+    """What that took, without writing."""
     expected: dict[str, float] | None = None
     """Seconds that `auto` expected the frozen stages to cost with stored states and without."""
 

@@ -11,8 +11,6 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 from torch import Tensor
-from torchvision.transforms import v2
-from torchvision.transforms.v2 import functional as F
 
 from mmtransfer.data.table import File
 from mmtransfer.errors import MMTransferError
@@ -66,11 +64,6 @@ def from_pil(image: Image.Image) -> File:
     return {"path": None, "bytes": buffer.getvalue()}
 
 
-_TRIVIAL = v2.TrivialAugmentWide()
-_ERASE = v2.RandomErasing(p=0.25)
-"""Of normalised pixels: what is erased becomes 0, the mean."""
-
-
 @dataclass(frozen=True)
 class ImageTransform:
     """RGB image -> what a network sees: float32 (3, size, size), normalised.
@@ -90,6 +83,9 @@ class ImageTransform:
 
     def __call__(self, image: Image.Image, seed: int | None = None) -> Tensor:
         """A pure function of (image, seed): the global random state is neither read nor moved."""
+        from torchvision.transforms import v2
+        from torchvision.transforms.v2 import functional as F
+
         if self.augment == "none" or seed is None:
             image = F.resize(image, [round(self.size / self.crop_pct)], antialias=True)
             return self._pixels(F.center_crop(image, [self.size, self.size]))
@@ -102,9 +98,12 @@ class ImageTransform:
             image = F.horizontal_flip(image) if flip else image
             if self.augment == "light":
                 return self._pixels(image)
-            return _ERASE(self._pixels(_TRIVIAL(image)))
+            pixels = self._pixels(v2.TrivialAugmentWide()(image))
+            return v2.RandomErasing(p=0.25)(pixels)  # of normalised ones: what is erased becomes 0, the mean
 
     def _pixels(self, image: Image.Image) -> Tensor:
+        from torchvision.transforms.v2 import functional as F
+
         pixels = F.to_dtype(F.pil_to_tensor(image), torch.float32, scale=True)
         return F.normalize(pixels, list(self.mean), list(self.std), inplace=True)
 

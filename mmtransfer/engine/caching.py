@@ -296,8 +296,13 @@ def run(
 ) -> Iterator[tuple[Indices, State]]:
     """The pass with its progress bar; Stopped between two batches after a signal."""
     with bar(f"features of {name}", sum(map(len, batches)), job.accelerator.is_main_process) as progress:
+        begun = time.monotonic()
         for indices, state in computed(job, trained, examples, batches, job.workers):
+            job.cache.pass_seconds += time.monotonic() - begun
+            job.cache.passed += len(indices)
+            job.cache.passed_units += int(examples.lengths[indices].sum())
             yield indices, state
+            begun = time.monotonic()
             progress.advance(len(indices))
             if job.interrupted():
                 raise Stopped(True)

@@ -73,6 +73,14 @@ def warn_of_emulation(precision: str, device: torch.device) -> None:
         logger.warning("this CPU has no bf16 arithmetic: --precision bf16 is far slower here than --precision fp32")
 
 
+def usable(precision: str, device: torch.device) -> str:
+    """What a finished run is used in: its own precision, but fp32 where bf16 would be emulated, aloud."""
+    if precision == "bf16" and device.type == "cpu" and not has_bf16():
+        logger.warning("this CPU has no bf16 arithmetic: the run, trained in bf16, is used in fp32")
+        return "fp32"
+    return precision
+
+
 def autocast(device: torch.device, precision: str) -> torch.autocast:
     """The context of a forward pass: bf16 autocast, or nothing for fp32."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")

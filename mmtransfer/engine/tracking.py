@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from accelerate import Accelerator
 from accelerate.tracking import LOGGER_TYPE_TO_CLASS
 
 from mmtransfer.errors import MMTransferError, unknown
-from mmtransfer.metrics import Score
+
+if TYPE_CHECKING:
+    from mmtransfer.metrics import Score
 
 TRACKERS = ("tensorboard", "wandb", "trackio", "mlflow")
 PROJECT = "mmtransfer"

@@ -1,22 +1,38 @@
-"""Scores with intervals: streaming `evaluate.Metric`s that keep counts and need neither network nor disk."""
+"""Scores with intervals: streaming `evaluate.Metric`s that keep counts and need neither network nor disk.
+
+Names load at first use (PEP 562): evaluate and scipy take seconds to import, and a prediction needs no score.
+"""
 
 from __future__ import annotations
 
-from mmtransfer.metrics.classification import (
-    F1,
-    Accuracy,
-    ConfusionMatrix,
-    Precision,
-    Recall,
-    StreamingMetric,
-    TopKAccuracy,
-)
-from mmtransfer.metrics.intervals import Margins, Score, cells_bootstrap, jackknife, wilson
-from mmtransfer.metrics.multilabel import MultiLabelF1, SubsetAccuracy
-from mmtransfer.metrics.regression import MAE, MSE, R2, RMSE
-from mmtransfer.metrics.retrieval import RetrievalRecall, nearest
-from mmtransfer.metrics.transcription import CER, WER, Edits, align
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
+if TYPE_CHECKING:
+    from mmtransfer.metrics.classification import (
+        F1,
+        Accuracy,
+        ConfusionMatrix,
+        Precision,
+        Recall,
+        StreamingMetric,
+        TopKAccuracy,
+    )
+    from mmtransfer.metrics.intervals import Margins, Score, cells_bootstrap, jackknife, wilson
+    from mmtransfer.metrics.multilabel import MultiLabelF1, SubsetAccuracy
+    from mmtransfer.metrics.regression import MAE, MSE, R2, RMSE
+    from mmtransfer.metrics.retrieval import RetrievalRecall, nearest
+    from mmtransfer.metrics.transcription import CER, WER, Edits, align
+
+_MODULES = {
+    "classification": ("F1", "Accuracy", "ConfusionMatrix", "Precision", "Recall", "StreamingMetric", "TopKAccuracy"),
+    "intervals": ("Margins", "Score", "cells_bootstrap", "jackknife", "wilson"),
+    "multilabel": ("MultiLabelF1", "SubsetAccuracy"),
+    "regression": ("MAE", "MSE", "R2", "RMSE"),
+    "retrieval": ("RetrievalRecall", "nearest"),
+    "transcription": ("CER", "WER", "Edits", "align"),
+}
+_OWNER = {name: module for module, names in _MODULES.items() for name in names}
 __all__ = [
     "CER",
     "F1",
@@ -43,3 +59,13 @@ __all__ = [
     "nearest",
     "wilson",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _OWNER:
+        raise AttributeError(f"module 'mmtransfer.metrics' has no attribute {name!r}; it has {', '.join(__all__)}")
+    return getattr(import_module(f"mmtransfer.metrics.{_OWNER[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import datasets
 import numpy as np
@@ -23,7 +23,9 @@ from mmtransfer.backbones.staged import Backbone, State
 from mmtransfer.config import RunConfig
 from mmtransfer.data.sources import Columns, Modality, Table
 from mmtransfer.errors import MMTransferError
-from mmtransfer.metrics import Score
+
+if TYPE_CHECKING:
+    from mmtransfer.metrics import Score
 
 Problem = Literal["classes", "labels", "values"]
 """Targets of one class each (batch,), of any number of labels (batch, labels) in 0 and 1, of real numbers."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -15,9 +15,11 @@ from mmtransfer.config import RunConfig
 from mmtransfer.data.labels import SEPARATOR
 from mmtransfer.data.sources import Table
 from mmtransfer.heads import HEADS
-from mmtransfer.metrics import Score
 from mmtransfer.tasks.base import Outputs, Prediction, Predictions, Problem, Records, Task
 from mmtransfer.tasks.targets import TARGETS, Target
+
+if TYPE_CHECKING:
+    from mmtransfer.metrics import Score
 
 PROBLEMS: Mapping[str, Problem] = {"label": "classes", "labels": "labels", "value": "values"}
 """By kind of target, what it is to an exact solver."""

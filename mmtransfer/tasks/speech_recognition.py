@@ -30,7 +30,6 @@ from mmtransfer.data.perturbation import STRENGTHS, perturb
 from mmtransfer.data.sources import Columns, Table
 from mmtransfer.errors import MMTransferError
 from mmtransfer.heads import CTCHead
-from mmtransfer.metrics import CER, WER, align
 from mmtransfer.tasks.base import Encoded, Outputs, Prediction, Predictions, Records, Task
 
 logger = logging.getLogger("mmtransfer")
@@ -206,6 +205,8 @@ class SpeechRecognition(Task):
         return " ".join(cased.split())
 
     def metrics(self, records: Records) -> Mapping[str, Any]:
+        from mmtransfer.metrics import CER, WER
+
         metrics = {"wer": WER(), "cer": CER()}
         groups = records.get("speaker")
         for metric in metrics.values():
@@ -225,6 +226,8 @@ class SpeechRecognition(Task):
         if "target" not in records:
             return records
         pairs = zip(records["target"], records["prediction"], strict=True)
+        from mmtransfer.metrics import align
+
         edits = [align(target.split(), prediction.split()) for target, prediction in pairs]
         kinds = ("substitutions", "deletions", "insertions")
         words = [len(target.split()) for target in records["target"]]

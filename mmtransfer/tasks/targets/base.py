@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from torch import Tensor
@@ -15,8 +15,10 @@ from torch import Tensor
 from mmtransfer.config import RunConfig
 from mmtransfer.data.labels import Kind
 from mmtransfer.data.sources import Table
-from mmtransfer.metrics import Score
 from mmtransfer.tasks.base import Prediction, Predictions, Records
+
+if TYPE_CHECKING:
+    from mmtransfer.metrics import Score
 
 
 class Target(ABC):

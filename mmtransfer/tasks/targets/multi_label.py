@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import scipy
 import torch
 import torch.nn.functional as F
-from scipy.special import expit, log_expit
 from torch import Tensor
 
 from mmtransfer import documents
@@ -17,10 +17,12 @@ from mmtransfer.config import RunConfig
 from mmtransfer.data.labels import SEPARATOR
 from mmtransfer.data.sources import Table
 from mmtransfer.errors import MMTransferError
-from mmtransfer.metrics import MultiLabelF1, Score, SubsetAccuracy
 from mmtransfer.tasks.base import Prediction, Predictions, Records
 from mmtransfer.tasks.targets.base import Target
 from mmtransfer.tasks.targets.labels import PER_LABEL, Labels
+
+if TYPE_CHECKING:
+    from mmtransfer.metrics import Score
 
 
 class MultiLabel(Target):
@@ -131,6 +133,8 @@ class MultiLabel(Target):
         return found
 
     def metrics(self, records: Records) -> Mapping[str, Any]:
+        from mmtransfer.metrics import MultiLabelF1, SubsetAccuracy
+
         metrics = {"f1": MultiLabelF1(len(self.labels)), "subset_accuracy": SubsetAccuracy(len(self.labels))}
         predictions, references = (self._indicators(records[name]) for name in ("prediction", "target"))
         for metric in metrics.values():
@@ -147,13 +151,13 @@ class MultiLabel(Target):
 
     def present(self, record: Mapping[str, Any]) -> Prediction:
         logits, given = np.asarray(record["logits"], np.float64), self._indicators([record["prediction"]])[0]
-        exactly = float(np.exp(log_expit(np.where(given, logits, -logits)).sum()))
-        scores = dict(zip(self.labels.names, expit(logits).tolist(), strict=True))
+        exactly = float(np.exp(scipy.special.log_expit(np.where(given, logits, -logits)).sum()))
+        scores = dict(zip(self.labels.names, scipy.special.expit(logits).tolist(), strict=True))
         own = tuple(record["prediction"])
         return Prediction(record["id"], self.separator.join(own), exactly, scores, labels=own)
 
     def state(self) -> dict[str, Any]:
-        return {"labels": self.labels.names, "cut": self.cut, "threshold": float(expit(self.cut))}
+        return {"labels": self.labels.names, "cut": self.cut, "threshold": float(scipy.special.expit(self.cut))}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         documents.check(state, {"cut": float})

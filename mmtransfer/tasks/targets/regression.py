@@ -13,7 +13,6 @@ from torch import Tensor
 from mmtransfer import documents
 from mmtransfer.data.sources import Table
 from mmtransfer.errors import MMTransferError
-from mmtransfer.metrics import MAE, MSE, R2, RMSE
 from mmtransfer.tasks.base import Prediction, Predictions, Records
 from mmtransfer.tasks.targets.base import Target
 
@@ -53,6 +52,8 @@ class Regression(Target):
         return Predictions((logits.squeeze(-1).double() * self.sd + self.mean).tolist(), {})
 
     def metrics(self, records: Records) -> Mapping[str, Any]:
+        from mmtransfer.metrics import MAE, MSE, R2, RMSE
+
         metrics = {"r2": R2(), "mse": MSE(), "rmse": RMSE(), "mae": MAE()}
         for metric in metrics.values():
             metric.add_batch(predictions=records["prediction"], references=records["target"])

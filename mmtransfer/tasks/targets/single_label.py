@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -12,10 +12,12 @@ from torch import Tensor
 
 from mmtransfer.data.sources import Table
 from mmtransfer.errors import MMTransferError
-from mmtransfer.metrics import F1, Accuracy, Precision, Recall, Score, TopKAccuracy
 from mmtransfer.tasks.base import Prediction, Predictions, Records
 from mmtransfer.tasks.targets.base import Target
 from mmtransfer.tasks.targets.labels import PER_LABEL, Labels
+
+if TYPE_CHECKING:
+    from mmtransfer.metrics import Score
 
 STORED_LOGITS = 1000
 """Up to so many classes all logits are stored; above, the best five, the log-sum of all."""
@@ -85,6 +87,8 @@ class SingleLabel(Target):
         return Predictions(answers, columns)
 
     def metrics(self, records: Records) -> Mapping[str, Any]:
+        from mmtransfer.metrics import F1, Accuracy, Precision, Recall, TopKAccuracy
+
         numbers, classes = self.labels.numbers, len(self.labels)
         predictions = [numbers[label] for label in records["prediction"]]
         references = [numbers[label] for label in records["target"]]
