@@ -18,7 +18,7 @@ WRONG = [
     ({"MASTER_PORT": "http"}, "MASTER_PORT is no whole number: 'http'"),
     ({"MASTER_PORT": "99999"}, "There is no port 99999"),
     ({"RANK": "3", "WORLD_SIZE": "2"}, "RANK is 3, but there are 2 processes, counted from 0"),
-    ({"LOCAL_RANK": "2", "LOCAL_WORLD_SIZE": "2"}, "LOCAL_RANK is 2, but there are 2 processes"),
+    ({"LOCAL_RANK": "2", "LOCAL_WORLD_SIZE": "2"}, "LOCAL_RANK is 2, but there are 2 processes, counted from 0"),
     ({"WORLD_SIZE": "2"}, "WORLD_SIZE is 2, but RANK and MASTER_ADDR and MASTER_PORT say(s) nothing"),
     ({"WORLD_SIZE": "2", "RANK": "1", "MASTER_ADDR": "here"}, "WORLD_SIZE is 2, but MASTER_PORT say(s) nothing"),
 ]
@@ -43,6 +43,6 @@ def test_a_wrong_variable_is_told_by_its_name(command, monkeypatch, tmp_path, va
 
 
 def test_what_accelerate_refuses_is_told(monkeypatch, tmp_path):
-    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "fp99")
-    with pytest.raises(MMTransferError, match="The processes cannot be set up: .*fp99"):
+    monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "many")
+    with pytest.raises(MMTransferError, match="The processes cannot be set up: .*many"):
         mmt.fit(task=TEXT, out=tmp_path / "run")

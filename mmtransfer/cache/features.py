@@ -137,8 +137,12 @@ def build(
         rows, x, offsets = _joined([next(states) for _ in groups[number]])
         tensors = {"x": x, "rows": rows} | ({} if offsets is None else {"offsets": offsets})
         temporary = folder / f"{_name(number)}.tmp"
-        save_file(tensors, temporary, metadata={"digest": _digest(tensors)})
-        sync(temporary)
+        try:
+            save_file(tensors, temporary, metadata={"digest": _digest(tensors)})
+            sync(temporary)
+        except BaseException:  # half a shard would only fill a full disk
+            temporary.unlink(missing_ok=True)
+            raise
         temporary.replace(folder / _name(number))
         sync(folder)
         done += len(rows)

@@ -203,7 +203,7 @@ def _steps(
                 yield from _build(job, trained, name, examples, key)
                 features = shards.load(job.cache.store.entry(key), trained.start, len(examples), _memory())
             except (OSError, SafetensorError, Damaged) as error:
-                logger.warning("%s: features are not cached: %s", name, error)
+                logger.warning("%s: features are not cached: %s (in %s)", name, error, job.cache.store.root)
             job.cache.build_seconds += time.monotonic() - begun
         job.cache.bytes += features.bytes if features is not None else 0
     if features is None and phase.solver == "exact":
