@@ -66,6 +66,7 @@ def test_on_built_in_data_a_run_is_put_beside_scratch(tiny, capsys):
     assert control["strategy"] == "scratch" and control["weights"] == "none" and control["lr"] == 3e-3
     out = capsys.readouterr().out
     assert re.search(r"run and run-scratch: accuracy|is better than", out) and "95 % interval" in out
+    assert "the verdict is by accuracy: a p below 0.05\n" in out and "each of one difference, not adjusted" in out
     assert "the run is in run" in out and "run-scratch" in out
     assert f"next, with your own data: mmtransfer fit {TEXT} {OWN_DATA[TEXT]} --backbone builtin" in out
 
@@ -113,6 +114,9 @@ def test_the_demo_runs_every_task_and_prints_one_table(tiny, capsys):
     out = capsys.readouterr().out
     for expected in ("difference", "library", "the runs are in runs/demo", "--versus-scratch"):
         assert expected in out, expected
+    verdict = found[0].verdicts[0]
+    shown = {TEXT: "transfer is better", f"{TEXT}-scratch": "scratch is better"}
+    assert shown.get(verdict.better or "", "open" if verdict.is_open else "not shown") in out
     with pytest.raises(MMTransferError) as error:
         demo.demo("runs/demo")
     assert error.value.what == "The folder exists" and error.value.where == "--out runs/demo"
