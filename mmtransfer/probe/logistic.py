@@ -85,13 +85,13 @@ def _solved(problem: _Problem, start: Linear | None, tolerance: float) -> Linear
         v = shape.packed(start.weight - problem.centre, start.bias)
     # a covariance has the products of width / (2 outputs) evaluations, but in one piece, which is four times as fast
     price = rows.width // (8 * rows.outputs)
-    limit, spent, exact = price + 1 if start is not None else max(30, price), 0, False
+    limit, spent, exact = price + 1 if start is not None else max(50, price), 0, False
     while True:
         objective = partial(problem.objective, shape=shape, exact=exact)
         reached = partial(problem.reached, shape=shape, tolerance=tolerance)
         found = minimise(objective, v, reached, EXACT_RESOLUTION if exact else RESOLUTION, limit)
         spent += found.evaluations
-        v, limit = found.x, max(30, 2 * price)
+        v, limit = found.x, max(100, 2 * price)
         if found.end == "done" or spent >= EVALUATIONS or (exact and found.end == "lost"):
             break
         if found.end == "lost":
