@@ -163,7 +163,7 @@ def resampled(
     draws: int = 2000,
 ) -> np.ndarray:
     """The statistic of `draws` resamples, (draws, values); arguments as of `shares_bootstrap`, values of any size."""
-    rng, n = np.random.default_rng(seed), int(cells.sum())
+    rng = np.random.default_rng(seed)
     # Whatever the size of the blocks, the generator is read in the same order: the interval does not depend on it.
     block = max(1, BLOCK // (len(cells) + width))
     sizes = [min(block, draws - start) for start in range(0, draws, block)]
