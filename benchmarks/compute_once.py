@@ -337,7 +337,7 @@ def logistic(quick: bool) -> dict[str, Any]:
     n, width, classes = (2000, 128, 20) if quick else (10_000, 384, 77)
     x, y = _made_up(n, width, classes)
     rows = Rows([x], [y], "classes", classes)
-    penalties = [relative * rows.square for relative in PENALTIES[:5]]
+    penalties = [relative * rows.square for relative in PENALTIES]
     solvers: dict[str, Callable[[float], tuple[float, list[float]]]] = {
         "ours": lambda tolerance: _our_path(x, y, penalties, tolerance),
         "scikit-learn": lambda tolerance: _their_path(x, y, penalties, tolerance, False),
@@ -362,7 +362,7 @@ def logistic(quick: bool) -> dict[str, Any]:
         "n": n,
         "width": width,
         "classes": classes,
-        "penalties": PENALTIES[:5],
+        "penalties": PENALTIES,
         "solvers": found,
         "is_faster": {name: medians[name] / medians["ours"] for name in solvers if name != "ours"},
         "default_tolerance_difference": far(solvers["ours"](TOLERANCE)[1]),
@@ -393,7 +393,7 @@ def _our_path(x: torch.Tensor, y: torch.Tensor, penalties: list[float], toleranc
     """Seconds of the path and the objective at each penalty."""
     from mmtransfer.probe import Rows
     from mmtransfer.probe import logistic as solver
-    from mmtransfer.probe.select import following
+    from mmtransfer.probe.path import following
 
     begun, models = time.perf_counter(), list[Any]()
     rows = Rows([x], [y], "classes", int(y.max()) + 1)

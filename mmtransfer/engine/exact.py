@@ -130,7 +130,22 @@ def rows(job: Job, examples: Examples) -> Rows:
     if not examples:
         return Rows([], [], kind, outputs)
     assert stored is not None and isinstance(stored.targets, Tensor)
-    return Rows([stored.features.matrix().to(device)], [stored.targets.to(device)], kind, outputs)
+    made = Rows([stored.features.matrix().to(device)], [stored.targets.to(device)], kind, outputs)
+    _check_finite(made, examples)
+    return made
+
+
+def _check_finite(made: Rows, examples: Examples) -> None:
+    """Raises MMTransferError that names examples whose features are no numbers: no head could be found with them."""
+    good = torch.cat([x.isfinite().all(1) for x, _, _ in made.blocks()]).cpu()
+    bad = (~good).nonzero()[:, 0].tolist()
+    if bad:
+        names = ", ".join(str(examples.ids[place]) for place in bad[:5])
+        raise MMTransferError(
+            f"The features of {len(bad)} of {len(examples)} examples are not finite",
+            f"the backbone's output for {names}" + (", ..." if len(bad) > 5 else ""),
+            "try --precision fp32; if all examples are named, the backbone's weights are damaged, else look at these",
+        )
 
 
 def _names(job: Job, trained: Trained) -> Tensor:

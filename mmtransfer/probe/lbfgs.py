@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
-import torch
 from torch import Tensor
 
 Objective = Callable[[Tensor], tuple[float, Tensor]]
@@ -19,49 +19,58 @@ TRIALS = 20
 """Most evaluations of one line search."""
 
 
+End = Literal["done", "lost", "evaluations"]
+"""The caller was satisfied; no step decreases the function by more than its rounding; as many as were allowed."""
+
+
 @dataclass(frozen=True)
 class Minimum:
-    """Where the search ended; `evaluations` of the objective, the first included."""
+    """Where and why the search ended; `evaluations` of the objective, the first included."""
 
     x: Tensor
     value: float
-    gradient_norm: float
     evaluations: int
+    end: End
 
 
 def minimise(
-    objective: Objective, start: Tensor, tolerance: float, resolution: float = 0.0, iterations: int = 500
+    objective: Objective,
+    start: Tensor,
+    done: Callable[[Tensor, float, Tensor], bool],
+    resolution: float = 1e-14,
+    evaluations: int = 5000,
 ) -> Minimum:
-    """Minimises a smooth function from `start` until the gradient's norm is at most `tolerance`.
+    """Minimises a smooth function from `start` until `done(x, value, gradient)`.
 
     The first step has length one along the gradient: scale the variables so that this is about right. The search also
-    ends where a step decreases the function by less than `resolution`, below which its values are rounding.
+    ends where a step promises to decrease the function by less than `resolution` of its value, below which values are
+    rounding, and after about so many `evaluations`.
     """
-    x, evaluations = start.clone(), 1
+    x, used = start.clone(), 1
     value, gradient = objective(x)
     pairs: deque[tuple[Tensor, Tensor, float]] = deque(maxlen=HISTORY)
-    for _ in range(iterations):
-        if float(gradient.norm()) <= tolerance:
+    end: End = "done"
+    while not done(x, value, gradient):
+        if used >= evaluations:
+            end = "evaluations"
             break
         direction = _direction(gradient, pairs)
-        slope = float((direction * gradient).sum())
+        slope, noise = float((direction * gradient).sum()), resolution * abs(value)
         if slope >= 0:  # rounding has spoilt the curvature pairs
             pairs.clear()
             direction, slope = -gradient, -float(gradient.square().sum())
-        found, used = _search(objective, x, direction, value, slope, resolution)
-        evaluations += used
+        found, trials = _search(objective, x, direction, value, slope, noise) if -slope > noise else (None, 0)
+        used += trials
         if found is None:
+            end = "lost"
             break
-        step, new_value, new_gradient = found
+        step, value, new_gradient = found
         move, change = step * direction, new_gradient - gradient
         curvature = float((move * change).sum())
         if curvature > 1e-12 * float(change.square().sum()):
             pairs.append((move, change, curvature))
-        lost = value - new_value < resolution
-        x, value, gradient = x + move, new_value, new_gradient
-        if lost:
-            break
-    return Minimum(x, value, float(gradient.norm()), evaluations)
+        x, gradient = x + move, new_gradient
+    return Minimum(x, value, used, end)
 
 
 def _direction(gradient: Tensor, pairs: deque[tuple[Tensor, Tensor, float]]) -> Tensor:
@@ -123,8 +132,3 @@ def _between(low: tuple[float, float, float], high: tuple[float, float, float]) 
     bottom = slope_b - slope_a + 2 * d2
     step = b - (b - a) * (slope_b + d2 - d1) / bottom if bottom else middle
     return step if abs(step - middle) <= 0.4 * width else min(max(step, middle - 0.4 * width), middle + 0.4 * width)
-
-
-def norm(objective: Objective, x: Tensor) -> float:
-    """The gradient's norm at a point, to which tolerances are relative."""
-    return float(torch.linalg.vector_norm(objective(x)[1]))

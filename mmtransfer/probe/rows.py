@@ -14,6 +14,8 @@ Kind = Literal["classes", "labels", "values"]
 """Targets of one class each, of any number of labels, of real numbers."""
 BLOCK = 2**22
 """Most numbers of a block: of its features or of its outputs."""
+ROUNDING = 1e-5
+"""Of features, relative to their mean: the same input in another batch differs by about 1e-7."""
 
 
 @dataclass(frozen=True)
@@ -95,12 +97,16 @@ class Rows:
 
     @cached_property
     def square(self) -> float:
-        """Mean square of a centred feature: the one scale that all features are measured by."""
+        """Mean square of a centred feature: the one scale that all features are measured by.
+
+        Features that differ by no more than rounding are measured by their mean, or a head would be fitted to that.
+        """
         square = torch.zeros((), dtype=torch.float64, device=self.device)
         mean = self.mean.float()
         for x, _, w in self.blocks():
             square += ((x - mean).square().sum(1) * w).sum(dtype=torch.float64)
-        return max(float(square) / max(self.total, 1e-300) / self.width, 1e-30)
+        size, varying = float(self.mean.square().mean()), float(square) / max(self.total, 1e-300) / self.width
+        return max(varying if varying > ROUNDING**2 * size else size, 1e-30)
 
     def _weights(self) -> list[Tensor]:
         if self.weights is not None:

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow.parquet
 import pytest
 import tiny
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import equal
 
 import mmtransfer as mmt
@@ -55,7 +55,7 @@ def test_the_probe_is_exact_and_its_validation_score_is_of_a_head_that_has_not_s
     run = fit(TEXT, [*flags[TEXT], *PROBE, "--test", flags[TEXT][3]], tmp_path / "run")
     (phase,) = run.result["phases"]
     assert (phase["name"], phase["solver"], phase["epochs"]) == ("probe", "exact", 0)
-    assert len(phase["path"]) == 7 and phase["penalty"] in [point["penalty"] for point in phase["path"]]
+    assert len(phase["path"]) >= 5 and phase["penalty"] in [point["penalty"] for point in phase["path"]]
     assert len(heads) == 2 and not equal(*heads)
     assert equal(load_file(run.folder.model / "head.safetensors")["linear.weight"], heads[1])
     value = run.metrics["validation"]["accuracy"]["value"]
@@ -95,6 +95,37 @@ def test_settings_that_would_change_the_answer_are_refused_or_make_the_loop_trai
         "trained by the loop: the exact solver does not read --label-smoothing" in line
         for line in run.result["warnings"]
     )
+
+
+def test_features_that_are_no_numbers_are_refused_by_name(flags, tmp_path):
+    first = fit(TEXT, [*flags[TEXT], *PROBE], tmp_path / "first")
+    weights = load_file(_weights(first))
+    name = next(name for name in weights if "word_embeddings" in name)
+    weights[name][5 + 25] = float("nan")  # the word z
+    save_file(weights, tmp_path / "damaged.safetensors")
+    damaged = [*flags[TEXT], *PROBE, "--weights", str(tmp_path / "damaged.safetensors")]
+    with pytest.raises(MMTransferError, match="examples are not finite") as error:
+        fit(TEXT, damaged, tmp_path / "run")
+    assert "the backbone's output for" in error.value.where and "--precision fp32" in error.value.do
+
+
+def test_inputs_that_are_all_the_same_are_learned_as_their_labels_shares(flags, tmp_path):
+    data = tmp_path / "same.csv"
+    data.write_text("text,label\n" + "a b c,x\na b c,x\na b c,y\n" * 10)
+    backbone = flags[TEXT][flags[TEXT].index("--backbone") :]
+    run = fit(TEXT, ["--train", str(data), "--validation", str(data), *backbone, *PROBE], tmp_path / "run")
+    assert run.result["status"] == "finished"
+    assert run.predict(["a b c"])[0].scores["x"] == pytest.approx(2 / 3, abs=0.02)
+
+
+def test_a_path_that_went_on_is_in_the_log(flags, tmp_path, caplog):
+    caplog.set_level(logging.INFO, "mmtransfer")
+    run = fit(TEXT, [*flags[TEXT], *PROBE], tmp_path / "run")  # labels say nothing
+    tried = [point["penalty"] for point in run.result["phases"][0]["path"]]
+    went_on = max(tried) > 0.011 or min(tried) < 0.9e-5
+    best = run.result["phases"][0]["penalty"]
+    said = "so the path went on" in caplog.text or "that is tried" in caplog.text
+    assert said == (went_on or best in (max(tried), min(tried))) and best <= 10
 
 
 def test_settings_of_the_way_there_are_named_as_unread(flags, tmp_path):

@@ -79,6 +79,22 @@ def test_bootstrap_does_not_depend_on_the_block_and_follows_the_seed(monkeypatch
     assert cells_bootstrap(confusion, accuracy, draws=100, seed=1) != whole
 
 
+def test_many_cells_of_few_examples_vary_as_resampled_examples_do(monkeypatch):
+    rng = np.random.default_rng(0)
+    references = rng.integers(0, 400, 3000)
+    predictions = np.where(rng.random(3000) < 0.5, references, rng.integers(0, 400, 3000))
+    metric = F1(400)
+    metric.add_batch(predictions=predictions, references=references)
+    assert np.count_nonzero(metric.confusion) > module.MANY_CELLS
+    many = metric.scores()["f1_macro"]
+    monkeypatch.setattr(module, "BLOCK", 30_000)
+    assert metric.scores()["f1_macro"] == many
+    monkeypatch.setattr(module, "MANY_CELLS", 10**9)
+    few = metric.scores()["f1_macro"]
+    assert few.value == many.value and few != many
+    assert (many.low, many.high) == pytest.approx((few.low, few.high), abs=2e-3)
+
+
 def test_bootstrap_that_cannot_vary_falls_back_to_wilson():
     [perfect] = cells_bootstrap(np.diag([40, 60]), accuracy)
     assert (perfect.value, perfect.low, perfect.high) == (1.0, wilson(100, 100).low, 1.0)

@@ -9,7 +9,9 @@ import torch
 
 from mmtransfer.probe import PENALTIES, Rows, logistic, ridge, solve
 from mmtransfer.probe.lbfgs import minimise
-from mmtransfer.probe.select import folds_of, following, score
+from mmtransfer.probe.losses import scored
+from mmtransfer.probe.path import following
+from mmtransfer.probe.select import folds_of
 
 
 @pytest.fixture(autouse=True)
@@ -50,10 +52,10 @@ def test_logistic_reaches_the_minimum_that_scikit_learn_reaches(penalty, classes
 
 def test_the_default_tolerance_is_close_to_the_minimum_and_takes_few_evaluations():
     rows = problem()
-    for penalty in PENALTIES[:5]:
-        rough, fine = logistic(rows, penalty * rows.square), logistic(rows, penalty * rows.square, tolerance=1e-6)
-        assert rough.value - fine.value < 1e-4
-        assert rough.evaluations < 40
+    for penalty in PENALTIES:
+        rough, fine = logistic(rows, penalty * rows.square), logistic(rows, penalty * rows.square, tolerance=1e-8)
+        assert rough.value - fine.value < 1e-4 * fine.value
+        assert rough.evaluations < 60
 
 
 def test_a_path_takes_fewer_evaluations_from_where_the_two_models_before_point_to():
@@ -62,22 +64,22 @@ def test_a_path_takes_fewer_evaluations_from_where_the_two_models_before_point_t
     def path(start):
         models = []
         for penalty in PENALTIES:
-            models.append(logistic(rows, penalty * rows.square, start(models), tolerance=1e-3))
+            models.append(logistic(rows, penalty * rows.square, start(models)))
         return models
 
     pointed, last = path(following), path(lambda models: models[-1] if models else None)
     assert sum(model.evaluations for model in pointed) < 0.9 * sum(model.evaluations for model in last)
     for model, other in zip(pointed, last, strict=True):
-        assert model.value == pytest.approx(other.value, abs=2e-3)
+        assert model.value == pytest.approx(other.value, rel=1e-4)
 
 
 def test_the_answer_depends_on_neither_start_nor_parts_nor_order():
     rows = problem()
-    one = logistic(rows, 1e-2, tolerance=1e-6)
-    again = logistic(rows, 1e-2, start=logistic(rows, 1.0), tolerance=1e-6)
+    one = logistic(rows, 1e-2, tolerance=1e-9)
+    again = logistic(rows, 1e-2, start=logistic(rows, 1.0), tolerance=1e-9)
     x, y = torch.cat(list(rows.features)), torch.cat(list(rows.targets))
     order = torch.randperm(len(x))
-    whole = logistic(Rows([x[order]], [y[order]], "classes", 4), 1e-2, tolerance=1e-6)
+    whole = logistic(Rows([x[order]], [y[order]], "classes", 4), 1e-2, tolerance=1e-9)
     for other in (again, whole):
         assert torch.allclose(one.weight, other.weight, atol=2e-3)
         assert abs(one.value - other.value) < 1e-7
@@ -87,17 +89,17 @@ def test_weights_of_examples_are_repetitions():
     rows = problem(n=60, parts=1)
     counts = torch.randint(0, 3, (60,))
     x, y = rows.features[0].repeat_interleave(counts, 0), rows.targets[0].repeat_interleave(counts)
-    repeated = logistic(Rows([x], [y], "classes", 4), 1e-2, tolerance=1e-6)
-    weighted = logistic(rows.weighted(counts.float()), 1e-2, tolerance=1e-6)
+    repeated = logistic(Rows([x], [y], "classes", 4), 1e-2, tolerance=1e-9)
+    weighted = logistic(rows.weighted(counts.float()), 1e-2, tolerance=1e-9)
     assert torch.allclose(repeated.weight, weighted.weight, atol=1e-3)
 
 
 def test_labels_are_one_binary_problem_each():
     rows = problem(parts=1)
     labels = torch.stack([rows.targets[0] == 0, rows.targets[0] > 1, rows.targets[0] == 3], 1).float()
-    together = logistic(Rows(rows.features, [labels], "labels", 3), 1e-2, tolerance=1e-6)
+    together = logistic(Rows(rows.features, [labels], "labels", 3), 1e-2, tolerance=1e-9)
     for number in range(3):
-        alone = logistic(Rows(rows.features, [labels[:, number : number + 1]], "labels", 1), 1e-2, tolerance=1e-6)
+        alone = logistic(Rows(rows.features, [labels[:, number : number + 1]], "labels", 1), 1e-2, tolerance=1e-9)
         assert torch.allclose(together.weight[number], alone.weight[0], atol=1e-3)
 
 
@@ -118,7 +120,7 @@ def test_a_class_without_an_example():
 def test_weights_are_pulled_to_a_prior():
     rows, prior = problem(n=30, parts=1), torch.randn(4, 12)
     assert torch.allclose(logistic(rows, 1e6, prior=prior).weight, prior.double(), atol=1e-4)
-    found = logistic(rows, 1e-2, prior=prior, tolerance=1e-6)
+    found = logistic(rows, 1e-2, prior=prior, tolerance=1e-9)
     assert (found.weight - prior).norm() < (logistic(rows, 1e-2).weight - prior).norm()
 
 
@@ -152,10 +154,11 @@ def test_the_penalty_is_chosen_on_validation_and_the_final_model_has_seen_it():
     train = Rows([rows.features[0][:100]], [rows.targets[0][:100]], "classes", 3)
     validation = Rows([rows.features[0][100:]], [rows.targets[0][100:]], "classes", 3)
     found = solve(train, validation)
-    assert [point.penalty for point in found.path] == list(PENALTIES)
+    tried = [point.penalty for point in found.path]
+    assert set(PENALTIES) <= set(tried) and tried == sorted(tried, reverse=True)
     assert found.point.accuracy == max(point.accuracy for point in found.path)
-    assert found.point.accuracy == pytest.approx(score(validation, found.model)[0])
-    assert score(validation, found.final)[1] < score(validation, found.model)[1]
+    assert found.point.accuracy == pytest.approx(scored(validation, found.model)[1])
+    assert scored(validation, found.final)[2] < scored(validation, found.model)[2]
     assert objective(train + validation, found.final.weight, found.final.bias, 0.0) < objective(
         train + validation, found.model.weight, found.model.bias, 0.0
     )
@@ -173,7 +176,7 @@ def test_folds_hold_each_example_out_once_and_deal_classes_evenly():
     assert found.held_out.shape == (90, 3)
     accuracy = float((found.held_out.argmax(1) == targets).float().mean())
     assert accuracy == pytest.approx(found.point.accuracy)
-    assert accuracy < score(rows, found.final)[0]  # which has seen the examples
+    assert accuracy < scored(rows, found.final)[1]  # which has seen the examples
 
 
 def test_values_are_chosen_by_leaving_one_out():
@@ -192,11 +195,11 @@ def test_class_names_alone_and_with_one_example_each():
     names = centres + 0.5 * torch.randn(6, 16)
     test = Rows([x], [y], "classes", 6)
     none = solve(Rows([x[:0]], [y[:0]], "classes", 6), prior=names)
-    assert score(test, none.final)[0] > 0.7
+    assert scored(test, none.final)[1] > 0.7
     few = Rows([x[::20]], [y[::20]], "classes", 6)
     with_names, without = solve(few, folds=3, prior=names), solve(few)
     assert with_names.scale is not None and without.point is None
-    assert score(test, with_names.final)[0] > score(test, without.final)[0]
+    assert scored(test, with_names.final)[1] > scored(test, without.final)[1]
     with pytest.raises(ValueError, match="no examples and no class names"):
         solve(Rows([x[:0]], [y[:0]], "classes", 6))
 
@@ -207,5 +210,9 @@ def test_the_search_finds_the_bottom_of_a_narrow_valley():
         value = (1 - a) ** 2 + 100 * (b - a**2) ** 2
         return float(value), torch.stack([-2 * (1 - a) - 400 * a * (b - a**2), 200 * (b - a**2)])
 
-    found = minimise(rosenbrock, torch.tensor([-1.2, 1.0], dtype=torch.float64), tolerance=1e-8)
+    found = minimise(
+        rosenbrock,
+        torch.tensor([-1.2, 1.0], dtype=torch.float64),
+        lambda x, value, gradient: float(gradient.norm()) < 1e-8,
+    )
     assert torch.allclose(found.x, torch.ones(2, dtype=torch.float64), atol=1e-6) and found.evaluations < 100
