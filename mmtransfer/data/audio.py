@@ -24,7 +24,7 @@ from mmtransfer.errors import MMTransferError
 SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".w64", ".caf"})
 _WHOLE = frozenset({"PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32", "ULAW", "ALAW"})
 """Encodings in which any bytes are samples, all of them finite: only their number can be wrong."""
-_BLOCK = 2**20
+_BLOCK = 2**18
 """Values, over all channels, that the check decodes at a time."""
 _LOUDEST = 1e15
 """Largest sample that is taken for one: above it, variances leave float32. Full scale is 1."""
