@@ -103,13 +103,14 @@ def fault(audio: Mapping[str, Any], max_seconds: float | None = None) -> str | N
 
 
 def from_array(samples: np.ndarray, rate: int) -> File:
-    """A float array (samples,) at `rate` Hz as a WAV file in memory; ValueError says what else it is."""
+    """A float array (samples,) at `rate` Hz as an AU file in memory; ValueError says what else it is."""
     if samples.ndim != 1 or samples.dtype.kind != "f":
         raise ValueError(f"an array must be float (samples,), not {samples.dtype} {samples.shape}")
     if not np.isfinite(samples).all():
         raise ValueError("the array holds values that are not finite")
     buffer = io.BytesIO()
-    soundfile.write(buffer, samples.astype(np.float32), rate, format="WAV", subtype="FLOAT")
+    # a WAV file of floats holds the time of writing: the same array would have another fingerprint every second
+    soundfile.write(buffer, samples.astype(np.float32), rate, format="AU", subtype="FLOAT")
     return {"path": None, "bytes": buffer.getvalue()}
 
 
