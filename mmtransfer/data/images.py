@@ -50,7 +50,7 @@ def decode(image: Mapping[str, Any]) -> Image.Image:
     """
     try:
         with _open(image) as opened:
-            return _rgb(_upright(opened))
+            return _rgb(_upright(_limited(opened)))
     except Exception as error:  # of broken files its formats raise anything, struct.error and KeyError among them
         where = image["path"] or "an image in memory"
         raise MMTransferError(_reason(error), where, "replace the file, or leave it out") from None
@@ -60,7 +60,7 @@ def fault(image: Mapping[str, Any]) -> str | None:
     """Why an image cannot be used, judged by decoding it (JPEG at a small scale); None if it can."""
     try:
         with _open(image) as opened:
-            opened.draft("RGB", (_DRAFT, _DRAFT))
+            _limited(opened).draft("RGB", (_DRAFT, _DRAFT))
             _rgb(opened.crop((0, 0, 1, 1)))  # cutting decodes all of it; whether its mode can be read one pixel tells
     except Exception as error:  # as in `decode`
         return _reason(error)
@@ -138,7 +138,7 @@ class ImageTransform:
 
 
 def _open(image: Mapping[str, Any]) -> Image.Image:
-    return _limited(Image.open(image["path"] if image["bytes"] is None else io.BytesIO(image["bytes"])))
+    return Image.open(image["path"] if image["bytes"] is None else io.BytesIO(image["bytes"]))
 
 
 def _limited(image: Image.Image) -> Image.Image:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import math
-import numbers
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import datasets
@@ -47,8 +45,8 @@ class ImageClassification(Classification):
         super().__init__(dataclasses.replace(config, image_size=size), backbone)
         self.transform = images.ImageTransform(
             size=size,
-            mean=_channels("--mean", config.mean, own["mean"]),
-            std=_channels("--std", config.std, own["std"], positive=True),
+            mean=tuple(config.mean or backbone.preprocess["mean"]),
+            std=tuple(config.std or backbone.preprocess["std"]),
             crop_pct=float(config.crop_pct or 1.0),
             augment=config.augment if config.augment in ("light", "strong") else "none",
         )
@@ -76,13 +74,3 @@ class ImageClassification(Classification):
 
     def budget(self) -> int:
         return int(self.config.micro_batch_size or self.config.batch_size or 1)
-
-
-def _channels(option: str, given: Any, own: Iterable[float], positive: bool = False) -> tuple[float, ...]:
-    """A number for each of the three channels, the backbone's own where none are given."""
-    values = tuple(own if given is None else given) if isinstance(given, Iterable | None) else ()
-    numeric = all(isinstance(value, numbers.Real) and math.isfinite(value) for value in values)
-    if len(values) != 3 or not numeric or (positive and min(values) <= 0):
-        above = " above 0" if positive else ""
-        raise MMTransferError(f"{option} must be three numbers{above}, not {given!r}", option, "change the values")
-    return values
