@@ -6,6 +6,7 @@ A field that is None takes its task's default (or the strategy's); `config.json`
 from __future__ import annotations
 
 import dataclasses
+import math
 import numbers
 import os
 import types
@@ -215,6 +216,10 @@ class RunConfig:
             value = getattr(self, name)
             if value is not None and not 0 <= value < 1:
                 raise _bad(name, value, "at least 0 and below 1")
+        for name, above, must in (("mean", -math.inf, "three numbers"), ("std", 0.0, "three numbers above 0")):
+            value = getattr(self, name)
+            if value is not None and not _three(value, above):
+                raise _bad(name, value, must)
         if not 0 < self.validation_fraction < 1:
             raise _bad("validation_fraction", self.validation_fraction, "between 0 and 1")
         if self.crop_pct is not None and not 0 < self.crop_pct <= 1:
@@ -259,6 +264,12 @@ def told(source: Any) -> str | None:
 
 def _bad(name: str, value: Any, must: str) -> MMTransferError:
     return MMTransferError(f"{flag(name)} must be {must}, not {value!r}", flag(name), "change the value")
+
+
+def _three(values: Any, above: float) -> bool:
+    """Whether these are a number for each colour, above a limit and finite."""
+    listed = isinstance(values, tuple | list) and len(values) == 3
+    return listed and all(isinstance(value, int | float) and above < value < math.inf for value in values)
 
 
 def flag(name: str) -> str:

@@ -127,6 +127,8 @@ def features_of(backbone: Backbone, task: Task, config: RunConfig, data: Any, sp
     if task.answer_column in table.rows.column_names:  # of built-in data; labels of others would be unknown
         table = replace(table, rows=table.rows.remove_columns(task.answer_column))
     pieces, owners = task.pieces(table)
+    if not len(pieces):  # recordings too short to hear anything in
+        return Features(table.ids, np.zeros((len(table), backbone.width), np.float32))
     rows, lengths = task.rows(pieces)
     # the key of a few inputs at hand, a digest of all weights, would cost more than their features
     mode = "off" if config.cache == "auto" and isinstance(data, list | tuple) else config.cache

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import gc
 import importlib
+import importlib.util
 import logging
 import types
 from collections.abc import Mapping
@@ -332,16 +333,21 @@ def cache(words: list[str]) -> None:
 
 
 def check_trio() -> None:
-    """One clear line where torch, torchvision and torchaudio are not built for each other."""
+    """One clear line where torch, torchvision and torchaudio are not built for each other.
+
+    torchaudio may be missing, which only Deep Speech needs; one that is there and broken stops transformers too.
+    """
+    names = ["torch", "torchvision", *(["torchaudio"] if importlib.util.find_spec("torchaudio") else [])]
     try:
-        for name in ("torch", "torchvision", "torchaudio"):
+        for name in names:
             importlib.import_module(name)
     except (ImportError, RuntimeError, OSError) as error:
         from importlib import metadata
 
-        found = ", ".join(f"{name} {metadata.version(name)}" for name in ("torch", "torchvision", "torchaudio"))
+        found = ", ".join(f"{name} {metadata.version(name)}" for name in names)
         raise MMTransferError(
             f"The torch packages do not fit each other ({str(error).splitlines()[0]})",
             found,
-            "pip install torch==2.14.1 torchvision==0.29.1 torchaudio==2.11.0, or another trio built together",
+            "pip install torch==2.14.1 torchvision==0.29.1 torchaudio==2.11.0, or another trio built together; without "
+            "Deep Speech, pip uninstall torchaudio",
         ) from error

@@ -5,6 +5,8 @@ It is here as the plain recurrent network that the pretrained encoders are measu
 
 from __future__ import annotations
 
+import importlib
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -13,6 +15,7 @@ from torch import Tensor, nn
 from mmtransfer.backbones.speech import span_mask
 from mmtransfer.backbones.staged import Backbone, Context, State
 from mmtransfer.backbones.text import mean, valid
+from mmtransfer.errors import MMTransferError
 
 NAME = "deepspeech"
 RATE, WINDOW, HOP, BANDS = 16000, 400, 160, 80
@@ -32,8 +35,7 @@ class Spectrogram(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        from torchaudio.functional import melscale_fbanks
-
+        melscale_fbanks = _torchaudio("functional").melscale_fbanks
         self.window = nn.Buffer(torch.hann_window(WINDOW), persistent=False)
         self.bands = nn.Buffer(melscale_fbanks(WINDOW // 2 + 1, 0.0, RATE / 2, BANDS, RATE), persistent=False)
         self.mask_prob = 0.0
@@ -100,9 +102,7 @@ class DeepSpeechBackbone(Backbone):
     heads = ("out.",)
 
     def __init__(self, **config: Any) -> None:
-        from torchaudio.models import DeepSpeech
-
-        model = DeepSpeech(n_feature=BANDS * (2 * CONTEXT + 1), n_class=1, **config)
+        model = _torchaudio("models").DeepSpeech(n_feature=BANDS * (2 * CONTEXT + 1), n_class=1, **config)
         layers = [Dense(model.fc1), Dense(model.fc2), Dense(model.fc3), Recurrent(model.bi_rnn), Dense(model.fc4)]
         super().__init__([Spectrogram(), *layers], model)
         self.name = self.family = NAME
@@ -124,3 +124,15 @@ class DeepSpeechBackbone(Backbone):
 
     def lengths(self, input_lengths: Tensor) -> Tensor:
         return frames_of(input_lengths)
+
+
+def _torchaudio(part: str) -> ModuleType:
+    """A module of torchaudio, which nothing else here needs; MMTransferError if it is not there."""
+    try:
+        return importlib.import_module(f"torchaudio.{part}")
+    except (ImportError, RuntimeError, OSError) as error:
+        raise MMTransferError(
+            f"Deep Speech is torchaudio's, which cannot be imported ({str(error).splitlines()[0]})",
+            f"--backbone {NAME}",
+            "pip install torchaudio (constraints.txt has the version for each torch), or choose another backbone",
+        ) from None

@@ -1,12 +1,15 @@
 """Recordings, or segments of them, as samples: any format of libsndfile, rate and channels -> mono float32 at one rate.
 
-soundfile reads; torchaudio resamples (its own reading and writing need another library since 2.11).
+soundfile reads, soxr resamples.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+import numbers
+import os
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -14,12 +17,17 @@ import soundfile
 import torch
 from torch import Tensor
 
+from mmtransfer.data.resampling import resample, resampled
 from mmtransfer.data.table import File, contents
 from mmtransfer.errors import MMTransferError
 
 SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".w64", ".caf"})
-ARRAY_RATE = 16_000
-"""Samples a second of a recording that is given as a NumPy array."""
+_WHOLE = frozenset({"PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32", "ULAW", "ALAW"})
+"""Encodings in which any bytes are samples, all of them finite: only their number can be wrong."""
+_BLOCK = 2**18
+"""Values, over all channels, that the check decodes at a time."""
+_LOUDEST = 1e15
+"""Largest sample that is taken for one: above it, variances leave float32. Full scale is 1."""
 _HOP = 0.01
 _BEYOND = 0.02
 """Seconds by which a segment may end after its recording: times in tables are rounded."""
@@ -33,22 +41,20 @@ def load(audio: Mapping[str, Any], rate: int) -> Tensor:
     """
     with _open(audio) as sound:
         own = sound.samplerate
-        waveform = _decode(audio, sound, *_span(audio, sound))
-    mono = torch.from_numpy(waveform.mean(axis=1) if waveform.shape[1] > 1 else waveform[:, 0])
-    if own == rate:
-        return mono
-    from torchaudio.functional import resample
-
-    # torchaudio computes its length in float32, which is off by one in long recordings
-    length = _resampled(len(waveform), own, rate)
-    return torch.nn.functional.pad(resample(mono, own, rate), (0, 1))[:length].contiguous()
+        begin, end = _span(audio, sound)
+        blocks = _decoded(audio, sound, begin, end, int(sound.frames))
+        parts = [block.mean(axis=1) if block.shape[1] > 1 else block[:, 0] for block in blocks]
+        waveform = np.concatenate(parts or [np.zeros(0, np.float32)])
+        if sound.format == "MP3":
+            waveform = waveform[begin:end]
+    return resample(torch.from_numpy(waveform), own, rate).contiguous()
 
 
 def samples(audio: Mapping[str, Any], rate: int) -> int:
     """`len(load(audio, rate))`, from the header only."""
     with _open(audio) as sound:
         begin, end = _span(audio, sound)
-        return _resampled(end - begin, sound.samplerate, rate)
+        return resampled(end - begin, sound.samplerate, rate)
 
 
 def seconds(audio: Mapping[str, Any]) -> float:
@@ -83,20 +89,72 @@ def normalise(waveform: Tensor) -> Tensor:
 
 
 def fault(audio: Mapping[str, Any], max_seconds: float | None = None) -> str | None:
-    """Why a recording or segment cannot be used, judged by its header (MP3: by decoding it); None if it can.
+    """Why a recording or segment cannot be used; None if it can.
 
+    Lengths are judged by the header. Compressed samples are decoded, because nothing else tells whether they are all
+    there, and floating-point ones, because they may be no numbers: a block at a time, so that hours need no memory.
     `max_seconds`: length above which it cannot; None: any.
     """
     try:
         with _open(audio) as sound:
-            if sound.format == "MP3":
-                _decode(audio, sound, 0, sound.frames)
-            if sound.frames <= 0:
-                return "the recording has zero length"
-            begin, end = _span(audio, sound)
-            length, whole = (end - begin) / sound.samplerate, sound.frames / sound.samplerate
+            return _fault_of_times(audio, sound, max_seconds) or _fault_of_samples(audio, sound)
     except MMTransferError as error:
         return error.what
+
+
+def from_array(samples: np.ndarray, rate: int) -> File:
+    """A float array (samples,) at `rate` Hz as an AU file in memory; ValueError says what else it is."""
+    if samples.ndim != 1 or samples.dtype.kind != "f":
+        raise ValueError(f"an array must be float (samples,), not {samples.dtype} {samples.shape}")
+    if not np.isfinite(samples).all():
+        raise ValueError("the array holds values that are not finite")
+    buffer = io.BytesIO()
+    # a WAV file of floats holds the time of writing: the same array would have another fingerprint every second
+    soundfile.write(buffer, samples.astype(np.float32), rate, format="AU", subtype="FLOAT")
+    return {"path": None, "bytes": buffer.getvalue()}
+
+
+def from_rated(samples: Any, rate: Any) -> File:
+    """An array, tensor or list of samples with its rate, as `from_array`; ValueError says what else they are."""
+    whole = isinstance(rate, numbers.Real) and not isinstance(rate, bool) and float(rate).is_integer()
+    if not whole or not 1 <= float(rate) < 2**31:
+        raise ValueError(f"the rate of a recording must be a whole number of samples a second, not {rate!r}")
+    if isinstance(samples, Tensor):
+        samples = (samples.float() if samples.is_floating_point() else samples).detach().cpu().numpy()
+    if isinstance(samples, list | tuple):
+        try:
+            samples = np.asarray(samples, np.float32)
+        except (TypeError, ValueError):
+            raise ValueError("the samples of a recording must be numbers, one after the other") from None
+    if not isinstance(samples, np.ndarray):
+        raise ValueError(f"the samples of a recording must be an array, not a {type(samples).__name__}")
+    return from_array(samples, int(float(rate)))
+
+
+def _open(audio: Mapping[str, Any]) -> soundfile.SoundFile:
+    source = audio["path"] if audio["bytes"] is None else io.BytesIO(audio["bytes"])
+    try:
+        return soundfile.SoundFile(source)
+    except (soundfile.SoundFileError, OSError, TypeError, ValueError) as error:  # TypeError: samples without a header
+        raise _unreadable(audio, str(error).split("Error opening ")[-1]) from None
+
+
+def _span(audio: Mapping[str, Any], sound: soundfile.SoundFile) -> tuple[int, int]:
+    """First frame and the one after the last, at the file's own rate; of a segment beyond the recording, what is there.
+
+    Both ends are rounded alone, so that segments that touch share no frame and leave none out.
+    """
+    if audio.get("start") is None:
+        return 0, int(sound.frames)
+    begin, end = (min(max(0, round(audio[side] * sound.samplerate)), int(sound.frames)) for side in ("start", "stop"))
+    return begin, end
+
+
+def _fault_of_times(audio: Mapping[str, Any], sound: soundfile.SoundFile, max_seconds: float | None) -> str | None:
+    if sound.frames <= 0:
+        return "the recording has zero length"
+    begin, end = _span(audio, sound)
+    length, whole = (end - begin) / sound.samplerate, sound.frames / sound.samplerate
     if audio.get("start") is not None:
         if not 0 <= audio["start"] < audio["stop"]:
             return f"a segment cannot go from {audio['start']:g} to {audio['stop']:g} s"
@@ -112,70 +170,63 @@ def fault(audio: Mapping[str, Any], max_seconds: float | None = None) -> str | N
     return None
 
 
-def from_array(samples: np.ndarray, rate: int = ARRAY_RATE) -> File:
-    """A float array (samples,) at `rate` Hz as a WAV file in memory; ValueError says what else it is."""
-    if samples.ndim != 1 or samples.dtype.kind != "f":
-        raise ValueError(f"an array must be float (samples,) at {rate} Hz, not {samples.dtype} {samples.shape}")
-    if not np.isfinite(samples).all():
-        raise ValueError("the array holds values that are not finite")
-    buffer = io.BytesIO()
-    soundfile.write(buffer, samples.astype(np.float32), rate, format="WAV", subtype="FLOAT")
-    return {"path": None, "bytes": buffer.getvalue()}
+def _fault_of_samples(audio: Mapping[str, Any], sound: soundfile.SoundFile) -> str | None:
+    if sound.format == "MP3" and audio.get("start") is not None and audio["bytes"] is None:
+        return _fault_of_mp3(audio["path"], os.stat(audio["path"]).st_mtime_ns)
+    begin, end = _span(audio, sound)
+    if sound.format != "FLAC" and sound.subtype in _WHOLE:
+        begin = end - 1
+    done = 0
+    for block in _decoded(audio, sound, begin, end, max(1, _BLOCK // sound.channels)):
+        wrong = ~(np.abs(block) <= _LOUDEST)  # so that NaN is wrong as well
+        if wrong.any():
+            frame, channel = np.argwhere(wrong)[0]
+            place = (begin + done + frame) / sound.samplerate
+            return f"the sample at {place:.3f} s is {block[frame, channel]:g}, full scale is 1"
+        done += len(block)
+    return None
 
 
-def _open(audio: Mapping[str, Any]) -> soundfile.SoundFile:
-    source = audio["path"] if audio["bytes"] is None else io.BytesIO(audio["bytes"])
-    try:
-        return soundfile.SoundFile(source)
-    except (soundfile.SoundFileError, OSError) as error:
-        raise _unreadable(audio, str(error).split("Error opening ")[-1]) from None
+@lru_cache(maxsize=1024)
+def _fault_of_mp3(path: str, changed: int) -> str | None:
+    """That of a whole MP3, once for all its segments: there is no decoding from the middle. `changed`: its time."""
+    return fault({"path": path, "bytes": None})
 
 
-def _span(audio: Mapping[str, Any], sound: soundfile.SoundFile) -> tuple[int, int]:
-    """First frame and the one after the last, at the file's own rate; of a segment beyond the recording, what is there.
-
-    Both ends are rounded alone, so that segments that touch share no frame and leave none out.
-    """
-    if audio.get("start") is None:
-        return 0, int(sound.frames)
-    begin, end = (min(max(0, round(audio[side] * sound.samplerate)), int(sound.frames)) for side in ("start", "stop"))
-    return begin, end
-
-
-def _decode(audio: Mapping[str, Any], sound: soundfile.SoundFile, begin: int, end: int) -> np.ndarray:
-    """Samples `begin` to `end`, float32 (end - begin, channels), exactly as many as the header tells.
+def _decoded(
+    audio: Mapping[str, Any], sound: soundfile.SoundFile, begin: int, end: int, size: int
+) -> Iterator[np.ndarray]:
+    """Samples `begin` to `end` (of an MP3 all), float32 (frames, channels), at most `size` at a time; all in all
+    exactly as many as the header tells.
 
     libsndfile guesses the length of an MP3 without a Xing, Info or VBRI frame from the first bit rate. A constant rate
     makes it too long by less than a percent: silence is added. A varying one makes it anything, and where it is too
     short libsndfile never reads the rest: such files are refused.
     """
-    frames, guessed, data, mp3 = sound.frames, False, io.BytesIO(), sound.format == "MP3"
+    guessed, data, mp3 = False, io.BytesIO(), sound.format == "MP3"
     if mp3:
+        begin, end = 0, int(sound.frames)
         data = io.BytesIO(contents(audio))
         sound = soundfile.SoundFile(data)
         guessed = not any(tag in data.getvalue()[: data.tell()] for tag in (b"Xing", b"Info", b"VBRI"))
+    left = end - begin
     try:
-        if not mp3 and begin:
+        if begin:
             sound.seek(begin)
-        waveform = sound.read(-1 if mp3 else end - begin, dtype="float32", always_2d=True)
+        while left > 0 and len(block := sound.read(min(size, left), dtype="float32", always_2d=True)):
+            left -= len(block)
+            yield block
     except soundfile.SoundFileError:
         raise _unreadable(audio, "damaged or cut short") from None
     following = data.read(2)
     unread = guessed and len(following) == 2 and following[0] == 0xFF and following[1] >= 0xE0  # another frame begins
-    wanted = frames if mp3 else end - begin
-    if unread or len(waveform) < wanted * (0.9 if guessed else 1):
+    if unread or left > (0.1 if guessed else 0) * (end - begin):
         reason = "its bit rate varies and it has no header with its length: convert it" if guessed else "cut short"
         raise _unreadable(audio, reason)
-    if len(waveform) < wanted:
-        waveform = np.pad(waveform, ((0, wanted - len(waveform)), (0, 0)))
-    return waveform[begin:end] if mp3 else waveform
+    if left:
+        yield np.zeros((left, sound.channels), np.float32)
 
 
 def _unreadable(audio: Mapping[str, Any], reason: str) -> MMTransferError:
     where = audio["path"] or "a recording in memory"
     return MMTransferError(f"not a readable recording ({reason})", where, "replace the file, or leave it out")
-
-
-def _resampled(frames: int, own: int, rate: int) -> int:
-    """Samples after resampling: as many as start within the recording, ceil(frames * rate / own)."""
-    return -(-frames * rate // own)

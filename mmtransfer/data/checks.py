@@ -105,7 +105,7 @@ def _bad_inputs(draft: Draft, modality: Modality, max_seconds: float | None) -> 
     def faults(chunk: list[int]) -> dict[int, str | None]:
         return {number: _fault_on_disk(files[number]) or look(files[number]) for number in chunk}
 
-    with ThreadPoolExecutor(THREADS) as threads:
+    with images.own_limit(), ThreadPoolExecutor(THREADS) as threads:
         found = [pair for part in threads.map(faults, chunks) for pair in part.items()]
     return bad | {number: fault for number, fault in found if fault}
 

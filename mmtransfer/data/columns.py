@@ -56,7 +56,8 @@ class Columns:
     image or text, and `kind` what it is, with `separator` between several labels; `file`: file name, relative to the
     table; `transcript`: what is said; `group`: the speaker, patient, author, ... whose examples belong together,
     guessed of speech only; `group_needed`: whether it is an error if `group` is not there; `paired`: whether examples
-    are pairs, None: if `pair` is named, or two columns have names of `PAIRS`.
+    are pairs, None: if `pair` is named, or two columns have names of `PAIRS`; `rate`: samples a second of recordings
+    that are given as arrays without a rate.
     """
 
     text: str | None = None
@@ -69,6 +70,7 @@ class Columns:
     paired: bool | None = None
     kind: Kind = "label"
     separator: str = SEPARATOR
+    rate: int = 16_000
 
     @property
     def named(self) -> set[str]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image
 from torch import Tensor
 
 from mmtransfer.data.table import File
@@ -20,20 +22,34 @@ SUFFIXES = frozenset(
 )
 _DRAFT = 64
 """Pixels at which the check decodes a JPEG: the whole file is read, most of the arithmetic is saved."""
-_BAD = (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, Image.DecompressionBombError)
-"""What Pillow raises on broken files; SyntaxError is its word for a broken PNG or TIFF."""
+_ROWS = 256
+"""Rows whose depth is changed at a time: the picture is never there a second time in a wider type."""
+_LONGEST = 100
+"""Times its shorter side from which a picture's longer one is cut before it is resized: 1 x 100,000 pixels would become
+gigabytes."""
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What puts a picture upright, by its EXIF orientation."""
 
 
 def decode(image: Mapping[str, Any]) -> Image.Image:
     """An image as 8-bit RGB, upright by its EXIF rotation.
 
     Grey becomes three equal channels, 16-bit is scaled to 8, transparency is dropped (as torchvision's loader does),
-    an animation gives its first frame. Raises MMTransferError if the file cannot be read.
+    an animation gives its first frame. Raises MMTransferError if the file cannot be read or has more pixels than Pillow
+    takes for harmless (`PIL.Image.MAX_IMAGE_PIXELS`).
     """
     try:
         with _open(image) as opened:
-            return _rgb(ImageOps.exif_transpose(opened))
-    except _BAD as error:
+            return _rgb(_upright(_limited(opened)))
+    except Exception as error:  # of broken files its formats raise anything, struct.error and KeyError among them
         where = image["path"] or "an image in memory"
         raise MMTransferError(_reason(error), where, "replace the file, or leave it out") from None
 
@@ -42,11 +58,19 @@ def fault(image: Mapping[str, Any]) -> str | None:
     """Why an image cannot be used, judged by decoding it (JPEG at a small scale); None if it can."""
     try:
         with _open(image) as opened:
-            opened.draft("RGB", (_DRAFT, _DRAFT))
-            _rgb(opened)
-    except _BAD as error:
+            _limited(opened).draft("RGB", (_DRAFT, _DRAFT))
+            _rgb(opened.crop((0, 0, 1, 1)))  # cutting decodes all of it; whether its mode can be read one pixel tells
+    except Exception as error:  # as in `decode`
         return _reason(error)
     return None
+
+
+@contextmanager
+def own_limit() -> Iterator[None]:
+    """Keeps Pillow's warning of large pictures quiet where `fault` tells them; around threads, not within one."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        yield
 
 
 def from_array(pixels: np.ndarray) -> File:
@@ -58,9 +82,13 @@ def from_array(pixels: np.ndarray) -> File:
 
 
 def from_pil(image: Image.Image) -> File:
-    """A PIL image as a PNG in memory."""
+    """A PIL image as a PNG in memory, upright as `decode` makes it; ValueError says why it cannot be read."""
     buffer = io.BytesIO()
-    _rgb(image).save(buffer, "PNG", compress_level=1)
+    try:
+        _limited(image)
+        _rgb(_upright(image)).save(buffer, "PNG", compress_level=1)
+    except Exception as error:  # as in `decode`: what Pillow has opened it may not have read
+        raise ValueError(_reason(error)) from None
     return {"path": None, "bytes": buffer.getvalue()}
 
 
@@ -87,7 +115,7 @@ class ImageTransform:
         from torchvision.transforms.v2 import functional as F
 
         if self.augment == "none" or seed is None:
-            image = F.resize(image, [round(self.size / self.crop_pct)], antialias=True)
+            image = F.resize(_middle(image), [round(self.size / self.crop_pct)], antialias=True)
             return self._pixels(F.center_crop(image, [self.size, self.size]))
         # torchvision draws from torch's global generator; the CPU one only, so that no accelerator is seeded
         with torch.random.fork_rng(devices=[]):
@@ -112,19 +140,61 @@ def _open(image: Mapping[str, Any]) -> Image.Image:
     return Image.open(image["path"] if image["bytes"] is None else io.BytesIO(image["bytes"]))
 
 
+def _limited(image: Image.Image) -> Image.Image:
+    """The image, if it has no more pixels than Pillow warns of."""
+    limit = Image.MAX_IMAGE_PIXELS
+    if limit is not None and image.width * image.height > limit:
+        raise Image.DecompressionBombError
+    return image
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """The image turned as its EXIF says; as it is, where that cannot be read.
+
+    `ImageOps.exif_transpose` also writes the rest of the EXIF anew, and fails where that is broken.
+    """
+    image.load()
+    try:
+        turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # the pixels are there: whatever is wrong is wrong with what is told about them
+        return image
+    return image if turn is None else image.transpose(turn)
+
+
+def _middle(image: Image.Image) -> Image.Image:
+    """The image, of a strip the middle: more than the centre crop leaves of it."""
+    width, height = image.size
+    side = min(width, height)
+    if max(width, height) <= _LONGEST * side:
+        return image
+    left, top = (max(0, (length - _LONGEST * side) // 2) for length in image.size)
+    return image.crop((left, top, width - left, height - top))
+
+
 def _rgb(image: Image.Image) -> Image.Image:
     """8-bit RGB; Pillow's own conversion would cut 16-bit values off at 255 and warn about transparent palettes."""
     if image.mode.startswith("I"):
-        values = np.asarray(image).astype(np.float64)
-        return Image.fromarray(np.rint(values.clip(0, 65535) / 257).astype(np.uint8)).convert("RGB")
+        values = np.asarray(image)
+        # in whole numbers: 257 is odd, so that no value lies between two
+        return _eight_bit(values, lambda rows: (rows.clip(0, 65535).astype(np.uint32) + 128) // 257)
     if image.mode == "F":
         values = np.asarray(image)
-        scaled = np.nan_to_num(values) * (255.0 if np.nanmax(values) <= 1.0 else 1.0)
-        return Image.fromarray(np.rint(scaled.clip(0, 255)).astype(np.uint8)).convert("RGB")
+        scale = np.float32(255 if np.fmax.reduce(values, axis=None) <= 1 else 1)
+        return _eight_bit(values, lambda rows: np.rint((np.nan_to_num(rows.clip(-1e30, 1e30)) * scale).clip(0, 255)))
     if image.mode == "P":
         image = image.convert("RGBA")
     return image.convert("RGB")
 
 
+def _eight_bit(values: np.ndarray, scaled: Callable[[np.ndarray], np.ndarray]) -> Image.Image:
+    """Grey values (height, width), `scaled` to 0..255 some rows at a time, as RGB."""
+    grey = np.empty(values.shape, np.uint8)
+    for top in range(0, len(values), _ROWS):
+        grey[top : top + _ROWS] = scaled(values[top : top + _ROWS])
+    return Image.fromarray(grey).convert("RGB")
+
+
 def _reason(error: BaseException) -> str:
+    if isinstance(error, Image.DecompressionBombError):
+        return f"the image has more than {Image.MAX_IMAGE_PIXELS:,} pixels, the most that is read: make it smaller"
     return f"not a readable image ({str(error).split(' <_io')[0] or type(error).__name__})"

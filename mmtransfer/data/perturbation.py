@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mmtransfer.data.resampling import resample, resampled
+
 
 @dataclass(frozen=True)
 class Strength:
@@ -42,13 +44,9 @@ def perturb(waveform: Tensor, rate: int, strength: str, seed: int, enough: Calla
     kind = STRENGTHS[strength]
     # the second word keeps the draws apart from those of the mask, which has the same seed
     random = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, 1])))
-    # hundredths: the resampling filter grows with the denominator of the ratio
     speed = int(random.integers(kind.speed[0], kind.speed[1] + 1))
-    length = -(-len(waveform) * 100 // speed)
-    if speed != 100 and enough(length):
-        from torchaudio.functional import resample
-
-        waveform = torch.nn.functional.pad(resample(waveform, speed, 100), (0, 1))[:length]
+    if speed != 100 and enough(resampled(len(waveform), speed, 100)):
+        waveform = resample(waveform, speed, 100)
     if kind.bands:
         waveform = _without_bands(waveform, rate, random)
     waveform = waveform * 10 ** (random.uniform(-kind.gain, kind.gain) / 20)

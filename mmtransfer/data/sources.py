@@ -9,24 +9,20 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import datasets
-import numpy as np
-import torch
-from PIL import Image
 
 from mmtransfer.config import told
 from mmtransfer.data import (
     arrow,
-    audio,
     builtin,
+    cells,
     delimited,
     encodings,
     folders,
-    images,
     jsonlines,
     labels,
     records,
@@ -41,11 +37,6 @@ from mmtransfer.errors import MMTransferError
 __all__ = ["Columns", "File", "Modality", "Table", "load", "refuse_missing"]
 logger = logging.getLogger("mmtransfer")
 TABLES = delimited.SUFFIXES | jsonlines.SUFFIXES | arrow.SUFFIXES
-_EMPTY: dict[Modality, Any] = {
-    "image": {"path": None, "bytes": None},
-    "text": "",
-    "speech": {"path": None, "bytes": None},
-}
 
 
 def load(
@@ -66,7 +57,8 @@ def load(
     each; what `save_to_disk` of datasets wrote. `hub:ORG/NAME[:CONFIG[:SPLIT]]`; `builtin:NAME`. Without labels also a
     folder of files, one file, a .txt with a sentence a line. In Python a `datasets.Dataset` or DatasetDict, a list of
     dicts, of pairs (input, label), or without labels of inputs: texts, pairs of texts, paths, PIL images, uint8 arrays
-    (height, width, 3), float arrays (samples,) at 16 kHz.
+    (height, width, 3); recordings as (samples, rate) or {"array": samples, "sampling_rate": rate} with a float array,
+    or as that array alone, which is taken at `columns.rate`.
     `columns`: the user's choice of columns; `skip_bad`: leave bad examples out instead of stopping; `option`: what the
     source is called in messages; `labelled`: whether answers are needed; if not, they are not read; `split`: which
     part of a source that has several is taken; `max_seconds`: length from which a recording with a transcript is bad.
@@ -186,6 +178,8 @@ def _from_list(rows: Sequence[Any], modality: Modality, columns: Columns, labell
     if not rows:
         raise MMTransferError("The list is empty", where, "give at least one row")
     if all(isinstance(row, dict) for row in rows):
+        if modality == "speech":
+            rows = [cells.nested(row, columns.file or "audio") for row in rows]
         return _from_records(records.from_dicts(rows), modality, columns, labelled, where, None)
     if labelled and _are_columns(rows):
         raise MMTransferError(
@@ -199,12 +193,15 @@ def _from_list(rows: Sequence[Any], modality: Modality, columns: Columns, labell
     for number, row in enumerate(rows if labelled else ()):
         if isinstance(row, list | tuple) and len(row) == 2:
             inputs[number], answers[number] = row
+            if modality == "speech" and isinstance(row[0], cells.ARRAY) and not isinstance(row[1], str):
+                bad[number] = "there is no transcript: give ((samples, rate), transcript)"
         else:
             inputs[number], bad[number] = None, f"not a pair (input, answer) nor a dict, but a {type(row).__name__}"
     pairs = _seconds(inputs, bad) if modality == "text" and _paired(inputs, columns) else None
     ids = [str(number) for number in range(len(rows))]
     places = [f"row {name}" for name in ids]
-    return _draft(ids, places, inputs, pairs, answers if labelled else None, None, modality, None, bad)
+    found = answers if labelled else None
+    return _draft(ids, places, inputs, pairs, found, None, modality, None, bad, columns.rate)
 
 
 def _are_columns(rows: Sequence[Any]) -> bool:
@@ -247,7 +244,7 @@ def _from_records(
         if base is not None:
             places = [f"{name or 'a file'}, {place}" for name, place in zip(names, places, strict=True)]
             ids = [_relative(name, base) if name else number for name, number in zip(names, ids, strict=True)]
-    draft = _draft(ids, places, inputs, pairs, answers, speakers, modality, base, dict(table.bad))
+    draft = _draft(ids, places, inputs, pairs, answers, speakers, modality, base, dict(table.bad), columns.rate)
     if modality == "speech":
         segments.mark(draft, table, where)
     return draft
@@ -280,52 +277,21 @@ def _draft(
     modality: Modality,
     base: Path | None,
     bad: dict[int, str],
+    rate: int,
 ) -> Draft:
     def inputs(values: Sequence[Any]) -> list[Any]:
-        found = [_EMPTY[modality]] * len(values)
+        found = [cells.EMPTY[modality]] * len(values)
         for number, value in enumerate(values):
             if number not in bad:
                 try:
-                    found[number] = _input(value, modality, base or Path())
+                    found[number] = cells.read(value, modality, base or Path(), rate)
                 except ValueError as error:
                     bad[number] = str(error)
         return found
 
+    if modality == "speech":
+        cells.warn_unrated(values, rate)
     return Draft(ids, places, inputs(values), answers, speakers, bad, inputs(pairs) if pairs is not None else None)
-
-
-def _input(value: Any, modality: Modality, base: Path) -> str | File:
-    """An input as its table holds it; ValueError says why it cannot be one."""
-    if modality == "text":
-        if value is None or isinstance(value, str):
-            return value or ""
-        raise ValueError(f"a text must be a str, not a {type(value).__name__}")
-    if isinstance(value, str | Path):
-        if not str(value).strip():
-            raise ValueError("the file name is empty")
-        return {"path": os.path.abspath(base / value), "bytes": None}
-    if isinstance(value, bytes):
-        return {"path": None, "bytes": value}
-    if isinstance(value, dict):
-        return _embedded(value, modality, base)
-    if isinstance(value, Image.Image) and modality == "image":
-        return images.from_pil(value)
-    if isinstance(value, torch.Tensor):
-        value = value.detach().cpu().numpy()
-    if isinstance(value, np.ndarray):
-        return images.from_array(value) if modality == "image" else audio.from_array(value)
-    raise ValueError(f"a {type(value).__name__} is no {modality} input: give a path, bytes or an array")
-
-
-def _embedded(value: Mapping[str, Any], modality: Modality, base: Path) -> File:
-    """A cell as datasets stores images and recordings: `bytes`, or `path`; or a decoded recording."""
-    if modality == "speech" and value.get("array") is not None:
-        return audio.from_array(np.asarray(value["array"], dtype=np.float32), int(value["sampling_rate"]))
-    if value.get("bytes") is not None:
-        return {"path": None, "bytes": value["bytes"]}
-    if value.get("path"):
-        return {"path": os.path.abspath(base / value["path"]), "bytes": None}
-    raise ValueError(f"there is neither path nor bytes, only {', '.join(map(str, value)) or 'nothing'}")
 
 
 def _name(value: Any) -> str:

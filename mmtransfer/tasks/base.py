@@ -257,7 +257,8 @@ class Task(ABC):
         return records
 
     def pieces(self, table: Table) -> tuple[Table, list[int]]:
-        """Rows short enough to predict on, and for each the row of `table` that it is from."""
+        """Rows to predict on, and for each the row of `table` that it is from; a row that is too long has several, one
+        that is too short none."""
         return table, list(range(len(table)))
 
     def join(self, records: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:

@@ -27,6 +27,7 @@ from mmtransfer.backbones.staged import Backbone, State
 from mmtransfer.config import SPEECH, RunConfig
 from mmtransfer.data import audio, segments
 from mmtransfer.data.perturbation import STRENGTHS, perturb
+from mmtransfer.data.resampling import METHOD
 from mmtransfer.data.sources import Columns, Table
 from mmtransfer.errors import MMTransferError
 from mmtransfer.heads import CTCHead
@@ -60,7 +61,12 @@ class SpeechRecognition(Task):
 
     def columns(self) -> Columns:
         config = self.config
-        return Columns(file=config.file_column, transcript=config.transcript_column, group=config.group_column)
+        return Columns(
+            file=config.file_column,
+            transcript=config.transcript_column,
+            group=config.group_column,
+            rate=self.rate,
+        )
 
     def _take_vocabulary(self) -> None:
         """Symbols and head of the backbone's own checkpoint."""
@@ -111,8 +117,7 @@ class SpeechRecognition(Task):
         return [self.numbers[character] for character in self.answer(text) if character in self.numbers]
 
     def check(self, table: Table, split: str) -> Table:
-        samples = self._samples(table)
-        frames = self.frames(torch.from_numpy(samples.astype(np.int64))).numpy()
+        frames = self._frames(table)
         bad: dict[int, str] = {}
         for place, text in enumerate(table.column("text")):
             labels = self._labels(text)
@@ -133,6 +138,9 @@ class SpeechRecognition(Task):
 
     def _samples(self, table: Table) -> np.ndarray:
         return np.fromiter((audio.samples(value, self.rate) for value in table.column("audio")), np.int64, len(table))
+
+    def _frames(self, table: Table) -> np.ndarray:
+        return self.frames(torch.from_numpy(self._samples(table))).numpy()
 
     def rows(self, table: Table) -> tuple[datasets.Dataset, np.ndarray]:
         return table.rows, self._samples(table).astype(np.int32)
@@ -160,7 +168,7 @@ class SpeechRecognition(Task):
         return torch.tensor(self._labels(row["text"]), dtype=torch.int64) if "text" in row else None
 
     def encoding(self) -> dict[str, Any]:
-        return {"rate": self.rate, "normalise": self.normalise}
+        return {"rate": self.rate, "normalise": self.normalise, "resampling": METHOD}
 
     def budget(self) -> int:
         return int(float(self.config.micro_batch_seconds or 32.0) * self.rate)
@@ -234,10 +242,24 @@ class SpeechRecognition(Task):
         return {**records, **{kind: [getattr(edit, kind) for edit in edits] for kind in kinds}, "words": words}
 
     def pieces(self, table: Table) -> tuple[Table, list[int]]:
-        return segments.cut(table, float(self.config.max_seconds or 30.0))
+        """Those that have a frame: of a recording that is shorter nothing is left, aloud."""
+        pieces, owners = segments.cut(table, float(self.config.max_seconds or 30.0))
+        frames = self._frames(pieces)
+        kept = np.flatnonzero(frames > 0).tolist()
+        if len(kept) == len(frames):
+            return pieces, owners
+        short = [name for name, count in zip(pieces.ids, frames, strict=True) if count < 1]
+        logger.warning(
+            "%d recording(s) are shorter than one frame of the model, and nothing is heard in them: %s",
+            len(short),
+            ", ".join(short[:10]) + (", ..." if len(short) > 10 else ""),
+        )
+        return pieces.select(kept), [owners[number] for number in kept]
 
     def join(self, records: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-        """The texts one after the other, the confidence over all frames."""
+        """The texts one after the other, the confidence over all frames; of nothing, nothing."""
+        if not records:
+            return {"prediction": "", "confidence": 0.0}
         if len(records) == 1:
             return records[0]
         frames = [record["frames"] for record in records]
