@@ -59,10 +59,13 @@ def fit(config: RunConfig | None = None, **fields: Any) -> Run:
     return load(folder.path)
 
 
-def prepare(config: RunConfig) -> Job:
-    """What a run with these settings starts from: backbone, new head, splits. Nothing is written."""
+def prepare(config: RunConfig, aloud: bool = True) -> Job:
+    """What a run with these settings starts from: backbone, new head, splits. Nothing is written.
+
+    `aloud`: whether what is found about the data is told.
+    """
     accelerator = Accelerator(cpu=not torch.cuda.is_available())
-    return Fitting(config, accelerator, RunFolder(Path(os.devnull))).prepare()[0]
+    return Fitting(config, accelerator, RunFolder(Path(os.devnull)), aloud=aloud).prepare()[0]
 
 
 def load(folder: str | Path, **fields: Any) -> Run:

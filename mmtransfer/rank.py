@@ -65,9 +65,9 @@ def rank(task: str, train: Any, backbones: Sequence[str], folds: int = FOLDS, **
         if TASKS[task].exact(config) is None:
             raise MMTransferError(f"{task} has no exact probe", "mmtransfer rank", "compare short runs of fit instead")
         known_backbones.check(backbone)
-    found = []
+    found: list[Ranked] = []
     for backbone, config in configs.items():
-        found.append(_ranked(prepare(config), backbone, folds))
+        found.append(_ranked(prepare(config, aloud=not found), backbone, folds))
         logger.info("%s: %s %s", backbone, found[-1].metric, found[-1].score.value)
     marked = [replace(one, best=not any(_beats(other, one) for other in found)) for one in found]
     return sorted(marked, key=lambda one: -_merit(one))

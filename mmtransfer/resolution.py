@@ -29,6 +29,7 @@ OTHER_WAY += ("warmup", "clip", "patience")
 RESUMABLE = {
     "resume",
     "overwrite",
+    "based_on",
     "out",
     "threads",
     "workers",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mmtransfer.data import table
+from mmtransfer.data import digests, table
 from mmtransfer.data.table import Table
 
 
@@ -86,8 +86,8 @@ def test_inputs_are_told_by_what_a_model_sees_and_by_their_order(tmp_path):
 def test_files_are_read_once(tmp_path, monkeypatch):
     made = pictures(tmp_path / "one", {"a.png": b"1", "b.png": b"2"})
     read: list[str] = []
-    contents = table.contents
-    monkeypatch.setattr(table, "contents", lambda file: read.append(file["path"]) or contents(file))
+    contents = digests.contents
+    monkeypatch.setattr(digests, "contents", lambda file: read.append(file["path"]) or contents(file))
     assert made.fingerprint != made.inputs
     assert sorted(read) == [str(tmp_path / "one" / name) for name in ("a.png", "b.png")]
 
