@@ -143,7 +143,8 @@ def _shared(one: _Split, other: _Split) -> list[Finding]:
     for kind, numbers, twin, but in kinds:
         examples = [f"{one.told(n)} is {other.told(twin(n))}{one.shown(n)}" for n in numbers[:SHOWN]]
         many = f"{len(numbers)} of {len(one.ids)}" if len(numbers) < len(one.ids) else f"All {len(one.ids)}"
-        line = f"{many} {one.name} examples are in the {_called(other.name)} data as well{but}"
+        verb = "is" if len(numbers) == 1 < len(one.ids) else "are"
+        line = f"{many} {one.name} examples {verb} in the {_called(other.name)} data as well{but}"
         if numbers:
             found.append(_finding(kind, (one.name, other.name), len(numbers), len(one.ids), examples, line))
     return found
@@ -183,7 +184,7 @@ def _twins(counts: Mapping[str, int], splits: tuple[str, ...]) -> list[Finding]:
         # what looks alike is told by its code points
         alike = len({unicodedata.normalize("NFC", label) for label in labels}) < len(labels)
         show = ascii if alike else repr
-        examples.append(" and ".join(f"{show(label)} ({counts[label]} examples)" for label in labels))
+        examples.append(" and ".join(f"{show(label)} ({counts[label]})" for label in labels))
     line = f"{len(twins)} of {len(spelled)} labels are spelled in several ways (case, white space or Unicode form)"
     return [_finding("label-twins", splits, len(twins), len(spelled), examples, line)] if twins else []
 
