@@ -167,7 +167,7 @@ def _resumed(given: dict[str, Any]) -> dict[str, Any]:
         raise MMTransferError(
             "There is no run to resume: config.json is missing", f"--out {given['out']}", "check --out"
         )
-    saved = read(path)
+    saved = {name: _default(name) for name in FIELDS} | read(path)  # a setting may be younger than the run
     for name, value in given.items():
         rows = isinstance(saved.get(name), str) and saved[name].startswith("python:")
         if name in RESUMABLE or rows:

@@ -98,6 +98,11 @@ def test_a_checkpoint_that_does_not_know_its_data_goes_on_with_a_warning(run: Pa
     manifest = json.loads((place / "manifest.json").read_text())
     manifest["state.json"] = hashlib.blake2b((place / "state.json").read_bytes(), digest_size=16).hexdigest()
     (place / "manifest.json").write_text(json.dumps(manifest))
+    settings = json.loads((run / "config.json").read_text())
+    kept = {name: value for name, value in settings.items() if name not in ("duplicates", "based_on")}
+    (run / "config.json").write_text(json.dumps(kept))
+    with pytest.raises(MMTransferError, match="The run was started with --duplicates warn, not drop"):
+        mmt.fit(task=TEXT, resume=True, out=str(run), duplicates="drop")
     result = mmt.fit(task=TEXT, resume=True, out=str(run)).result
     assert result["status"] == "finished"
     assert any("tells nothing of its data" in line for line in result["warnings"])

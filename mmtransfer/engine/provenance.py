@@ -28,7 +28,8 @@ def read(config: RunConfig, task: Task, cut: bool, memory: Path, main: bool) -> 
     """The tables of a run, with their digests, and what there is to say about them.
 
     `cut`: whether validation is cut from the training data where none is given; `memory`: the folder that remembers
-    digests of files, so that those which have not changed are not read again; `main`: whether this process speaks.
+    digests of files, so that those which have not changed are not read again; `main`: whether this process speaks;
+    the others find nothing.
     """
     findings: list[Finding] = []
 
@@ -39,7 +40,7 @@ def read(config: RunConfig, task: Task, cut: bool, memory: Path, main: bool) -> 
     tables = assemble(config, task.modality, task.columns(), task.strata, cut, look)
     if config.shots == 0:  # the training data only name the classes: one row of each is enough
         return tables, [finding for finding in findings if finding.kind == "label-twins"]
-    return tables, [*overlap.between(tables), *findings]
+    return tables, [*overlap.between(tables), *findings] if main else []
 
 
 def _digested(split: str, table: Table, memory: Path, main: bool) -> Table:
