@@ -60,10 +60,12 @@ def fit(config: RunConfig | None = None, **fields: Any) -> Run:
     return load(folder.path)
 
 
-def prepare(config: RunConfig) -> Job:
-    """What a run with these settings starts from: backbone, new head, splits. Nothing is written."""
-    accelerator = processes.accelerator()
-    return Fitting(config, accelerator, RunFolder(Path(os.devnull))).prepare()[0]
+def prepare(config: RunConfig, aloud: bool = True) -> Job:
+    """What a run with these settings starts from: backbone, new head, splits. Nothing is written.
+
+    `aloud`: whether what is found about the data is told.
+    """
+    return Fitting(config, processes.accelerator(), RunFolder(Path(os.devnull)), aloud=aloud).prepare()[0]
 
 
 def load(folder: str | Path, **fields: Any) -> Run:

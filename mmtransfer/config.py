@@ -77,6 +77,11 @@ class RunConfig:
     where they are quietest."""
     skip_bad: bool = False
     """Leave out examples that cannot be read, and record them in result.json, instead of stopping."""
+    duplicates: Literal["warn", "drop", "error"] = "warn"
+    """Examples of one split that another holds as well, texts also if they differ in case or white space alone. warn:
+    tell them; drop: leave them out of the training data; error: stop before training."""
+    based_on: str | None = None
+    """The config.json that the settings are from: where it is a run's, changes of the data since then are told."""
 
     # model
     backbone: str | None = None

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,13 +20,12 @@ from torch import nn
 from mmtransfer import backbones, disk, launcher, strategies
 from mmtransfer.backbones import weights
 from mmtransfer.backbones.staged import Backbone
-from mmtransfer.cache import key as keys
 from mmtransfer.cache import settings as cache_settings
 from mmtransfer.config import RunConfig, flag
-from mmtransfer.data import sources
-from mmtransfer.data.assembly import assemble
+from mmtransfer.data import overlap, sources
+from mmtransfer.data.overlap import Finding
 from mmtransfer.data.sources import Table
-from mmtransfer.engine import caching, checkpoint, exact, memory, phases, precision, processes, tracking
+from mmtransfer.engine import caching, checkpoint, exact, memory, phases, precision, processes, provenance, tracking
 from mmtransfer.engine.evaluation import evaluate
 from mmtransfer.engine.loading import Examples, examples_of
 from mmtransfer.engine.loop import Job
@@ -66,6 +66,13 @@ class Fitting:
     started: float = field(default_factory=time.time)
     created: bool = False
     """Whether the run folder is this run's: what goes wrong before leaves nothing behind."""
+    aloud: bool = True
+    """Whether what is found about the data is told."""
+    data: Mapping[str, Any] | None = None
+    """What result.json says of the data; known before the first step."""
+    findings: list[Finding] = field(default_factory=list)
+    about: Mapping[str, Any] = field(default_factory=dict)
+    """What result.json says of a run that has been trained."""
 
     def run(self) -> None:
         """Trains, scores, and writes the run folder."""
@@ -79,8 +86,9 @@ class Fitting:
                 self._run(received)
         except Exception as error:
             if self.created:
+                lines = [*self.warnings.lines, f"{type(error).__name__}: {error}"]
                 with suppress(MMTransferError):  # what is wrong may be the disk
-                    self._write("failed", {"warnings": [*self.warnings.lines, f"{type(error).__name__}: {error}"]})
+                    self._write("failed", {**self.about, "warnings": lines})
             number = disk.number_of(error)
             if isinstance(error, OSError) and number in disk.OF_THE_DISK:
                 raise disk.refusal(str(error.filename or self.folder.path), number) from error
@@ -130,7 +138,7 @@ class Fitting:
             caching.refuse(config.cache, plan, task)
             cache = cache_settings.make(config.cache, config.cache_dir, config.cache_limit)
         with self._timed("data"):
-            tables = self._tables(cut=not all(phase.folds for phase in plan))
+            tables = self._tables(not all(phase.folds for phase in plan), cache.store.root)
             task.prepare(tables["train"])
             exact.check(plan, task)
             tables = {split: task.check(table, split) for split, table in tables.items()}
@@ -138,11 +146,13 @@ class Fitting:
                 tables["train"] = tables["train"].select([])
             examples = {split: examples_of(task, table) for split, table in tables.items()}
             examples["train"] = dataclasses.replace(examples["train"], weights=task.weights(tables["train"]))
+            # all that result.json says of the data is known from here on: their files may go when nothing reads them
+            self.data = provenance.about(tables)
         torch.manual_seed(number(config.seed, "head"))
         head = task.head(backbone.width)
         backbone.to(accelerator.device)
         head.to(accelerator.device)
-        state = TrainState()
+        state = TrainState(data={split: table.ordered() for split, table in tables.items()})
         job = Job(
             config=config,
             task=task,
@@ -164,10 +174,14 @@ class Fitting:
     def _run(self, received: list[int]) -> None:
         job, plan, tables = self.prepare(received)
         config, accelerator, state = job.config, job.accelerator, job.state
+        point = checkpoint.newest(self.folder.checkpoints) if config.resume else None
+        if point is not None:
+            recorded = (checkpoint.state_of(point) or {}).get("data", {})
+            provenance.check(recorded, state.data, self.folder.path)
+        provenance.warn_of_change(config, tables)
         saved = config.as_dict() | {"threads": self.threads, "resume": False, "overwrite": False}
         processes.together(accelerator, lambda: self._begin(saved))
         moments = None
-        point = checkpoint.newest(self.folder.checkpoints) if config.resume else None
         if point is not None:
             model = Trained(job.backbone, job.head, job.task, (), config.precision)
             moments = checkpoint.restore(point, state, model, phases.stages_of(plan))
@@ -187,7 +201,7 @@ class Fitting:
             status = phases.train(job, plan, moments)
         self.seconds["cache"] = job.cache.seconds
         self.seconds["train"] -= job.cache.seconds
-        self.about = self._about(job, plan, tables)
+        self.about = self._about(job, plan)
         if status == "stopped":
             self._write("stopped", self.about)
             command = f"mmtransfer fit {config.task} --resume --out {self.folder.path}"
@@ -205,12 +219,15 @@ class Fitting:
         known = {**self.seconds, **seconds, "total": time.time() - self.started}
         return {name: value + self.earlier.get(name, 0.0) for name, value in known.items()}
 
-    def _tables(self, cut: bool) -> dict[str, Table]:
+    def _tables(self, cut: bool, memory: Path) -> dict[str, Table]:
         """The tables of train, validation (given, or to be cut from train) and (where given) test."""
-        tables = assemble(self.config, self.task.modality, self.task.columns(), self.task.strata, cut)
-        if self.accelerator.is_main_process:
+        main = self.accelerator.is_main_process
+        tables, self.findings = provenance.read(self.config, self.task, cut, memory, main)
+        if main:
             counts = ", ".join(f"{split} {len(table)}" for split, table in tables.items())
             logger.info("data: %s", counts)
+            if self.findings and self.aloud:
+                logger.warning(overlap.block(self.findings))
         return tables
 
     def _deadline(self, state: TrainState, examples: Mapping[str, Examples]) -> Any:
@@ -226,22 +243,13 @@ class Fitting:
 
         return expired
 
-    def _about(self, job: Job, plan: Sequence[strategies.Phase], tables: Mapping[str, Table]) -> dict[str, Any]:
+    def _about(self, job: Job, plan: Sequence[strategies.Phase]) -> dict[str, Any]:
         config, state = self.config, job.state
         trained = {id(p): p for p in job.head.parameters()}
         for stage in phases.stages_of(plan):
             trained |= {id(p): p for p in job.backbone.stages[stage].parameters()}
         own, head = (sum(p.numel() for p in module.parameters()) for module in (job.backbone, job.head))
         return {
-            "data": {
-                split: {
-                    "source": table.source,
-                    "n": len(table),
-                    "fingerprint": keys.fingerprint(table, job.cache.store.root),
-                    "skipped": list(table.skipped),
-                }
-                for split, table in tables.items()
-            },
             "backbone": {
                 "name": job.backbone.name,
                 "source": job.backbone.source,
@@ -256,15 +264,20 @@ class Fitting:
         }
 
     def _finish(self, job: Job) -> None:
-        """Scores the best model on validation and test, and writes all that the run folder keeps."""
+        """Scores the best model on validation and test, and writes all that the run folder keeps.
+
+        The model is written first: whatever goes wrong with the data while it is scored, it is there.
+        """
         task, folder = job.task, self.folder
         model = Trained(job.backbone, job.head, task, (), self.config.precision)
         metrics: dict[str, dict[str, Any]] = {}
+        if self.accelerator.is_main_process:
+            save_model(folder, self.config, task, job.backbone, job.head)
         with self._timed("evaluate"):
             for split, examples in (("validation", job.validation), ("test", job.test)):
                 records: Mapping[str, list[Any]] | None = job.selected if split == "validation" else None
                 if records is None and examples is not None:
-                    found = evaluate(model, examples, self.accelerator, job.workers, split)
+                    found = self._scored(model, examples, job.workers, split)
                     records = task.tune(found) if split == "validation" else found
                 if records is not None:
                     scores = task.measure(records)
@@ -276,12 +289,19 @@ class Fitting:
         split = "test" if "test" in metrics else "validation"
         value = metrics[split][task.primary]["value"] if split in metrics else None
         primary = {"name": task.primary, "split": split, "value": value}
-        if self.accelerator.is_main_process:
-            save_model(folder, self.config, task, job.backbone, job.head)
+        if self.accelerator.is_main_process:  # again, with what validation has tuned
+            write_task(folder, self.config, task)
         self._write("finished", {**self.about, "metrics": metrics, "primary": primary})
         if self.accelerator.is_main_process and not self.config.keep_checkpoints:
             checkpoint.remove(folder.checkpoints)
         self.accelerator.wait_for_everyone()
+
+    def _scored(self, model: Trained, examples: Examples, workers: int, split: str) -> Mapping[str, list[Any]]:
+        try:
+            return evaluate(model, examples, self.accelerator, workers, split)
+        except MMTransferError as error:
+            kept = f"{error.do}; the model is kept: mmtransfer evaluate {self.folder.path} --test DATA"
+            raise MMTransferError(f"No scores on {split} data: {error.what}", error.where, kept) from None
 
     def _write(self, status: str, known: Mapping[str, Any]) -> None:
         """result.json: all keys always there."""
@@ -297,7 +317,8 @@ class Fitting:
             "command": sys.argv,
             "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.started)),
             "seconds": {name: seconds.get(name, 0.0) for name in parts},
-            "data": None,
+            "data": self.data,
+            "findings": [finding.as_dict() for finding in self.findings],
             "backbone": None,
             "strategy": {"name": self.config.strategy, "options": dict(self.config.strategy_options)},
             "parameters": None,
@@ -342,4 +363,9 @@ def save_model(folder: RunFolder, config: RunConfig, task: Task, backbone: Backb
         save_file(tensors, folder.model / "head.safetensors")
     with disk.writing(folder.model / "config.json"):
         task.export(folder.model, backbone, head)
+    write_task(folder, config, task)
+
+
+def write_task(folder: RunFolder, config: RunConfig, task: Task) -> None:
+    """Writes model/task.json: labels or vocabulary, and what validation has tuned."""
     folder.write(folder.model / "task.json", {"task": config.task, "state": task.state()})

@@ -16,8 +16,9 @@ from mmtransfer.config import FIELDS, RunConfig, flag, reads
 from mmtransfer.defaults import DEFAULTS
 from mmtransfer.errors import MMTransferError, suggestion
 
-OWN = {"strategy_options", "task"}
-"""Fields that are not flags: the task is a word, the strategy's options are flags of their own."""
+OWN = {"strategy_options", "task", "based_on"}
+"""Fields that are not flags: the task is a word, the strategy's options are flags of their own, what settings are based
+on is the file of --config."""
 
 
 def parse(task: str, words: Sequence[str], choices: Mapping[str, Any], program: str) -> dict[str, Any]:
@@ -87,6 +88,8 @@ def parse(task: str, words: Sequence[str], choices: Mapping[str, Any], program: 
             chosen[key.removeprefix("strategy__")] = getattr(parsed, key)
         else:
             result[key] = getattr(parsed, key)
+    if file:
+        result["based_on"] = file
     if chosen:
         result |= {"strategy": name, "strategy_options": chosen}
     return result

@@ -74,11 +74,12 @@ def rank(task: str, train: Any, backbones: Sequence[str], folds: int = FOLDS, **
     configs = {backbone: resolve(**given | _named(backbone)) for backbone in backbones}
     if any(TASKS[task].exact(config) is None for config in configs.values()):
         raise MMTransferError(f"{task} has no exact probe", "mmtransfer rank", "compare short runs of fit instead")
-    found, missing = [], {}
+    found: list[Ranked] = []
+    missing: dict[str, MMTransferError] = {}
     for backbone, config in configs.items():
         try:
             known_backbones.check(str(config.backbone))
-            found.append(_ranked(prepare(config), backbone, folds))
+            found.append(_ranked(prepare(config, aloud=not found), backbone, folds))
         except MMTransferError as error:
             if not _is_about(error, config):
                 raise

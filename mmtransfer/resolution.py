@@ -29,6 +29,7 @@ OTHER_WAY += ("warmup", "clip", "patience")
 RESUMABLE = {
     "resume",
     "overwrite",
+    "based_on",
     "out",
     "threads",
     "workers",
@@ -167,7 +168,8 @@ def _resumed(given: dict[str, Any]) -> dict[str, Any]:
         raise MMTransferError(
             "There is no run to resume: config.json is missing", f"--out {given['out']}", "check --out"
         )
-    saved = RunFolder(Path(given["out"])).read_config(whole=True)
+    # a setting may be younger than the run
+    saved = {name: _default(name) for name in FIELDS} | RunFolder(Path(given["out"])).read_config(whole=True)
     for name, value in given.items():
         rows = isinstance(saved.get(name), str) and saved[name].startswith("python:")
         if name in RESUMABLE or rows:

@@ -33,6 +33,7 @@ RESULT = {
     "started": None,
     "seconds": {"total", "startup", "data", "cache", "train", "evaluate"},
     "data": {"train", "validation", "test"},
+    "findings": None,
     "backbone": {"name", "source", "sha256", "parameters"},
     "strategy": {"name", "options"},
     "parameters": {"total", "trainable"},
@@ -81,7 +82,7 @@ def test_result_json_has_exactly_the_keys_of_the_specification(runs, task):
     assert (result["program"], result["schema"]) == ("mmtransfer", 2)
     assert result["status"] == "finished" and result["task"] == task
     for split in ("train", "validation", "test"):
-        assert set(result["data"][split]) == {"source", "n", "fingerprint", "skipped"}
+        assert set(result["data"][split]) == {"source", "n", "fingerprint", "content", "skipped"}
     for phase in result["phases"]:
         keys = {"name", "solver", "epochs", "steps", "seconds", "best", "penalty", "scale", "path", "layer", "layers"}
         assert set(phase) == keys and set(phase["best"]) == {"epoch", "value"}

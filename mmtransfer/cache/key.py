@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -18,13 +16,12 @@ import torch
 
 from mmtransfer.backbones.staged import Backbone
 from mmtransfer.cache.store import FORMAT
-from mmtransfer.data.table import INPUT, Table
+from mmtransfer.data import digests, stamps
+from mmtransfer.data.table import Table
 
 ENCODING = 1
 """Raised when a stage or an encoding of mmtransfer changes what it computes (masked statistics, resizing, pooling)."""
 LIBRARIES = ("torch", "transformers", "torchvision", "torchaudio", "tokenizers", "pillow", "soundfile")
-SETTLED_SECONDS = 2.0
-"""A file changed more recently may change again within the resolution of its time stamp: its digest is not kept."""
 
 
 def key(
@@ -48,7 +45,7 @@ def key(
         "data": data,
         "versions": {name: _version(name) for name in LIBRARIES},
     }
-    return _digest(json.dumps(parts, sort_keys=True, default=list).encode())
+    return digests.digest(json.dumps(parts, sort_keys=True, default=list).encode())
 
 
 def prefix(backbone: Backbone, cut: int) -> str:
@@ -73,66 +70,20 @@ def prefix(backbone: Backbone, cut: int) -> str:
 
 def contents(table: Table, folder: Path) -> str:
     """`table.inputs`, remembered as `fingerprint` is: answers change no features, so that unlabelled data are a hit."""
-    return _remembered(folder, _listing(table, answers=False), lambda: table.inputs)
+    if table.digests is not None:
+        return table.inputs
+    return stamps.remembered(folder, stamps.listing(table, answers=False), lambda: table.inputs)
 
 
 def fingerprint(table: Table, folder: Path) -> str:
     """`table.fingerprint`, remembered in `folder`/fingerprints while no file changes its size or time stamps."""
-    return _remembered(folder, _listing(table, answers=True), lambda: table.fingerprint)
-
-
-def _remembered(folder: Path, listing: str | None, compute: Callable[[], str]) -> str:
-    if listing is None:
-        return compute()
-    memory = folder / "fingerprints" / listing
-    try:
-        kept = memory.read_text(encoding="utf-8").strip()
-        if len(kept) == 32:
-            return kept
-    except OSError:
-        pass
-    found = compute()
-    try:
-        memory.parent.mkdir(parents=True, exist_ok=True)
-        temporary = memory.with_name(f"{listing}.{os.getpid()}.tmp")
-        temporary.write_text(found + "\n", encoding="utf-8")
-        temporary.replace(memory)
-    except OSError:  # only slower without
-        pass
-    return found
-
-
-def _listing(table: Table, answers: bool) -> str | None:
-    """Digest of paths, sizes, time stamps, times of segments and, with `answers`, all other columns; None where
-    contents are read as fast, or unsettled."""
-    column = next((name for name in INPUT.values() if name in table.rows.column_names and name != "text"), None)
-    if column is None:
-        return None
-    files = table.column(column)
-    if any(file["bytes"] is not None for file in files):
-        return None
-    newest, stamps = 0.0, []
-    for file in files:
-        try:
-            status = os.stat(file["path"])
-        except OSError:
-            return None
-        newest = max(newest, status.st_mtime, status.st_ctime)
-        # a program can set st_mtime back, but not st_ctime
-        stamp = [file["path"], status.st_size, status.st_mtime_ns, status.st_ctime_ns]
-        stamps.append([*stamp, file.get("start"), file.get("stop")])
-    if time.time() - newest < SETTLED_SECONDS:
-        return None
-    others: Sequence[str] = [name for name in sorted(table.rows.column_names) if answers and name != column]
-    return _digest(json.dumps([stamps, [[name, table.column(name)] for name in others]]).encode())
+    if table.digests is not None:
+        return table.fingerprint
+    return stamps.remembered(folder, stamps.listing(table, answers=True), lambda: table.fingerprint)
 
 
 def _attention(module: Any) -> Any:
     return getattr(module.config, "_attn_implementation", None)
-
-
-def _digest(data: bytes) -> str:
-    return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
 def _version(name: str) -> str:

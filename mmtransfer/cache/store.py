@@ -2,7 +2,7 @@
 
 FOLDER/features/KEY/           index.json, written last, and shards (cache/features.py)
 FOLDER/features/KEY.partial/   one that is being built, or whose build was killed and goes on with the next run
-FOLDER/fingerprints/           digests of data, under digests of their paths, sizes and times (cache/key.py)
+FOLDER/fingerprints/           digests of data, under digests of their paths, sizes and times (data/stamps.py)
 """
 
 from __future__ import annotations

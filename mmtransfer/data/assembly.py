@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from mmtransfer.config import RunConfig, flag
-from mmtransfer.data import audio, builtin, groups, sources, splits, subsets
+from mmtransfer.data import audio, builtin, groups, overlap, sources, splits, subsets
 from mmtransfer.data.columns import Columns
 from mmtransfer.data.table import THREADS, Modality, Table
 from mmtransfer.errors import MMTransferError
@@ -27,15 +27,18 @@ def assemble(
     columns: Columns,
     strata: Callable[[Table], Sequence[str | None] | None] = classes,
     validate: bool = True,
+    look: Callable[[dict[str, Table]], dict[str, Table]] = lambda tables: tables,
 ) -> dict[str, Table]:
     """Reads the sources, then, in this order: the test group leaves the training data; the validation data is cut from
     it, where none is given, with whole groups if their column is named; what is left is made smaller (`--shots`,
     `--fraction`, `--shots-minutes`). A validation split that was cut here is not left larger than the training data.
     With `--shots 0` the training data is left whole: its labels name the classes, and where no validation data is given
-    all of it is scored.
+    all of it is scored. `--duplicates drop` takes what other splits hold from the training data before validation is
+    cut, so that validation keeps its share, and what the cut has parted after it.
 
     `strata`: what validation is stratified by, as `splits.holdout` takes it, and so are smaller parts; `validate`:
-    False where validation data is of no use unless it is given.
+    False where validation data is of no use unless it is given; `look`: gets the sources as they were read, and gives
+    them back with what it has found out about them.
     """
     given: dict[str, Any] = {"train": config.train, "validation": config.validation, "test": config.test}
     if isinstance(config.train, str) and config.train.startswith(builtin.PREFIX) and config.test is None:
@@ -47,6 +50,7 @@ def assemble(
         for split, source in given.items()
         if source is not None
     }
+    tables = look(tables)
     if config.test_group is not None:
         tables["train"], tables["test"] = groups.leave_out(tables["train"], modality, config.test_group)
     if config.group_column is not None:
@@ -56,9 +60,13 @@ def assemble(
         logger.info("validation: all training examples, of which none is trained on")
         tables["validation"] = tables["train"]
     cut = validate and "validation" not in tables
+    _drop(tables, config)
     if cut:
         labels = strata(tables["train"])
         tables["train"], tables["validation"] = _cut(tables["train"], labels, config, modality)
+        _drop(tables, config)
+    if config.duplicates == "error" and config.shots != 0:
+        overlap.refuse(tables)
     smaller = _smaller(tables["train"], strata, config, modality)
     if smaller is not None:
         logger.info("%d of %d training examples are taken", len(smaller), len(tables["train"]))
@@ -69,6 +77,17 @@ def assemble(
             logger.info("validation: %d of %d examples, no more than there are to train on", len(kept), len(validation))
             tables["validation"] = validation.select(kept)
     return tables
+
+
+def _drop(tables: dict[str, Table], config: RunConfig) -> None:
+    """With `--duplicates drop`, takes from the training data, if it is trained on, what other splits hold."""
+    others = {split: table for split, table in tables.items() if split != "train"}
+    if config.duplicates == "drop" and config.shots != 0 and others:
+        left = overlap.dropped(tables["train"], others)
+        if len(left) < len(tables["train"]):
+            number, names = len(tables["train"]) - len(left), " or ".join(others)
+            logger.warning("%d training examples are left out: the %s data hold them as well", number, names)
+        tables["train"] = left
 
 
 def _cut(

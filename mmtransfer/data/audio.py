@@ -17,8 +17,9 @@ import soundfile
 import torch
 from torch import Tensor
 
+from mmtransfer.data.digests import contents
 from mmtransfer.data.resampling import resample, resampled
-from mmtransfer.data.table import File, contents
+from mmtransfer.data.table import File
 from mmtransfer.errors import MMTransferError
 
 SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".w64", ".caf"})

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import typing
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Literal, NotRequired, TypedDict, cast
 
 import datasets
 import numpy as np
 import pyarrow as pa
 
+from mmtransfer.data import digests
 from mmtransfer.data.labels import Kind
 
 Modality = Literal["image", "text", "speech"]
@@ -59,11 +58,14 @@ class Table:
     relative to its folder (of a segment with its times), or the number of the row, from 0.
     `source`: what the user gave, for messages and records.
     `skipped`: {"id", "reason"} of every example of the source that was left out.
+    `digests`: uint8 (n, 2, 16), of each row what `digests.of` gives, where they have been taken; `select` takes them
+    along.
     """
 
     rows: datasets.Dataset
     source: str
     skipped: tuple[dict[str, str], ...] = ()
+    digests: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -79,8 +81,10 @@ class Table:
     def select(self, indices: Iterable[int] | np.ndarray) -> Table:
         """These rows, in this order; what was skipped stays recorded."""
         # taken from the Arrow table: Dataset.select keeps the whole table and makes every later look-up slower
-        taken = self.rows.data.table.take(pa.array(np.asarray(list(indices), dtype=np.int64)))
-        return replace(self, rows=datasets.Dataset(taken))
+        numbers = np.asarray(list(indices), dtype=np.int64)
+        taken = self.rows.data.table.take(pa.array(numbers))
+        known = None if self.digests is None else self.digests[numbers]
+        return replace(self, rows=datasets.Dataset(taken), digests=known)
 
     def without(self, indices: Sequence[int], reasons: Sequence[str]) -> Table:
         """The table without these rows, which are recorded as skipped, a reason each."""
@@ -92,34 +96,62 @@ class Table:
     def relabelled(self, kind: Kind, answers: Sequence[Any]) -> Table:
         """The table with these answers instead of `label`."""
         kept = self.rows.data.table.drop_columns("label")
-        return replace(self, rows=datasets.Dataset(kept.append_column(kind, pa.array(answers, _ANSWER[kind]))))
+        rows = datasets.Dataset(kept.append_column(kind, pa.array(answers, _ANSWER[kind])))
+        return replace(self, rows=rows, digests=None)
+
+    def digested(self, advance: Callable[[int], None] = lambda done: None) -> Table:
+        """The table with the digests of its rows, for which every file is read once; `advance`: as in `digests.of`."""
+        if self.digests is not None:
+            return self
+        return replace(self, digests=digests.of(self.rows.data.table, THREADS, advance))
+
+    @property
+    def answers(self) -> list[Any] | None:
+        """Labels, numbers or transcripts; None where there are none."""
+        columns = self.rows.column_names
+        names = ("text",) if "audio" in columns else typing.get_args(Kind)
+        return next((self.column(name) for name in names if name in columns), None)
 
     @property
     def fingerprint(self) -> str:
         """blake2b (16 bytes, hex) of ids, contents (of segments with their times) and answers, whatever their order and
         wherever the files lie. Groups that are named for a split change nothing about the examples and are left out.
+
+        The ids of a table's rows are their numbers: the same rows shuffled have another fingerprint, as the predictions
+        on them have other ids. `content` tells that they are the same.
         """
-        return self._digests[0]
+        return self._prints[0]
 
     @property
     def inputs(self) -> str:
         """blake2b (16 bytes, hex) of what a model sees, in the order of the rows: contents, no ids and no answers."""
-        return self._digests[1]
+        return self._prints[1]
+
+    @property
+    def content(self) -> str:
+        """blake2b (16 bytes, hex) of contents and answers, whatever their order and their ids: the same for two files
+        of the same rows, another where a row differs or is there more often."""
+        return self._prints[2]
 
     @cached_property
-    def _digests(self) -> tuple[str, str]:
-        """`fingerprint` and `inputs`: every file is read once, the first time that one of them is asked for."""
-        kept = [name for name in self.rows.column_names if name != "group"]
-        rows = self.rows.data.table.select(kept).to_pylist()
-        seen = {next(name for name in ("image", "audio", "text") if name in kept), "pair"}
-        with ThreadPoolExecutor(THREADS) as threads:
-            files = "text" not in seen
-            # a sentence is hashed in less time than it takes to hand it to a thread
-            wholes = dict(threads.map(_whole, _segmented(rows))) if files else {}
-            found = list((threads.map if files else map)(lambda row: _digest(row, seen, wholes), rows))
-        wanted = sorted(whole for whole, _ in found), [inputs for _, inputs in found]
-        first, second = (hashlib.blake2b(b"".join(parts), digest_size=16).hexdigest() for parts in wanted)
-        return first, second
+    def _prints(self) -> tuple[str, str, str]:
+        """`fingerprint`, `inputs` and `content`: every file is read once, the first time that one is asked for."""
+        taken = self.digested().digests
+        assert taken is not None
+        seen = digests.inputs(taken)
+        whole = np.ascontiguousarray(taken[:, 0])
+        wholes = (whole[number].tobytes() for number in range(len(whole)))
+        content = digests.unordered(digests.answered(seen, self.answers))
+        return digests.unordered(wholes), digests.digest(b"".join(seen)), content
+
+    def ordered(self) -> dict[str, Any]:
+        """What another table must have to be this one row by row: the number of rows; digests of ids, contents, answers
+        and groups in the order of the rows; and `content`."""
+        names = self.rows.column_names
+        groups = next((self.column(name) for name in digests.GROUPS if name in names), [])
+        known = {"ids": self.ids, "answers": self.answers or [], "groups": groups}
+        found = {name: digests.column(values) for name, values in known.items()}
+        return {"n": len(self), "contents": self.inputs, **found, "content": self.content}
 
 
 def make(
@@ -146,39 +178,3 @@ def make(
     if speakers is not None:
         columns[GROUP[modality]] = pa.array(speakers, pa.string())
     return Table(datasets.Dataset(pa.table(columns)), source, tuple(skipped))
-
-
-def contents(file: Mapping[str, Any]) -> bytes:
-    """The bytes of a File, wherever they are; OSError if it cannot be read."""
-    return Path(file["path"]).read_bytes() if file["bytes"] is None else bytes(file["bytes"])
-
-
-def _digest(row: dict[str, Any], seen: Collection[str], wholes: Mapping[str, bytes]) -> tuple[bytes, bytes]:
-    """Digests of the whole row and of the columns in `seen`; `wholes`: by path those of files that segments are cut
-    from."""
-    digest, inputs = hashlib.blake2b(digest_size=16), hashlib.blake2b(digest_size=16)
-    for name in sorted(row):
-        for value in row[name] if isinstance(row[name], list) else (row[name],):
-            if not isinstance(value, dict):
-                data = ("" if value is None else str(value)).encode()
-            elif value.get("start") is None:
-                data = contents(value)
-            else:
-                held = wholes[value["path"]] if value["bytes"] is None else hashlib.blake2b(value["bytes"]).digest()
-                data = f"{value['start']!r}:{value['stop']!r}:".encode() + held
-            # the length in front: without it ("ab", "c") and ("a", "bc") would be one
-            named = f"{name}:{len(data)}:".encode() + data
-            digest.update(named)
-            if name in seen:
-                inputs.update(named)
-    return digest.digest(), inputs.digest()
-
-
-def _segmented(rows: Iterable[Mapping[str, Any]]) -> list[str]:
-    """The files that segments are cut from, each once."""
-    files = (value for row in rows for value in row.values() if isinstance(value, dict))
-    return sorted({file["path"] for file in files if file.get("start") is not None and file["bytes"] is None})
-
-
-def _whole(path: str) -> tuple[str, bytes]:
-    return path, hashlib.blake2b(contents({"path": path, "bytes": None})).digest()

@@ -63,7 +63,7 @@ def commit(folder: Path, name: str, best: str | None) -> None:
     before = _last(folder)
     point(folder, name)
     kept = {name, before}
-    needed = {best, *(state["best"] for state in map(_state, (folder / k for k in kept if k)) if state)}
+    needed = {best, *(state["best"] for state in map(state_of, (folder / k for k in kept if k)) if state)}
     for path in _checkpoints(folder):
         if path.name not in kept | needed:
             shutil.rmtree(path, ignore_errors=True)
@@ -91,7 +91,7 @@ def newest(folder: Path) -> Path | None:
         logger.warning("%s does not say which checkpoint is the last; going by their numbers", folder / "last")
     for name in [*([last] if last else []), *(name for name in others if name != last)]:
         path = folder / name
-        state = _state(path) if intact(path) else None
+        state = state_of(path) if intact(path) else None
         if state is not None and (state["best"] is None or _is_best(folder, state["best"])):
             return path
         logger.warning("The checkpoint %s is damaged; going back to the one before it", name)
@@ -110,7 +110,7 @@ def intact(path: Path) -> bool:
 def read(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
     """The tensors by file name, and the state."""
     names = [name for name in _manifest(path) if name.endswith(".safetensors")]
-    return {name: load_file(path / name) for name in names}, _state(path) or {}
+    return {name: load_file(path / name) for name in names}, state_of(path) or {}
 
 
 def restore(point: Path, state: TrainState, model: Trained, stages: Collection[int]) -> dict[str, Tensor] | None:
@@ -176,7 +176,7 @@ def _manifest(path: Path) -> dict[str, str]:
     return found if all(Path(name).name == name for name in found) else {}
 
 
-def _state(path: Path) -> dict[str, Any] | None:
+def state_of(path: Path) -> dict[str, Any] | None:
     """The state of a checkpoint; None where there is none, or no whole one."""
     try:
         return documents.read(path / "state.json", STATE)

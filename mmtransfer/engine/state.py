@@ -66,6 +66,8 @@ class TrainState:
     """Of each phase begun, whether it reads stored states: a resumed run does not measure again."""
     phases: list[dict[str, Any]] = field(default_factory=list)
     """What result.json says of each phase begun."""
+    data: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """`Table.ordered` of each split: a run goes on only with the data that it was started with."""
 
     def state_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

@@ -14,8 +14,8 @@ import torch
 from PIL import Image
 
 from mmtransfer.data import audio, images
+from mmtransfer.data.digests import contents
 from mmtransfer.data.sources import Columns, load
-from mmtransfer.data.table import contents
 from mmtransfer.errors import MMTransferError
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mmtransfer.data import table
+from mmtransfer.data import digests, table
 from mmtransfer.data.table import Table
+from mmtransfer.errors import MMTransferError
 
 
 def words(texts: list[str], labels: list[str], ids: list[str] | None = None) -> Table:
@@ -86,8 +87,8 @@ def test_inputs_are_told_by_what_a_model_sees_and_by_their_order(tmp_path):
 def test_files_are_read_once(tmp_path, monkeypatch):
     made = pictures(tmp_path / "one", {"a.png": b"1", "b.png": b"2"})
     read: list[str] = []
-    contents = table.contents
-    monkeypatch.setattr(table, "contents", lambda file: read.append(file["path"]) or contents(file))
+    contents = digests.contents
+    monkeypatch.setattr(digests, "contents", lambda file: read.append(file["path"]) or contents(file))
     assert made.fingerprint != made.inputs
     assert sorted(read) == [str(tmp_path / "one" / name) for name in ("a.png", "b.png")]
 
@@ -98,3 +99,35 @@ def test_bytes_and_paths_have_one_fingerprint(tmp_path, data):
     path, held = ({"path": str(tmp_path / "a"), "bytes": None}, {"path": None, "bytes": data})
     prints = {table.make("image", "s", ["a"], [file]).fingerprint for file in (path, held)}
     assert len(prints) == 1
+
+
+def test_content_ignores_ids_and_order_and_nothing_else(tmp_path):
+    made = words(["a", "b", "b"], ["x", "y", "y"])
+    assert (
+        made.content == made.select([2, 0, 1]).content == words(["b", "a", "b"], ["y", "x", "y"], list("pqr")).content
+    )
+    others = [words(["a", "b"], ["x", "y"]), words(["a", "a", "b"], ["x", "x", "y"]), words(["a"], ["x"])]
+    others += [words(["a", "b", "b"], ["x", "y", "x"]), table.make("text", "s", list("pqr"), ["a", "b", "b"])]
+    others.append(table.make("text", "s", list("pqr"), ["a", "b", "b"], ["x", "y", "y"], pairs=["", "", ""]))
+    assert len({one.content for one in [made, *others]}) == 1 + len(others)
+    first = pictures(tmp_path / "one", {"a.png": b"1", "b.png": b"2"})
+    again = pictures(tmp_path / "two", {"c.png": b"2", "d.png": b"1"})
+    assert first.content == again.content and first.fingerprint != again.fingerprint
+
+
+def test_digests_go_along_with_the_rows(tmp_path, monkeypatch):
+    whole = pictures(tmp_path / "one", {"a.png": b"1", "b.png": b"2", "c.png": b"3"}).digested()
+    fresh = pictures(tmp_path / "two", {"a.png": b"1", "c.png": b"3"})
+    monkeypatch.setattr(digests, "contents", None)  # nothing is read again
+    for part in (whole.select([0, 2]), whole.without([1], ["odd"])):
+        prints = part.fingerprint, part.inputs, part.content
+    monkeypatch.undo()
+    assert prints == (fresh.fingerprint, fresh.inputs, fresh.content)
+
+
+def test_a_file_that_is_gone_is_named(tmp_path):
+    made = pictures(tmp_path / "one", {"a.png": b"1", "b.png": b"2"})
+    (tmp_path / "one" / "b.png").unlink()
+    with pytest.raises(MMTransferError) as caught:
+        made.digested()
+    assert caught.value.where == str(tmp_path / "one" / "b.png")

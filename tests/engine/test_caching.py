@@ -23,7 +23,7 @@ from mmtransfer.cache import features, key
 from mmtransfer.cache.settings import Cache
 from mmtransfer.cache.store import INDEX
 from mmtransfer.config import IMAGE, SPEECH, TEXT
-from mmtransfer.data import sources
+from mmtransfer.data import sources, stamps
 from mmtransfer.engine import caching, estimate
 from mmtransfer.engine.estimate import Costs
 from mmtransfer.engine.loop import Stopped
@@ -189,7 +189,7 @@ def test_fingerprints_are_remembered(tmp_path, monkeypatch):
 
     (tmp_path / "data" / "a").mkdir(parents=True)
     Image.new("RGB", (8, 8)).save(tmp_path / "data" / "a" / "1.png")
-    monkeypatch.setattr(key, "SETTLED_SECONDS", -1.0)
+    monkeypatch.setattr(stamps, "SETTLED_SECONDS", -1.0)
     table = sources.load(str(tmp_path / "data"), "image")
     first = key.fingerprint(table, tmp_path)
     kept = next((tmp_path / "fingerprints").iterdir())
@@ -202,7 +202,7 @@ def test_fingerprints_are_remembered(tmp_path, monkeypatch):
 def test_times_of_segments_are_told_apart_where_their_ids_round(tmp_path, monkeypatch):
     import soundfile
 
-    monkeypatch.setattr(key, "SETTLED_SECONDS", -1.0)
+    monkeypatch.setattr(stamps, "SETTLED_SECONDS", -1.0)
     soundfile.write(tmp_path / "long.wav", np.zeros(16_000, np.float32), 16_000)
     found = set()
     for stop in ("0.5", "0.501"):
