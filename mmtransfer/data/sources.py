@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from mmtransfer.data import (
     labels,
     records,
     segments,
+    wellformed,
 )
 from mmtransfer.data.checks import Draft, finish
 from mmtransfer.data.columns import ROLES, Columns, choose
@@ -105,6 +107,7 @@ def load(
     if draft.answers is not None:
         draft.kind, (draft.answers, bad) = columns.kind, labels.read(draft.answers, columns.kind, columns.separator)
         draft.bad = bad | draft.bad
+    wellformed.screen(draft)
     return finish(draft, modality, name, option, skip_bad, labelled, max_seconds if labelled else None)
 
 
@@ -113,7 +116,11 @@ def refuse_missing(source: Any, option: str, labelled: bool = True) -> None:
     if not isinstance(source, str | Path) or str(source).startswith((builtin.PREFIX, arrow.PREFIX)):
         return
     path = Path(source)
-    if path.exists():
+    reason = wellformed.fault(str(source))
+    if reason is not None:
+        where = f"{option} {wellformed.escaped(str(source))}"
+        raise MMTransferError(f"The path {reason}: no record of a run can name it", where, "rename it")
+    if os.path.exists(path):  # Path.exists raises for a name that is too long
         return
     hint = "check the path" if labelled else "check the path; texts go into a .txt, one a line, in Python into a list"
     if len(path.parts) == 2 and not path.suffix and not path.parent.exists():
@@ -174,8 +181,9 @@ def _records(path: Path, columns: Columns, where: str) -> Records:
 
 
 def _from_lines(path: Path, where: str) -> Draft:
-    """A sentence a line; blank lines are left out, ids are line numbers from 0."""
-    lines = encodings.read(path, where).splitlines()
+    """A sentence a line, ended by \\n, \\r\\n or \\r; blank lines are left out, ids are line numbers from 0."""
+    # not splitlines: a sentence may hold a form feed, or one of Unicode's own line separators
+    lines = re.split(r"\r\n|\n|\r", encodings.read(path, where))
     kept = [number for number, line in enumerate(lines) if line.strip()]
     if not kept:
         raise MMTransferError("The file is empty", where, "give a sentence a line")
