@@ -40,6 +40,19 @@ def string(value: Any) -> str:
     return "" if value is None or value != value else str(value)
 
 
+def groups(values: Sequence[Any]) -> tuple[list[str | None], dict[int, str]]:
+    """Names of groups, None where there is none, and by number why some cannot be names."""
+    names: list[str | None] = []
+    bad: dict[int, str] = {}
+    for number, value in enumerate(values):
+        try:
+            names.append(string(value) or None)
+        except ValueError as error:  # an integer of more digits than Python prints
+            names.append(None)
+            bad[number] = f"the group is no name ({error})"
+    return names, bad
+
+
 def _plain(value: Any) -> str:
     """As `string`; ValueError for what is no label though Python can print it."""
     if isinstance(value, dict | list | tuple | set | np.ndarray | bytes):

@@ -235,14 +235,14 @@ def _from_records(
     inputs = table.column(chosen[source])
     answers = table.column(chosen[answer]) if answer in chosen else None
     pairs = table.column(chosen["pair"]) if "pair" in chosen else None
-    speakers = [labels.string(value) or None for value in table.column(chosen["group"])] if "group" in chosen else None
+    speakers, bad = labels.groups(table.column(chosen["group"])) if "group" in chosen else (None, {})
     ids, places = [str(number) for number in range(len(inputs))], table.places
     if modality != "text":
         names = [_name(value) for value in inputs]
         if base is not None:
             places = [f"{name or 'a file'}, {place}" for name, place in zip(names, places, strict=True)]
             ids = [_relative(name, base) if name else number for name, number in zip(names, ids, strict=True)]
-    draft = _draft(ids, places, inputs, pairs, answers, speakers, modality, base, dict(table.bad))
+    draft = _draft(ids, places, inputs, pairs, answers, speakers, modality, base, bad | table.bad)
     if modality == "speech":
         segments.mark(draft, table, where)
     return draft
