@@ -42,7 +42,7 @@ def main() -> int:
     given = parser.parse_args()
     if given.replay is not None:
         place = given.replay.resolve()
-        driving.prepare(place.parent / "corpus")
+        driving.prepare(place.parent / "corpus", [cases.read(place)["kind"]])
         return cases.replay(place, place.parent / "corpus")
     return driving.drive(given)
 

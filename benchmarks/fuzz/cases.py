@@ -144,9 +144,14 @@ def outcome(case: dict[str, Any], status: int | None, said: str) -> str:
     return f"status {status}"
 
 
+def read(folder: Path) -> dict[str, Any]:
+    """What case.json says of a case."""
+    return dict(json.loads((folder / "case.json").read_text()))
+
+
 def replay(folder: Path, corpus: Path) -> int:
     """Runs a kept case again, in this process and with its trace. The mutated input is used as it was kept."""
-    case = json.loads((folder / "case.json").read_text())
+    case = read(folder)
     print("mmtransfer", *case["words"], file=sys.stderr)
     shutil.rmtree(folder / "out", ignore_errors=True)
     return run(folder, corpus, case, debug=True)

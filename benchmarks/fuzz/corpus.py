@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,36 +39,43 @@ class Item:
     task: str
 
 
-def build(folder: Path, isolated: Callable[[Callable[[], None]], None]) -> None:
-    """Writes the corpus, unless it is there. `isolated` calls a function in another process: training leaves threads
-    behind, and a process that has threads must not be forked."""
-    if (folder / "complete").exists():
-        return
-    _pictures(folder / "pictures")
-    _audio(folder / "audio")
-    _tables(folder / "tables")
-    _folders(folder / "folders")
-    isolated(lambda: _weights(folder / "weights"))
-    for task in (IMAGE, TEXT, SPEECH):
-        isolated(lambda task=task: _run(folder, task))  # type: ignore[misc]
-        isolated(lambda task=task: _stopped(folder, task))  # type: ignore[misc]
-    (folder / "complete").touch()
+def build(folder: Path, kinds: Collection[str], isolated: Callable[[Callable[[], None]], None]) -> None:
+    """Writes what these kinds need and is not there.
+
+    `isolated` calls a function in another process: training leaves threads behind, and a process that has threads must
+    not be forked.
+    """
+    mine = {"pictures": {IMAGE}, "audio": {SPEECH}, "tables": {TEXT}}
+    tasks = set[str]().union(*(mine.get(kind, {IMAGE, TEXT, SPEECH}) for kind in kinds))
+    parts: dict[str, Callable[[], None]] = {
+        "folders": lambda: _folders(folder / "folders"),
+        "tables": lambda: _tables(folder / "tables"),
+        "pictures": lambda: _pictures(folder / "pictures"),
+        "audio": lambda: _audio(folder / "audio"),
+        "bert": lambda: isolated(lambda: _bert(folder / "weights")),
+        "wav2vec2": lambda: isolated(lambda: _wav2vec2(folder / "weights")),
+    }
+    for task in sorted(tasks):
+        parts[f"runs-{task}"] = lambda task=task: isolated(lambda: _run(folder, task))  # type: ignore[misc]
+        if "checkpoints" in kinds:
+            parts[f"checkpoints-{task}"] = lambda task=task: isolated(lambda: _stopped(folder, task))  # type: ignore[misc]
+    for name, make in parts.items():
+        if not (folder / "made" / name).exists():
+            make()
+            (folder / "made").mkdir(parents=True, exist_ok=True)
+            (folder / "made" / name).touch()
 
 
-def items(folder: Path) -> list[Item]:
-    """Everything that can be mutated, in a fixed order."""
+def items(folder: Path, kind: str) -> list[Item]:
+    """Everything of a kind that can be mutated, in a fixed order."""
     found: list[Item] = []
-    for kind in (*KINDS, "weights"):
-        for path in sorted((folder / kind).iterdir()):
-            if path.name.startswith("."):
+    for place in (kind, "weights") if kind == "runs" else (kind,):
+        for path in sorted((folder / place).iterdir()):
+            if path.name.startswith("."):  # the weights that runs share
                 continue
-            if kind in ("runs", "checkpoints"):
-                task = path.name
-            elif kind == "weights":
-                task = TEXT if path.name == "bert" else SPEECH
-            else:
-                task = next(task for task in (IMAGE, SPEECH, TEXT) if path.name.startswith(task.split("-")[0]))
-            found.append(Item("runs" if kind == "weights" else kind, f"{kind}/{path.name}", task))
+            beginning = path.name.split("-")[0].split(".")[0]
+            task = {"image": IMAGE, "text": TEXT, "bert": TEXT}.get(beginning, SPEECH)
+            found.append(Item(kind, f"{place}/{path.name}", task))
     return found
 
 
@@ -182,21 +189,30 @@ def _folders(folder: Path) -> None:
     (folder / "speech-table" / "metadata.csv").write_text("\n".join(lines) + "\n")
 
 
-def _weights(folder: Path) -> None:
+_TINY = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+
+
+def _bert(folder: Path) -> None:
     import torch
-    from transformers import BertConfig, BertModel, BertTokenizerFast, Wav2Vec2Config, Wav2Vec2Model
+    from transformers import BertConfig, BertModel, BertTokenizerFast
 
     torch.manual_seed(0)
-    tiny = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
     (folder / "bert").mkdir(parents=True)
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *map(chr, range(97, 123))]
-    (folder / "vocab.txt").write_text("\n".join(words))
-    BertTokenizerFast(str(folder / "vocab.txt")).save_pretrained(folder / "bert")
-    (folder / "vocab.txt").unlink()
-    BertModel(BertConfig(vocab_size=31, max_position_embeddings=40, **tiny)).save_pretrained(folder / "bert")
+    vocabulary = folder / "bert" / "vocab.txt"
+    vocabulary.write_text("\n".join(words))
+    BertTokenizerFast(str(vocabulary)).save_pretrained(folder / "bert")
+    BertModel(BertConfig(vocab_size=31, max_position_embeddings=40, **_TINY)).save_pretrained(folder / "bert")
+
+
+def _wav2vec2(folder: Path) -> None:
+    import torch
+    from transformers import Wav2Vec2Config, Wav2Vec2Model
+
+    torch.manual_seed(0)
     layers = {"conv_dim": (8, 8, 8), "conv_kernel": (10, 3, 2), "conv_stride": (5, 2, 2)}
     positions = {"num_conv_pos_embeddings": 8, "num_conv_pos_embedding_groups": 2, "feat_extract_norm": "layer"}
-    Wav2Vec2Model(Wav2Vec2Config(**tiny, **layers, **positions)).save_pretrained(folder / "wav2vec2")
+    Wav2Vec2Model(Wav2Vec2Config(**_TINY, **layers, **positions)).save_pretrained(folder / "wav2vec2")
 
 
 def _fit(folder: Path, task: str, out: Path, *more: str) -> None:

@@ -12,7 +12,7 @@ import tempfile
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -42,7 +42,7 @@ class Process:
     since: float
 
 
-def prepare(folder: Path) -> None:
+def prepare(folder: Path, kinds: Collection[str]) -> None:
     """Makes the corpus, and imports all that a case may need, so that forks need not."""
     folder.mkdir(parents=True, exist_ok=True)
     os.environ["MMTRANSFER_CACHE"] = str(folder / "cache")
@@ -59,7 +59,7 @@ def prepare(folder: Path) -> None:
         __import__(name)
     for name in ("bert", "wav2vec2"):
         __import__(f"transformers.models.{name}.modeling_{name}")
-    corpus.build(folder, isolated)
+    corpus.build(folder, kinds, isolated)
 
 
 def isolated(action: Callable[[], None]) -> None:
@@ -93,8 +93,8 @@ def drive(given: argparse.Namespace) -> int:
     """Runs cases until the time is over; 1 if any of them was bad."""
     keep = given.keep.resolve()
     place = keep / "corpus"
-    prepare(place)
-    items = corpus.items(place)
+    prepare(place, given.kind)
+    items = {kind: corpus.items(place, kind) for kind in given.kind}
     counts: dict[str, Counter[str]] = {kind: Counter() for kind in given.kind}
     numbers: Iterator[tuple[str, int]] = ((kind, n) for n in range(10**9) for kind in given.kind)
     running: list[Process] = []
@@ -105,7 +105,7 @@ def drive(given: argparse.Namespace) -> int:
             while len(running) < given.jobs and not _over(given, begin, started):
                 kind, number = next(numbers)
                 folder = Path(scratch, f"{kind}-{given.seed}-{number}")
-                running.append(_start(folder, place, [i for i in items if i.kind == kind], given.seed, number))
+                running.append(_start(folder, place, items[kind], given.seed, number))
                 started += 1
             for process in list(running):
                 ended, status = _ended(process, given.seconds)

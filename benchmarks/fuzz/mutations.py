@@ -220,7 +220,7 @@ def edit_parquet(random: Random, path: Path) -> None:
         "lists": lambda: pa.array([["a", None]] * rows),
         "structs": lambda: pa.array([{"path": 3, "bytes": None}] * rows),
         "floats": lambda: pa.array([float("nan")] * rows),
-        "times": lambda: pa.array([2**62] * rows, pa.timestamp("s")),
+        "times": lambda: pa.array([2**62] * rows, pa.timestamp("us")),
         "words": lambda: pa.array(["a"] * rows).dictionary_encode(),
         "decimals": lambda: pa.array([None] * rows, pa.decimal256(60)),
     }
