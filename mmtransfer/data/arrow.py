@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from mmtransfer import hub
-from mmtransfer.data.records import Records, wordy
+from mmtransfer.data.records import TOP, Records, twice, wordy
 from mmtransfer.errors import MMTransferError
 
 logger = logging.getLogger("mmtransfer")
@@ -41,7 +41,8 @@ def read(path: Path, where: str) -> Records:
     """The rows of a Parquet file; MMTransferError if it is none."""
     try:
         table = pyarrow.parquet.read_table(path)
-    except (pa.ArrowException, OSError) as error:
+        list(table.column_names)  # names that are not UTF-8 are found when they are asked for
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise MMTransferError(
             f"Not a readable Parquet file: {_first(error)}", where, "write the file again, or give a CSV"
         ) from None
@@ -51,12 +52,16 @@ def read(path: Path, where: str) -> Records:
 def from_table(table: pa.Table, where: str) -> Records:
     """The rows of an Arrow table; columns that its `huggingface` metadata calls ClassLabel hold the labels' names.
 
-    A negative class number is a missing label, as the hub's unlabelled test sets have it.
+    A negative class number is a missing label, as the hub's unlabelled test sets have it. Metadata that cannot be read
+    is left out of account, aloud. Raises MMTransferError for two columns of one name, and when a column is asked for
+    that is damaged.
     """
     if not table.num_rows:
         raise MMTransferError("The table has no rows", where, "give at least one row")
-    columns = _Columns(table, _class_names(table.schema))
     header = list(table.column_names)
+    if len(set(header)) < len(header):
+        raise MMTransferError(f"The table names a column twice: {twice(header)}", where, "rename one of them")
+    columns = _Columns(table, _class_names(table.schema, where), where)
     strings = [name for name in header if _is_string(table.schema.field(name).type) or name in columns.names]
     told = wordy({name: columns.top(name) for name in strings})
     return Records(header, columns, [f"row {number}" for number in range(table.num_rows)], told)
@@ -74,14 +79,16 @@ def saved(folder: Path, split: str, alone: bool, where: str) -> Records:
     """
     try:
         loaded = datasets.load_from_disk(str(folder))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, pa.ArrowException) as error:
+        return from_dataset(part(loaded, split, alone, where), where)
+    except MMTransferError:
+        raise
+    except Exception as error:  # the library trusts its files: damage shows anywhere, as any kind of error
         raise MMTransferError(
             f"Not readable as a saved dataset: {_first(error)}",
             where,
             f"it is damaged, or of another version than datasets {datasets.__version__}: save it again with this one, "
             "or write it with to_parquet",
         ) from None
-    return from_dataset(part(loaded, split, alone, where), where)
 
 
 def part(
@@ -147,8 +154,8 @@ def _offline(offline: bool) -> Iterator[bool]:
 class _Columns(Mapping[str, list[Any]]):
     """Columns of an Arrow table as Python values, made anew each time, with names in the place of class numbers."""
 
-    def __init__(self, table: pa.Table, names: Mapping[str, list[str]]) -> None:
-        self.table, self.names = table, names
+    def __init__(self, table: pa.Table, names: Mapping[str, list[str]], where: str) -> None:
+        self.table, self.names, self.where = table, names, where
 
     def __getitem__(self, name: str) -> list[Any]:
         return self._values(self.table, name)
@@ -160,12 +167,38 @@ class _Columns(Mapping[str, list[Any]]):
         return int(self.table.num_columns)
 
     def top(self, name: str) -> list[Any]:
-        return self._values(self.table.slice(0, 100), name)
+        return self._values(self.table.slice(0, TOP), name)
 
     def _values(self, table: pa.Table, name: str) -> list[Any]:
-        values = table.column(name).to_pylist()
+        try:
+            values = _python(table.column(name))
+        except (pa.ArrowException, ValueError, OverflowError) as error:
+            raise MMTransferError(
+                f"The column {name!r} cannot be read: {_first(error)}", self.where, "write the file again without it"
+            ) from None
         names = self.names.get(name)
         return values if names is None else [_named(value, names) for value in values]
+
+
+def _python(column: pa.ChunkedArray) -> list[Any]:
+    """The values of a column.
+
+    In strings that are not UTF-8 each wrong byte becomes a lone surrogate, as in the names of files, so that the check
+    of the examples finds the rows.
+
+    Raises an error of Arrow where what the file says of its lengths would lead out of it.
+    """
+    try:
+        column.validate(full=True)
+        return list(column.to_pylist())
+    except (pa.ArrowInvalid, UnicodeDecodeError):
+        if not _is_string(column.type):
+            raise
+    if pa.types.is_dictionary(column.type):
+        column = pa.chunked_array([chunk.dictionary_decode() for chunk in column.chunks], column.type.value_type)
+    cells = column.cast(pa.large_binary())
+    cells.validate(full=True)
+    return [None if cell is None else cell.decode("utf-8", "surrogateescape") for cell in cells.to_pylist()]
 
 
 def _named(value: Any, names: list[str]) -> Any:
@@ -174,12 +207,19 @@ def _named(value: Any, names: list[str]) -> Any:
     return names[value] if isinstance(value, int) and 0 <= value < len(names) else None
 
 
-def _class_names(schema: pa.Schema) -> dict[str, list[str]]:
+def _class_names(schema: pa.Schema, where: str) -> dict[str, list[str]]:
     """The labels' names by column. From the metadata's JSON itself: any version's can be read so."""
-    try:
-        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
-    except (KeyError, ValueError, TypeError):
+    told = (schema.metadata or {}).get(b"huggingface")
+    if told is None:
         return {}
+    try:
+        return _named_classes(json.loads(told)["info"]["features"])
+    except (LookupError, ValueError, TypeError, AttributeError, RecursionError):
+        logger.warning("%s: its metadata cannot be read; class numbers stay numbers", where)
+        return {}
+
+
+def _named_classes(features: Mapping[str, Any]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for name, feature in features.items():
         while isinstance(feature, dict) and "feature" in feature:  # a list of labels
@@ -187,7 +227,7 @@ def _class_names(schema: pa.Schema) -> dict[str, list[str]]:
         if isinstance(feature, list) and len(feature) == 1:  # the older spelling of a list
             feature = feature[0]
         if isinstance(feature, dict) and feature.get("_type") == "ClassLabel":
-            found[name] = list(feature["names"])
+            found[name] = [str(label) for label in feature["names"]]
     return found
 
 

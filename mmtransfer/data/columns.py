@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from mmtransfer.data.labels import SEPARATOR, Kind
+from mmtransfer.data.records import listing
 from mmtransfer.data.table import Modality
 from mmtransfer.errors import MMTransferError, unknown
 
@@ -151,14 +152,14 @@ def _pair(header: Sequence[str], taken: set[str], labelled: bool) -> dict[Role, 
 
 
 def _ambiguous(role: Role, names: Sequence[str], where: str) -> MMTransferError:
-    listing = ", ".join(map(repr, names))
     return MMTransferError(
-        f"{len(names)} columns may hold the {role}: {listing}", where, f"choose one with --{role}-column NAME"
+        f"{len(names)} columns may hold the {role}: {listing(names)}", where, f"choose one with --{role}-column NAME"
     )
 
 
 def _missing(role: Role, header: Sequence[str], where: str) -> MMTransferError:
-    listing = ", ".join(map(repr, header))
     return MMTransferError(
-        f"No column left for the {role}; there are {listing}", where, f"add one, or name it with --{role}-column NAME"
+        f"No column left for the {role}; there are {listing(header)}",
+        where,
+        f"add one, or name it with --{role}-column NAME",
     )

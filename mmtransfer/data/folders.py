@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 from mmtransfer.data import audio, encodings, images
 from mmtransfer.data.checks import Draft
@@ -33,7 +35,7 @@ def read(folder: Path, modality: Modality, labelled: bool, where: str) -> Draft:
     if modality == "text":
         there = ", ".join(sorted(entry.name for entry in folder.iterdir())[:10]) or "nothing"
         raise MMTransferError("Text is read from a table, not from a folder", where, f"name the file; there is {there}")
-    found = _walk(folder, SUFFIXES[modality])
+    found = _walk(folder, SUFFIXES[modality], where)
     if not found:
         known = " ".join(sorted(SUFFIXES[modality]))
         raise MMTransferError(f"The folder holds no {modality} files", where, f"give a folder with files of {known}")
@@ -102,13 +104,42 @@ def _recordings(found: Sequence[Path], folder: Path, where: str) -> Draft:
     return draft
 
 
-def _walk(folder: Path, suffixes: frozenset[str]) -> list[Path]:
-    """The files below a folder with one of these suffixes, hidden ones left out, sorted by their parts."""
-    found: list[Path] = []
-    for place, inner, names in os.walk(folder, followlinks=True):
-        inner[:] = [name for name in inner if not name.startswith(".")]
-        found += [Path(place, name) for name in names if _visible(Path(name)) and Path(name).suffix.lower() in suffixes]
-    return sorted(found, key=lambda path: path.parts)
+def _walk(folder: Path, suffixes: frozenset[str], where: str) -> list[Path]:
+    """The files below a folder with one of these suffixes, hidden ones left out, sorted by their parts.
+
+    A folder is read once, however many links lead to it, so that loops end: under its own path if that is below
+    `folder`, else under the first link to it, the least deep one first. A file that is linked twice counts twice.
+    Raises MMTransferError for a folder that cannot be read.
+    """
+    files: list[Path] = []
+    read: dict[tuple[int, int], str] = {}
+    again: list[tuple[str, str]] = []
+    starts = deque([folder])
+    while starts:
+        links: list[Path] = []
+        for place, inner, names in os.walk(starts.popleft(), onerror=partial(_unreadable, where)):
+            status = os.stat(place)
+            first = read.setdefault((status.st_dev, status.st_ino), place)
+            if first != place:
+                again.append((place, first))
+                inner.clear()
+                continue
+            inner[:] = [name for name in inner if not name.startswith(".")]
+            links += [path for name in inner if (path := Path(place, name)).is_symlink()]
+            paths = [Path(place, name) for name in names]
+            files += [path for path in paths if _visible(path) and path.suffix.lower() in suffixes]
+        starts.extend(sorted(links))
+    if again:
+        place, first = (os.path.relpath(path, folder) for path in again[0])
+        more = f", and {len(again) - 1} more links" if len(again) > 1 else ""
+        logger.warning("%s: %s is the same folder as %s and is not read again%s", where, place, first, more)
+    return sorted(files, key=lambda path: path.parts)
+
+
+def _unreadable(where: str, error: OSError) -> NoReturn:
+    raise MMTransferError(
+        f"Cannot read a folder ({error.strerror})", f"{where}: {error.filename}", "check its permissions, or move it"
+    ) from None
 
 
 def _visible(path: Path) -> bool:

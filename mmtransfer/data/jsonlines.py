@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,11 @@ from mmtransfer.data.records import Records, from_dicts
 from mmtransfer.errors import MMTransferError
 
 SUFFIXES = frozenset({".jsonl", ".ndjson", ".json"})
+_DEEP = "lists or objects are nested too deeply"
 
 
 def read(path: Path, where: str) -> Records:
-    """Reads rows; values keep their kind: numbers, lists, None.
+    """Reads rows; values keep their kind: numbers, lists, None; integers of thousands of digits are strings.
 
     Lines that are no JSON object are in `bad`; blank lines are left out.
     Raises MMTransferError for a file without rows, without text, or that is one object over many lines.
@@ -25,22 +27,27 @@ def read(path: Path, where: str) -> Records:
     bad: dict[int, str] = {}
     if path.suffix.lower() == ".json" and text.lstrip().startswith("["):
         try:
-            found = json.loads(text)
+            found = _parsed(text)
         except json.JSONDecodeError as error:
             raise MMTransferError(
                 f"Not JSON: {error.msg}", f"{where}, line {error.lineno}, character {error.colno}", "mend it there"
             ) from None
+        except RecursionError:
+            raise MMTransferError(f"Not a table: {_DEEP}", where, "give a list of flat objects") from None
         places = [f"row {number}" for number in range(len(found))]
     else:
         # not splitlines: a string of JSON may hold U+2028
-        for number, line in enumerate(text.split("\n"), 1):
+        for number, line in enumerate(re.split(r"\r\n|\n|\r", text), 1):
             if not line.strip():
                 continue
             places.append(f"row {len(found)} (line {number})")
             try:
-                found.append(json.loads(line))
+                found.append(_parsed(line))
             except json.JSONDecodeError as error:
                 bad[len(found)] = f"not JSON ({error.msg} at character {error.colno})"
+                found.append({})
+            except RecursionError:
+                bad[len(found)] = _DEEP
                 found.append({})
     if not found:
         raise MMTransferError("The file holds no rows", where, "give at least one object")
@@ -56,6 +63,18 @@ def read(path: Path, where: str) -> Records:
 
 def _is_object(text: str) -> bool:
     try:
-        return isinstance(json.loads(text), dict)
-    except json.JSONDecodeError:
+        return isinstance(_parsed(text), dict)
+    except (json.JSONDecodeError, RecursionError):
         return False
+
+
+def _parsed(text: str) -> Any:
+    return json.loads(text, parse_int=_integer)
+
+
+def _integer(digits: str) -> int | str:
+    """An integer; of more digits than Python converts, the digits themselves."""
+    try:
+        return int(digits)
+    except ValueError:
+        return digits

@@ -40,20 +40,40 @@ def string(value: Any) -> str:
     return "" if value is None or value != value else str(value)
 
 
+def groups(values: Sequence[Any]) -> tuple[list[str | None], dict[int, str]]:
+    """Names of groups, None where there is none, and by number why some cannot be names."""
+    names: list[str | None] = []
+    bad: dict[int, str] = {}
+    for number, value in enumerate(values):
+        try:
+            names.append(string(value) or None)
+        except ValueError as error:  # an integer of more digits than Python prints
+            names.append(None)
+            bad[number] = f"the group is no name ({error})"
+    return names, bad
+
+
+def _plain(value: Any) -> str:
+    """As `string`; ValueError for what is no label though Python can print it."""
+    if isinstance(value, dict | list | tuple | set | np.ndarray | bytes):
+        raise ValueError(f"the label is not a string or a number but a {type(value).__name__}")
+    return string(value)
+
+
 def _one(value: Any, separator: str) -> str:
     if isinstance(value, list | tuple | set | np.ndarray):
         raise ValueError("the label is a list: --target multi-label takes several labels")
-    return string(value)
+    return _plain(value)
 
 
 def _several(value: Any, separator: str) -> list[str]:
     many = isinstance(value, list | tuple | set | np.ndarray)
-    parts = map(string, value) if many else string(value).split(separator)
+    parts = map(_plain, value) if many else _plain(value).split(separator)
     return sorted({part.strip() for part in parts} - {""})
 
 
 def _number(value: Any, separator: str) -> float:
-    text = string(value).strip()
+    text = _plain(value).strip()
     if not text:
         raise ValueError("the label is empty")
     try:

@@ -43,7 +43,7 @@ def mark(draft: Draft, table: Records, where: str) -> None:
             start, stop = map(float, values)
             if not (math.isfinite(start) and math.isfinite(stop)):
                 raise ValueError
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             draft.bad[number] = f"segment times must be two numbers of seconds, not {values[0]!r} and {values[1]!r}"
             continue
         files[number] = {**files[number], "start": start, "stop": stop}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from mmtransfer.data import (
     labels,
     records,
     segments,
+    wellformed,
 )
 from mmtransfer.data.checks import Draft, finish
 from mmtransfer.data.columns import ROLES, Columns, choose
@@ -97,6 +99,7 @@ def load(
     if draft.answers is not None:
         draft.kind, (draft.answers, bad) = columns.kind, labels.read(draft.answers, columns.kind, columns.separator)
         draft.bad = bad | draft.bad
+    wellformed.screen(draft)
     return finish(draft, modality, name, option, skip_bad, labelled, max_seconds if labelled else None)
 
 
@@ -105,7 +108,11 @@ def refuse_missing(source: Any, option: str, labelled: bool = True) -> None:
     if not isinstance(source, str | Path) or str(source).startswith((builtin.PREFIX, arrow.PREFIX)):
         return
     path = Path(source)
-    if path.exists():
+    reason = wellformed.fault(str(source))
+    if reason is not None:
+        where = f"{option} {wellformed.escaped(str(source))}"
+        raise MMTransferError(f"The path {reason}: no record of a run can name it", where, "rename it")
+    if os.path.exists(path):  # Path.exists raises for a name that is too long
         return
     hint = "check the path" if labelled else "check the path; texts go into a .txt, one a line, in Python into a list"
     if len(path.parts) == 2 and not path.suffix and not path.parent.exists():
@@ -166,8 +173,9 @@ def _records(path: Path, columns: Columns, where: str) -> Records:
 
 
 def _from_lines(path: Path, where: str) -> Draft:
-    """A sentence a line; blank lines are left out, ids are line numbers from 0."""
-    lines = encodings.read(path, where).splitlines()
+    """A sentence a line, ended by \\n, \\r\\n or \\r; blank lines are left out, ids are line numbers from 0."""
+    # not splitlines: a sentence may hold a form feed, or one of Unicode's own line separators
+    lines = re.split(r"\r\n|\n|\r", encodings.read(path, where))
     kept = [number for number, line in enumerate(lines) if line.strip()]
     if not kept:
         raise MMTransferError("The file is empty", where, "give a sentence a line")
@@ -237,14 +245,14 @@ def _from_records(
     inputs = table.column(chosen[source])
     answers = table.column(chosen[answer]) if answer in chosen else None
     pairs = table.column(chosen["pair"]) if "pair" in chosen else None
-    speakers = [labels.string(value) or None for value in table.column(chosen["group"])] if "group" in chosen else None
+    speakers, bad = labels.groups(table.column(chosen["group"])) if "group" in chosen else (None, {})
     ids, places = [str(number) for number in range(len(inputs))], table.places
     if modality != "text":
         names = [_name(value) for value in inputs]
         if base is not None:
             places = [f"{name or 'a file'}, {place}" for name, place in zip(names, places, strict=True)]
             ids = [_relative(name, base) if name else number for name, number in zip(names, ids, strict=True)]
-    draft = _draft(ids, places, inputs, pairs, answers, speakers, modality, base, dict(table.bad), columns.rate)
+    draft = _draft(ids, places, inputs, pairs, answers, speakers, modality, base, bad | table.bad, columns.rate)
     if modality == "speech":
         segments.mark(draft, table, where)
     return draft
