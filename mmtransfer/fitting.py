@@ -18,7 +18,7 @@ from accelerate import Accelerator
 from torch import nn
 
 from mmtransfer import backbones, strategies
-from mmtransfer.backbones import weights
+from mmtransfer.backbones import manifest, weights
 from mmtransfer.backbones.staged import Backbone
 from mmtransfer.cache import key as keys
 from mmtransfer.cache import settings as cache_settings
@@ -303,13 +303,15 @@ class Fitting:
 
 
 def save_model(folder: RunFolder, config: RunConfig, task: Task, backbone: Backbone, head: nn.Module) -> None:
-    """Writes model/: backbone, head and task."""
+    """Writes model/: backbone, head and task, and last of all what it holds."""
     from safetensors.torch import save_file
 
     folder.model.mkdir(exist_ok=True)
+    manifest.remove(folder.model)
     frozen = not any(parameter.requires_grad for parameter in backbone.parameters())
     weights.save(backbone, folder.model, folder.store if frozen else None)
     tensors = {name: value.detach().cpu().contiguous() for name, value in head.state_dict().items()}
     save_file(tensors, folder.model / "head.safetensors")
     task.export(folder.model, backbone, head)
     folder.write(folder.model / "task.json", {"task": config.task, "state": task.state()})
+    manifest.write(folder.model)
