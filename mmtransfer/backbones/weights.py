@@ -123,8 +123,8 @@ def read(folder: Path, random: bool = False, whole: bool = False) -> Backbone:
     the run took its features of. Raises MMTransferError for files that are missing or not those that the run wrote."""
     from mmtransfer.backbones import rebuild
 
-    manifest.check(folder)
     described = description(folder)
+    manifest.check(folder)
     backbone = rebuild(described)
     if "depth" in described and not whole:
         backbone.depth, backbone.width = described["depth"], described["width"]
