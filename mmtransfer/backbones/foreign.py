@@ -46,12 +46,12 @@ def tokenizer(name: str | Path, where: str, local: bool = True) -> Any:
     from transformers import AutoTokenizer
     from transformers.models.auto.tokenization_auto import get_tokenizer_config
 
-    code = code_named(get_tokenizer_config(name, local_files_only=local), "AutoTokenizer")
-    if code:  # transformers would take a class of its own that the model type suggests, and number words differently
-        raise refusal("The tokenizer", code, where)
     try:
+        code = code_named(get_tokenizer_config(name, local_files_only=local), "AutoTokenizer")
+        if code:  # transformers would take the class that the model type suggests, and number words differently
+            raise refusal("The tokenizer", code, where)
         return AutoTokenizer.from_pretrained(name, local_files_only=local, trust_remote_code=False)
-    except (OSError, ValueError):
+    except (MMTransferError, OSError, ValueError):
         raise
     except Exception as error:  # whatever a file that it cannot parse makes the library of tokenizers raise
         raise ValueError(f"the tokenizer's files: {type(error).__name__}: {error}") from None
@@ -61,13 +61,13 @@ def tokenizer(name: str | Path, where: str, local: bool = True) -> Any:
 def pickles(name: str) -> Iterator[None]:
     """What goes wrong while the library unpickles a checkpoint's weights becomes an MMTransferError that names them.
 
-    Other errors pass: of safetensors, of names and shapes.
+    Other errors pass: of safetensors, of files that are not there.
     """
     folder = Path(name)
     files = [] if any(folder.glob("*.safetensors")) else sorted(path.name for path in folder.glob("*.bin"))
     try:
         yield
-    except (MMTransferError, OSError, ValueError, KeyError, RuntimeError, SafetensorError):
+    except (MMTransferError, OSError, ValueError, KeyError, SafetensorError):
         raise
     except Exception as error:
         if not files and not isinstance(error, pickle.UnpicklingError):

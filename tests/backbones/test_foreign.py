@@ -127,9 +127,14 @@ def test_pickles_given_as_weights_are_refused_by_name(command: Command, tmp_path
     assert "only if you trust" not in said and not (tmp_path / "made").exists()
 
 
-def test_a_tokenizer_file_that_cannot_be_parsed_is_told(command: Command, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "content"), [("tokenizer.json", '{"model": {"type": "Nonesuch"}}'), ("tokenizer_config.json", "[]")]
+)
+def test_a_tokenizer_file_that_cannot_be_parsed_is_told(
+    command: Command, tmp_path: Path, name: str, content: str
+) -> None:
     words = texts(tmp_path)
-    (tmp_path / "bert" / "tokenizer.json").write_text('{"version": "1.0", "model": {"type": "Nonesuch"}}')
+    (tmp_path / "bert" / name).write_text(content)
     status, _, said = command("fit", TEXT, *words, "--out", tmp_path / "run")
     assert status == 2 and "the tokenizer's files" in said
 
