@@ -94,8 +94,8 @@ def bare_pass() -> float:
     from mmtransfer.engine.caching import ROWS
 
     begun = time.perf_counter()
-    tokenizer = AutoTokenizer.from_pretrained(minilm())
-    model = AutoModel.from_pretrained(minilm(), dtype=torch.float32).eval()
+    tokenizer = AutoTokenizer.from_pretrained(minilm(), trust_remote_code=False)
+    model = AutoModel.from_pretrained(minilm(), dtype=torch.float32, trust_remote_code=False).eval()
     for part in ("train", "test"):
         with (data_folder() / "banking77" / f"{part}.csv").open(newline="", encoding="utf-8") as file:
             texts = [row["text"] for row in csv.DictReader(file)]
@@ -182,7 +182,7 @@ def middle(quick: bool) -> dict[str, Any]:
     found = {}
     with folder() as place:
         shape = place / "bert"
-        AutoTokenizer.from_pretrained(minilm()).save_pretrained(shape)
+        AutoTokenizer.from_pretrained(minilm(), trust_remote_code=False).save_pretrained(shape)
         BertConfig().save_pretrained(shape)
         texts = place / "few.csv"
         lines = (data_folder() / "banking77" / "train.csv").read_text(encoding="utf-8").splitlines(keepends=True)

@@ -30,6 +30,7 @@ FILES = (
     "model/backbone.safetensors",
     "model/head.safetensors",
     "model/task.json",
+    "model/manifest.json",
     # for other libraries
     "model/config.json",
     "model/model.safetensors.index.json",

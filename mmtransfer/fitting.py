@@ -18,7 +18,7 @@ from accelerate import Accelerator
 from torch import nn
 
 from mmtransfer import backbones, disk, launcher, strategies
-from mmtransfer.backbones import weights
+from mmtransfer.backbones import manifest, weights
 from mmtransfer.backbones.staged import Backbone
 from mmtransfer.cache import settings as cache_settings
 from mmtransfer.config import RunConfig, flag
@@ -351,12 +351,13 @@ def _throughput(job: Job) -> dict[str, float | None]:
 
 
 def save_model(folder: RunFolder, config: RunConfig, task: Task, backbone: Backbone, head: nn.Module) -> None:
-    """Writes model/: backbone, head and task."""
+    """Writes model/: backbone, head and task, and last of all what it holds."""
     from safetensors.torch import save_file
 
     frozen = not any(parameter.requires_grad for parameter in backbone.parameters())
     with disk.writing(folder.model / weights.TENSORS):
         folder.model.mkdir(exist_ok=True)
+        manifest.remove(folder.model)
         weights.save(backbone, folder.model, folder.store if frozen else None)
     tensors = {name: value.detach().cpu().contiguous() for name, value in head.state_dict().items()}
     with disk.writing(folder.model / "head.safetensors"):
@@ -369,3 +370,4 @@ def save_model(folder: RunFolder, config: RunConfig, task: Task, backbone: Backb
 def write_task(folder: RunFolder, config: RunConfig, task: Task) -> None:
     """Writes model/task.json: labels or vocabulary, and what validation has tuned."""
     folder.write(folder.model / "task.json", {"task": config.task, "state": task.state()})
+    manifest.write(folder.model)

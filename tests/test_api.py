@@ -100,10 +100,10 @@ def test_a_run_folder_holds_what_it_should(runs, task):
     model = {path.name for path in runs[task].folder.model.iterdir()}
     others = {"config.json", "model.safetensors.index.json", "tokenizer_config.json"}  # transformers' own
     more = {
-        TEXT: others | {"tokenizer.json"},
+        TEXT: others | {"tokenizer.json", "classifier.safetensors"},
         SPEECH: others | {"vocab.json", "preprocessor_config.json", "lm_head.safetensors"},
     }
-    ours = {"backbone.safetensors", "head.safetensors", "task.json", "backbone.json"}
+    ours = {"backbone.safetensors", "head.safetensors", "task.json", "backbone.json", "manifest.json"}
     assert model == ours | more.get(task, set())
     line = json.loads(runs[task].folder.log.read_text().splitlines()[-1])
     assert {"step", "epoch", "loss", "lr", "examples_per_second", "stall_share", "memory_bytes"} <= set(line)

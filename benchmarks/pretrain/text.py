@@ -126,7 +126,7 @@ def vocabulary(pieces: Sequence[str], texts: Sequence[str]) -> list[str]:
     kept |= {piece for piece in pieces if len(piece.removeprefix("##")) == 1 and piece.isascii()}
     words = [piece for piece in pieces[FIRST_WORD:] if piece.isascii() and piece.isalpha()]
     kept |= {*words[:GENERAL]}
-    tokenizer = AutoTokenizer.from_pretrained(teacher_folder(), local_files_only=True)
+    tokenizer = AutoTokenizer.from_pretrained(teacher_folder(), local_files_only=True, trust_remote_code=False)
     counts = Counter(number for ids in tokenizer(list(texts), verbose=False)["input_ids"] for number in ids)
     for number, _ in counts.most_common():
         if len(kept) == VOCABULARY:
@@ -187,7 +187,7 @@ def student(work: Path) -> Backbone:
     """The student before training, its embeddings the teacher's in their first principal directions."""
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(work / "tokenizer", local_files_only=True)
+    tokenizer = AutoTokenizer.from_pretrained(work / "tokenizer", local_files_only=True, trust_remote_code=False)
     config = {"model_type": "bert", "vocab_size": len(tokenizer), "max_position_embeddings": TOKENS, **SHAPE}
     backbone = pretrained.build({**config, "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0})
     backbone.name, backbone.tokenizer = "builtin", tokenizer

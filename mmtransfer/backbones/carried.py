@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mmtransfer.backbones import builtin, deepspeech, pretrained, speech
+from mmtransfer.backbones import builtin, deepspeech, foreign, pretrained, speech
 from mmtransfer.backbones.staged import Backbone, Context, State
 from mmtransfer.backbones.text import valid
 from mmtransfer.backbones.weights import state_from_file
@@ -187,8 +187,14 @@ def _whole(name: str, library: Any) -> Any:
     """The library's own model with its head; raises MMTransferError where the weights of a head are missing."""
 
     def read(local: bool) -> tuple[Any, dict[str, Any]]:
-        with pretrained.quiet():
-            return library.from_pretrained(name, dtype=torch.float32, local_files_only=local, output_loading_info=True)
+        with pretrained.quiet(), foreign.pickles(name):
+            return library.from_pretrained(
+                name,
+                dtype=torch.float32,
+                local_files_only=local,
+                trust_remote_code=False,
+                output_loading_info=True,
+            )
 
     model, info = pretrained.fetch(name, read)
     missing = sorted(key for key in info["missing_keys"] if not key.endswith("masked_spec_embed"))
@@ -203,7 +209,7 @@ def vocabulary(source: str) -> tuple[list[str], dict[str, Tensor]]:
     `source`: where a backbone's weights came from: a folder or a hub name of transformers, a run, or `builtin:speech`.
     Raises MMTransferError where there is no CTC head, or no symbol between words.
     """
-    from transformers import AutoModelForCTC, AutoTokenizer
+    from transformers import AutoModelForCTC
 
     model_folder = Path(source) / "model"
     if builtin.is_builtin(source):
@@ -212,7 +218,7 @@ def vocabulary(source: str) -> tuple[list[str], dict[str, Tensor]]:
     config = pretrained.configuration(name) if Path(name).is_dir() or "/" in name else {}
     _needs(name, config, "ForCTC", "a CTC model")
     model = _whole(name, AutoModelForCTC)
-    tokenizer = pretrained.fetch(name, lambda local: AutoTokenizer.from_pretrained(name, local_files_only=local))
+    tokenizer = pretrained.fetch(name, lambda local: foreign.tokenizer(name, name, local))
     numbers, blank = tokenizer.get_vocab(), model.config.pad_token_id
     space, rows = numbers.get(tokenizer.word_delimiter_token), model.lm_head.weight.shape[0]
     if space is None or space >= rows or blank is None:  # the tokenizer numbers what it adds behind the head's rows

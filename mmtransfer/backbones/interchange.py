@@ -2,8 +2,8 @@
 
 Written beside our own files, without a second copy of the weights: transformers' index of a checkpoint in several files
 names backbone.safetensors, whose tensors have the library's names anyway. A CTC head is a second, small file, and
-`AutoModelForCTC` finds both. A linear head on pooled features has no counterpart among transformers' classifiers
-(theirs have a layer of their own in front, or no bias), so that a text run gives its encoder only.
+`AutoModelForCTC` finds both. So is a text classifier's where a class of transformers computes it; else loading the run
+as a classifier is made to fail (`classifiers`), since transformers would give it a random head in silence.
 """
 
 from __future__ import annotations
@@ -17,24 +17,32 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from mmtransfer.backbones import classifiers
+from mmtransfer.backbones.classifiers import Classifier
 from mmtransfer.backbones.staged import Backbone
 from mmtransfer.backbones.weights import FORMAT, TENSORS
 
-CTC = "lm_head.safetensors"
+CTC, CLASSIFIER = "lm_head.safetensors", "classifier.safetensors"
 
 
 def write(
-    backbone: Backbone, folder: Path, ctc: Mapping[str, Tensor] | None = None, symbols: Sequence[str] = ()
+    backbone: Backbone,
+    folder: Path,
+    ctc: Mapping[str, Tensor] | None = None,
+    symbols: Sequence[str] = (),
+    classifier: Classifier | None = None,
 ) -> None:
     """Writes config.json, the index of the weights and, for speech, what a processor needs; nothing for backbones that
     are not transformers'.
 
     `folder`: model/ of a run, where the backbone has been saved; `ctc`: weight and bias of a CTC head; `symbols`: its
-    vocabulary, the blank first and the space between words second; empty names stand for nothing.
+    vocabulary, the blank first and the space between words second; empty names stand for nothing; `classifier`: the
+    head of a text run.
     """
     if not backbone.library:
         return
     config: dict[str, Any] = {**backbone.config, "architectures": [backbone.library], "dtype": "float32"}
+    config.pop(classifiers.PIPELINES, None)  # of the run that this one's backbone comes from
     files = {TENSORS: _names(folder / TENSORS)}
     if ctc is not None:
         config |= {"architectures": [backbone.library.removesuffix("Model") + "ForCTC"]}
@@ -43,6 +51,13 @@ def write(
         files[CTC] = _names(folder / CTC)
         _write(folder / "preprocessor_config.json", _preprocessor(backbone))
         _write_tokenizer(folder, symbols)
+    if classifier is not None:
+        settings, tensors = classifiers.export(backbone, classifier)
+        config |= settings
+        (folder / CLASSIFIER).unlink(missing_ok=True)
+        if tensors:
+            save_file(tensors, folder / CLASSIFIER, FORMAT)
+            files[CLASSIFIER] = list(tensors)
     _write(folder / "config.json", config)
     size = sum((folder / file).stat().st_size for file in files)
     index = {name: file for file, names in files.items() for name in names}

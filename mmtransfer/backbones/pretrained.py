@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from torch import nn
 
 from mmtransfer import hub
-from mmtransfer.backbones import speech, text
+from mmtransfer.backbones import foreign, speech, text
 from mmtransfer.backbones.staged import Backbone
 from mmtransfer.errors import MMTransferError, unknown
 
@@ -36,6 +36,9 @@ def family_of(config: Mapping[str, Any], where: str) -> Any:
             return registry[kind]
     if kind in CONFIG_MAPPING and text.one_stage(_configured(config)) is not None:
         return text.OneStage
+    code = foreign.code_named(config, "AutoModel") or foreign.code_named(config, "AutoConfig")
+    if code:
+        raise foreign.refusal(f"The model type {kind!r}", code, where)
     raise unknown("model type", kind, families(), where)
 
 
@@ -71,6 +74,11 @@ def load(name: str, config: Mapping[str, Any], own_weights: bool) -> Backbone:
     """
     backbone = _loaded(name, config) if own_weights else build(config)
     backbone.name = name
+    code = foreign.code_named(config, "AutoModel")
+    if code:
+        logger.warning(
+            "%s names code of its own (%s), which is never run: it is read as %s", name, code, backbone.family
+        )
     if isinstance(backbone, text.OneStage):
         logger.warning("%s has no stages here: it is one stage, frozen or trained as a whole", backbone.family)
     if own_weights:
@@ -114,12 +122,13 @@ def _loaded(name: str, config: Mapping[str, Any]) -> Backbone:
     library, options = _library(family, made)
 
     def read(local: bool) -> tuple[Any, dict[str, Any]]:
-        with quiet():
+        with quiet(), foreign.pickles(name):
             return library.from_pretrained(
                 name,
                 config=made,
                 dtype=torch.float32,
                 local_files_only=local,
+                trust_remote_code=False,
                 ignore_mismatched_sizes=True,  # else the names are only in the library's log
                 output_loading_info=True,
                 **options,
@@ -144,9 +153,7 @@ def _loaded(name: str, config: Mapping[str, Any]) -> Backbone:
 
 def tokenizer_of(name: str, vocabulary: int) -> Any:
     """The tokenizer of a folder or a hub name; raises MMTransferError if it has more than `vocabulary` tokens."""
-    from transformers import AutoTokenizer
-
-    tokenizer = fetch(name, lambda local: AutoTokenizer.from_pretrained(name, local_files_only=local))
+    tokenizer = fetch(name, lambda local: foreign.tokenizer(name, f"--backbone {name}", local))
     # without its files, transformers 5 makes a tokenizer of nothing but special tokens: all words would be [UNK]
     if len(tokenizer) <= len(tokenizer.all_special_tokens):
         raise MMTransferError(

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
+import pickle
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from mmtransfer import documents
+from mmtransfer.backbones import foreign, manifest
 from mmtransfer.backbones.staged import Backbone
 from mmtransfer.errors import MMTransferError, damaged
+
+logger = logging.getLogger("mmtransfer")
 
 DESCRIPTION, TENSORS = "backbone.json", "backbone.safetensors"
 
@@ -43,6 +50,9 @@ def state_from_file(path: str | Path, where: str | None = None) -> dict[str, Ten
         raise MMTransferError("No such weights file", where, "check the path, or give --weights none")
     try:
         state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        do = "give a state dict, or the weights as .safetensors"
+        raise MMTransferError(f"Not a readable weights file: {foreign.pickled(error)}", where, do) from None
     except Exception as error:  # whatever a damaged file makes the two readers raise
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise MMTransferError(f"Not a readable weights file: {first}", where, "give a state dict") from None
@@ -56,8 +66,12 @@ def state_from_file(path: str | Path, where: str | None = None) -> dict[str, Ten
 
 def sha256(backbone: Backbone) -> str:
     """Digest of the library's names, dtypes, shapes and bytes of all parameters and buffers."""
+    return _digest(backbone.library_state())
+
+
+def _digest(state: Mapping[str, Tensor]) -> str:
     digest = hashlib.sha256()
-    for name, value in sorted(backbone.library_state().items()):
+    for name, value in sorted(state.items()):
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
         digest.update(value.cpu().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
@@ -79,8 +93,9 @@ def save(backbone: Backbone, folder: Path, store: Path | None = None) -> None:
         save_file(state, target, FORMAT)
         return
     store.mkdir(parents=True, exist_ok=True)
-    kept = store / f"{sha256(backbone)}.safetensors"
-    if not kept.exists():
+    digest = _digest(state)
+    kept = store / f"{digest}.safetensors"
+    if not _holds(kept, digest):
         temporary = kept.with_suffix(f".{os.getpid()}.tmp")
         save_file(state, temporary, FORMAT)
         temporary.replace(kept)
@@ -89,6 +104,22 @@ def save(backbone: Backbone, folder: Path, store: Path | None = None) -> None:
         os.link(kept, target)
     except OSError:
         shutil.copyfile(kept, target)
+
+
+def _holds(kept: Path, digest: str) -> bool:
+    """Whether stored weights are those that their name tells; says so where they are others.
+
+    They are links to the files of runs, so whoever changes one of those in place changes them too.
+    """
+    if not kept.exists():
+        return False
+    try:
+        whole = _digest(load_file(kept)) == digest
+    except (OSError, SafetensorError):
+        whole = False
+    if not whole:
+        logger.warning("%s is damaged: it is written anew, the runs that share it have to be trained again", kept)
+    return whole
 
 
 def description(folder: Path) -> dict[str, Any]:
@@ -102,10 +133,11 @@ def description(folder: Path) -> dict[str, Any]:
 
 def read(folder: Path, random: bool = False, whole: bool = False) -> Backbone:
     """The backbone of a run's model/ folder; `random`: without its weights; `whole`: with all stages run, whichever
-    the run took its features of."""
+    the run took its features of. Raises MMTransferError for files that are missing or not those that the run wrote."""
     from mmtransfer.backbones import rebuild
 
     described = description(folder)
+    manifest.check(folder)
     try:
         backbone = rebuild(described)
     except Exception as error:  # whatever an edited description makes the libraries raise
@@ -114,12 +146,26 @@ def read(folder: Path, random: bool = False, whole: bool = False) -> Backbone:
         if not 0 < described["depth"] <= len(backbone.stages):
             raise damaged(folder / DESCRIPTION, ValueError(f"there is no depth {described['depth']}"))
         backbone.depth, backbone.width = described["depth"], described["width"]
-    if (folder / "tokenizer_config.json").is_file():
-        from transformers import AutoTokenizer
-
-        backbone.tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    backbone.tokenizer = _tokenizer(folder, backbone.modality)
     if not random:
         if not (folder / TENSORS).is_file():
             raise damaged(folder / TENSORS, FileNotFoundError())
         backbone.load_library_state(state_from_file(folder / TENSORS, str(folder)), str(folder / TENSORS))
     return backbone
+
+
+def _tokenizer(folder: Path, modality: str) -> Any:
+    """The tokenizer of a model/ folder; None where there is none and, of a run on texts, none is missing."""
+    settings = folder / "tokenizer_config.json"
+    if not settings.is_file():
+        if modality == "text" and (folder / "task.json").is_file():
+            raise damaged(settings, FileNotFoundError())
+        return None
+    try:
+        found = foreign.tokenizer(folder, str(settings))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise damaged(settings, error) from None
+    # transformers makes a tokenizer of special tokens alone where the vocabulary is missing: all words would be [UNK]
+    if modality == "text" and len(found) <= len(found.all_special_tokens):
+        raise damaged(folder / "tokenizer.json", FileNotFoundError())
+    return found

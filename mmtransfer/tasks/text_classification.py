@@ -7,12 +7,16 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import datasets
 import numpy as np
 import torch
+from torch import Tensor, nn
 
+from mmtransfer.backbones import interchange
+from mmtransfer.backbones.classifiers import Classifier
 from mmtransfer.backbones.staged import Backbone
 from mmtransfer.backbones.text import check_pooling
 from mmtransfer.config import TEXT, RunConfig
@@ -20,6 +24,14 @@ from mmtransfer.data.sources import Columns, Table
 from mmtransfer.errors import MMTransferError
 from mmtransfer.tasks.base import Encoded
 from mmtransfer.tasks.classification import Classification
+from mmtransfer.tasks.targets.regression import Regression
+
+PROBLEM_TYPES: Mapping[str, str] = {
+    "label": "single_label_classification",
+    "labels": "multi_label_classification",
+    "value": "regression",
+}
+"""By kind of target, what transformers calls it."""
 
 
 class TextClassification(Classification):
@@ -100,6 +112,15 @@ class TextClassification(Classification):
 
     def budget(self) -> int:
         return int(self.config.micro_batch_tokens or 4096)
+
+    def export(self, folder: Path, backbone: Backbone, head: nn.Module) -> None:
+        linear = (layer for layer in head.modules() if isinstance(layer, nn.Linear))
+        layers: list[tuple[Tensor, Tensor]] = [(layer.weight, layer.bias) for layer in linear]
+        if isinstance(self.target, Regression):  # its head learns numbers with mean 0 and deviation 1
+            weight, bias = layers[-1]
+            layers[-1] = (weight * self.target.sd, bias * self.target.sd + self.target.mean)
+        classifier = Classifier(layers, self.target.names() or ["value"], PROBLEM_TYPES[self.target.kind])
+        interchange.write(backbone, folder, classifier=classifier)
 
     def state(self) -> dict[str, Any]:
         return {**super().state(), "paired": self.paired}

@@ -1,0 +1,123 @@
+"""A text run's head for transformers: as the classifier of theirs that computes it, else as an error that names ours.
+
+Their classifiers put a layer of their own between the first token and the labels. Where that is tanh, it can be told to
+leave features as they are: tanh(x * SMALL) is x * SMALL to the last digits of float32. Where it is GELU, it is the one
+in the middle of our MLP. None of theirs averages over tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mmtransfer.backbones.staged import Backbone
+
+SMALL = 2.0**-12
+"""A power of two: multiplying by it and dividing again loses nothing. tanh is off by (x * SMALL)^2 / 3 of x."""
+
+TANH: Mapping[str, tuple[str, str]] = {
+    "bert": ("pooler.dense", "classifier"),
+    "roberta": ("classifier.dense", "classifier.out_proj"),
+    "xlm-roberta": ("classifier.dense", "classifier.out_proj"),
+    "camembert": ("classifier.dense", "classifier.out_proj"),
+    "mpnet": ("classifier.dense", "classifier.out_proj"),
+}
+"""By family, the linear layers of its classifier, tanh between them, on the first token."""
+
+GELU: Mapping[str, tuple[str, str]] = {"electra": ("classifier.dense", "classifier.out_proj")}
+"""The same, of those with GELU."""
+
+PIPELINES = "custom_pipelines"
+"""The key of config.json that `transformers.pipeline` looks a task up in before its own tasks."""
+
+REFUSED = ("text-classification", "sentiment-analysis")
+"""Both names of the task."""
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A head on the pooled features of a text.
+
+    `layers`: weight (out, in) and bias (out,) of its linear layers, GELU between them; `names`: of its outputs;
+    `problem`: what transformers calls the task (`problem_type`).
+    """
+
+    layers: Sequence[tuple[Tensor, Tensor]]
+    names: Sequence[str]
+    problem: str
+
+
+def export(backbone: Backbone, head: Classifier) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Entries of config.json, and tensors by name, to be written beside a backbone of transformers."""
+    tensors = _computed(backbone, head)
+    if tensors is None:
+        return _refusal(backbone)
+    numbered = dict(enumerate(head.names))
+    settings = {
+        "architectures": [backbone.library.removesuffix("Model") + "ForSequenceClassification"],
+        "id2label": {str(number): name for number, name in numbered.items()},
+        "label2id": {name: number for number, name in numbered.items()},
+        "problem_type": head.problem,
+    }
+    return settings, {name: value.detach().cpu().float().contiguous() for name, value in tensors.items()}
+
+
+def _computed(backbone: Backbone, head: Classifier) -> dict[str, Tensor] | None:
+    """The head as tensors of the family's classifier; None where it has none that computes the same."""
+    if backbone.pooling != "cls" or backbone.depth != len(backbone.stages):
+        return None
+    (weight, bias), *others = head.layers
+    if not others and backbone.family in TANH:
+        first, last = TANH[backbone.family]
+        same = torch.eye(backbone.width, dtype=weight.dtype, device=weight.device)
+        return {
+            f"{first}.weight": same * SMALL,
+            f"{first}.bias": torch.zeros_like(same[0]),
+            f"{last}.weight": weight / SMALL,
+            f"{last}.bias": bias,
+        }
+    if len(others) == 1 and backbone.family in GELU and weight.shape[0] == backbone.width:
+        first, last = GELU[backbone.family]
+        (top, top_bias) = others[0]
+        return {f"{first}.weight": weight, f"{first}.bias": bias, f"{last}.weight": top, f"{last}.bias": top_bias}
+    return None
+
+
+def _refusal(backbone: Backbone) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """What makes transformers refuse the run as a classifier, and load it as an encoder all the same.
+
+    `AutoModelForSequenceClassification` takes any encoder, and draws the head that it does not find. Tensors under that
+    head's names, but of a shape that it never has, are an error to it, with a table of names above; there the first
+    tensor says what to do. To `AutoModel` they are names that it does not know. A pipeline would go on with the bare
+    encoder, and fail at the first text; one of the checkpoint's own it refuses, with the name of the class it lacks.
+    """
+    instead = "mmtransfer.load(RUN).predict(texts)"
+    missing = {"impl": "none", "pt": [f"a class that computes the head of this run: use {instead}"]}
+    settings = {PIPELINES: {task: missing for task in REFUSED}}
+    names = _heads_matrices(backbone)
+    tensors = {name: torch.zeros(1) for name in names}
+    if names:
+        tensors[f"{names[0]}: no class of transformers computes this head, use {instead}"] = torch.zeros(1)
+    return settings, tensors
+
+
+def _heads_matrices(backbone: Backbone) -> list[str]:
+    """The names of the matrices that the family's classifier has and its encoder has not."""
+    from transformers import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING, AutoConfig
+
+    config = AutoConfig.for_model(backbone.family, **{k: v for k, v in backbone.config.items() if k != "model_type"})
+    if type(config) not in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING:
+        return []
+    library: Any = MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING[type(config)]
+    with torch.device("meta"):
+        model = (library[0] if isinstance(library, tuple) else library)(config)
+    prefix = f"{model.base_model_prefix}."
+    state = model.state_dict()
+    body = {name.removeprefix(prefix) for name in state if name.startswith(prefix)}
+    return [
+        name for name, value in state.items() if value.dim() > 1 and name not in body and not name.startswith(prefix)
+    ]

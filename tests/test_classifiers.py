@@ -1,0 +1,164 @@
+"""A text run as transformers' classifier: the same logits and labels, or an error that names what reads the head."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny
+import torch
+import transformers
+from torch import Tensor, nn
+
+import mmtransfer as mmt
+from mmtransfer.backbones import interchange, pretrained, weights
+from mmtransfer.backbones.classifiers import Classifier
+from mmtransfer.config import TEXT
+from mmtransfer.heads import LinearHead, MLPHead
+
+Command = Callable[..., tuple[int, str, str]]
+SHAPE = {"vocab_size": 60, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+CHECKPOINT: dict[str, Any] = {"trust_remote_code": False, "dtype": torch.float32}
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+
+
+def logits(run: mmt.Run, rows: list[list[int]]) -> Tensor:
+    """Our own, of rows of tokens one by one."""
+    backbone, head = run.model.backbone, run.model.head
+    states = [{"x": torch.tensor([row]), "lengths": torch.tensor([len(row)])} for row in rows]
+    return torch.cat([head(backbone.pool(backbone.run(state))) for state in states])
+
+
+def fit(command: Command, folder: Path, *words: object) -> Path:
+    """A run on tiny texts, whose encoder has weights; returns its folder."""
+    flags = tiny.text(folder)
+    transformers.BertModel(transformers.BertConfig.from_pretrained(folder / "bert")).save_pretrained(folder / "bert")
+    status, _, said = command("fit", TEXT, *flags, *words, "--threads", 1, "--epochs", 1, "--out", folder / "run")
+    assert status == 0, said
+    return folder / "run"
+
+
+@pytest.mark.parametrize("strategy", ["linear-probe", "full"])
+def test_a_head_on_the_first_token_is_a_classifier_of_transformers(
+    command: Command, tmp_path: Path, strategy: str
+) -> None:
+    run = fit(command, tmp_path, "--pooling", "cls", "--strategy", strategy)
+    model = transformers.AutoModelForSequenceClassification.from_pretrained(run / "model", **CHECKPOINT).eval()
+    tokenizer = transformers.AutoTokenizer.from_pretrained(run / "model", trust_remote_code=False)
+    rows = [line.split(",")[0] for line in (tmp_path / "validation.csv").read_text().splitlines()[1:]]
+    with torch.no_grad():
+        found = model(**tokenizer(rows, padding=True, return_tensors="pt")).logits
+        expected = logits(mmt.load(run), [tokenizer(row)["input_ids"] for row in rows])
+    size = float(
+        mmt.load(run).model.head.linear.weight.detach().abs().sum(1).max()
+    )  # of a probe on a random encoder, 1000
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-6 * max(10.0, size))
+    assert model.config.id2label == {0: "x", 1: "y"} and model.config.problem_type == "single_label_classification"
+    classify = transformers.pipeline("text-classification", str(run / "model"))
+    ours = mmt.load(run).predict(rows)
+    for theirs, own in zip(classify(rows), ours, strict=True):
+        assert theirs["label"] == own.label and theirs["score"] == pytest.approx(own.score, abs=1e-3)
+
+
+def test_a_number_comes_in_the_units_of_the_data(command: Command, tmp_path: Path) -> None:
+    flags = tiny.text(tmp_path)
+    for name in ("train", "validation"):
+        path = tmp_path / f"{name}.csv"
+        path.write_text(path.read_text().replace(",x\n", ",120.5\n").replace(",y\n", ",80\n"))
+    words = [*flags, "--weights", "none", "--pooling", "cls", "--target", "regression", "--strategy", "linear-probe"]
+    assert command("fit", TEXT, *words, "--threads", 1, "--out", tmp_path / "run")[0] == 0
+    model = transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path / "run/model", **CHECKPOINT).eval()
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "run/model", trust_remote_code=False)
+    with torch.no_grad():
+        found = float(model(**tokenizer("a b c", return_tensors="pt")).logits)
+    assert found == pytest.approx(mmt.load(tmp_path / "run").predict(["a b c"])[0].value, abs=1e-3)
+    assert model.config.problem_type == "regression" and 70 < found < 130
+
+
+@pytest.mark.parametrize("head", ["linear", "mlp"])
+def test_any_other_head_is_refused_with_the_name_of_what_reads_it(
+    command: Command, tmp_path: Path, caplog: pytest.LogCaptureFixture, head: str
+) -> None:
+    run = fit(
+        command, tmp_path, "--strategy", "full", "--head", head, "--pooling", "mean" if head == "linear" else "cls"
+    )
+    model = str(run / "model")
+    for task in ("text-classification", "sentiment-analysis"):
+        with pytest.raises(AttributeError, match=r"use mmtransfer\.load\(RUN\)\.predict"):
+            transformers.pipeline(task, model)
+    monitor = logging.getLogger("transformers")
+    monitor.addHandler(caplog.handler)
+    try:
+        with pytest.raises(RuntimeError, match="look at the above report"):
+            transformers.AutoModelForSequenceClassification.from_pretrained(model, trust_remote_code=False)
+    finally:
+        monitor.removeHandler(caplog.handler)
+    assert "no class of transformers computes this head, use mmtransfer.load(RUN).predict" in caplog.text
+    # and all else goes on: the encoder, our own reading of both folders
+    encoder = transformers.AutoModel.from_pretrained(model, add_pooling_layer=False, **CHECKPOINT).eval()
+    ours = mmt.load(run).model.backbone
+    ids = torch.tensor([[2, 7, 9, 3]])
+    with torch.no_grad():
+        found = ours.run({"x": ids, "lengths": torch.tensor([4])})["x"]
+        torch.testing.assert_close(encoder(ids).last_hidden_state, found, rtol=0, atol=1e-5)
+    transformers.pipeline("feature-extraction", model)
+    for place in (run, run / "model"):
+        words = ["--train", tmp_path / "train.csv", "--backbone", place, "--strategy", "linear-probe", "--threads", 1]
+        words += ["--pooling", "cls", "--max-length", 32]
+        status, _, said = command("fit", TEXT, *words, "--out", tmp_path / f"on-{place.name}")
+        assert status == 0, said
+        transformers.pipeline("text-classification", str(tmp_path / f"on-{place.name}" / "model"))
+
+
+@pytest.mark.parametrize(
+    ("family", "head"),
+    [("bert", "linear"), ("roberta", "linear"), ("xlm-roberta", "linear"), ("camembert", "linear"), ("mpnet", "linear")]
+    + [("electra", "mlp")],
+)
+def test_families_whose_classifier_computes_ours(family: str, head: str, tmp_path: Path) -> None:
+    backbone, ours = saved(family, head, "cls", tmp_path)
+    model, info = transformers.AutoModelForSequenceClassification.from_pretrained(
+        tmp_path, output_loading_info=True, **CHECKPOINT
+    )
+    assert not info["missing_keys"] and not info["unexpected_keys"]
+    x = torch.randint(5, 60, (1, 9))
+    with torch.no_grad():
+        found = ours(backbone.pool(backbone.run({"x": x, "lengths": torch.tensor([9])})))
+        torch.testing.assert_close(model.eval()(x).logits, found, rtol=0, atol=1e-5)
+    assert model.config.id2label == {0: "a", 1: "b", 2: "c"}
+
+
+@pytest.mark.parametrize("family", ["bert", "distilbert", "electra", "gpt2", "modernbert", "albert", "deberta"])
+def test_families_are_refused_as_classifiers_and_read_as_encoders(family: str, tmp_path: Path) -> None:
+    saved(family, "linear", "mean", tmp_path)
+    with pytest.raises(RuntimeError, match="look at the above report"):
+        transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path, trust_remote_code=False)
+    with pytest.raises(AttributeError, match=r"mmtransfer\.load"):
+        transformers.pipeline("text-classification", str(tmp_path))
+    _, info = transformers.AutoModel.from_pretrained(tmp_path, output_loading_info=True, trust_remote_code=False)
+    assert all("pooler" in name for name in info["missing_keys"])
+
+
+def saved(family: str, head: str, pooling: str, folder: Path) -> tuple[Any, nn.Module]:
+    """A random encoder with a head on it, as a run exports them."""
+    shape = {"gpt2": {"vocab_size": 60, "n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 32}}.get(family, SHAPE)
+    if family == "distilbert":
+        shape = {"vocab_size": 60, "dim": 16, "n_layers": 2, "n_heads": 2, "hidden_dim": 32}
+    more = {"pad_token_id": 1} if "bert" in family and family[0] in "rxc" else {}
+    if family == "modernbert":
+        more = {"pad_token_id": 0, "cls_token_id": 2, "sep_token_id": 3, "bos_token_id": 2, "eos_token_id": 3}
+    backbone = pretrained.build({"model_type": family, **shape, **more}).eval()
+    backbone.pooling = pooling
+    made = (LinearHead if head == "linear" else MLPHead)(backbone.width, 3).eval()
+    layers: list[tuple[Tensor, Tensor]] = [(m.weight, m.bias) for m in made.modules() if isinstance(m, nn.Linear)]
+    weights.save(backbone, folder)
+    interchange.write(backbone, folder, classifier=Classifier(layers, ["a", "b", "c"], "single_label_classification"))
+    return backbone, made
