@@ -111,7 +111,8 @@ def from_array(samples: np.ndarray, rate: int) -> File:
         raise ValueError("the array holds values that are not finite")
     buffer = io.BytesIO()
     # a WAV file of floats holds the time of writing: the same array would have another fingerprint every second
-    soundfile.write(buffer, samples.astype(np.float32), rate, format="AU", subtype="FLOAT")
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, which `fault` tells
+        soundfile.write(buffer, samples.astype(np.float32), rate, format="AU", subtype="FLOAT")
     return {"path": None, "bytes": buffer.getvalue()}
 
 
