@@ -61,6 +61,11 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
 }
 """By task, the values of fields that are None."""
 
+HEAD_LR_RATIO = 10.0
+"""The rate of a fresh head over that of a pretrained backbone which trains with it (benchmarks/head_rates.md)."""
+CTC_LR_RATIO = 1.0
+"""The same of CTC, whose head has thousands of frames to learn from."""
+
 
 @dataclass(frozen=True)
 class Builtin:

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 
 from mmtransfer import strategies
-from mmtransfer.config import FIELDS, RunConfig, flag, make
-from mmtransfer.defaults import BUILTIN, CASE, DEFAULTS, without_data
+from mmtransfer.config import FIELDS, SPEECH, RunConfig, flag, make
+from mmtransfer.defaults import BUILTIN, CASE, CTC_LR_RATIO, DEFAULTS, HEAD_LR_RATIO, without_data
 from mmtransfer.errors import MMTransferError
 from mmtransfer.run import RunFolder
 from mmtransfer.tasks import TASKS
@@ -81,10 +81,17 @@ def resolve(config: RunConfig | None = None, **fields: Any) -> RunConfig:
     if given.get("nesterov") and given.get("optimizer") != "sgd":
         raise MMTransferError("AdamW does not read --nesterov", "--nesterov", "leave it out, or give --optimizer sgd")
     made = strategies.make(given["strategy"], given.get("strategy_options") or {})
-    given["strategy_options"] = dataclasses.asdict(made)
+    given["strategy_options"] = _complete(dataclasses.asdict(made), task)
     if given.get("workers") is None:
         given["workers"] = min(8, os.cpu_count() or 1) if torch.cuda.is_available() else 0
     return make(given, "the settings")
+
+
+def _complete(options: dict[str, Any], task: str) -> dict[str, Any]:
+    """A strategy's options with the rate of a fresh head, which depends on the task."""
+    if options.get("head_lr_ratio", 0.0) is None:
+        options["head_lr_ratio"] = CTC_LR_RATIO if task == SPEECH else HEAD_LR_RATIO
+    return options
 
 
 def planned(config: RunConfig, stages: int, exact: bool) -> list[strategies.Phase]:
@@ -188,5 +195,5 @@ def _agrees(name: str, value: Any, saved: Any) -> bool:
     if value is None or value == _default(name) or (name, value) == ("augment", "auto"):
         return True
     if name == "strategy_options":
-        return all(saved.get(option) == wanted for option, wanted in value.items())
+        return all(wanted in (None, saved.get(option)) for option, wanted in value.items())
     return bool(json.loads(json.dumps(value, default=str)) == saved)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from mmtransfer.config import IMAGE, SPEECH, TEXT
 from mmtransfer.errors import MMTransferError
-from mmtransfer.strategies import PROBE_LR, LinearProbe, ProbeThenFull
+from mmtransfer.resolution import planned, resolve
+from mmtransfer.strategies import PROBE_LR, Full, LinearProbe, ProbeThenFull
 
 
 def test_the_probe_takes_the_solver_that_the_task_has():
@@ -47,6 +49,25 @@ def test_options_that_nothing_would_read_are_refused(strategy, exact, words):
 def test_lp_ft_keeps_the_validation_data_from_the_head():
     probe, full = ProbeThenFull().plan(3, 0.1, 5, True)
     assert (probe.solver, probe.refit, probe.epochs, full.epochs) == ("exact", False, 0, 5)
-    assert (full.stages, full.lr, full.head_lr) == ((0, 1, 2), 0.05, 0.25)
+    assert (full.stages, full.lr, full.head_lr) == ((0, 1, 2), 0.1, 0.5)
     probe, full = ProbeThenFull().plan(3, 0.1, 5, False)
     assert (probe.solver, probe.epochs, full.epochs) == ("loop", 1, 4)
+
+
+@pytest.mark.parametrize("strategy", ["full", "partial"])
+def test_a_fresh_head_learns_ten_times_faster_except_of_ctc(strategy: str) -> None:
+    def ratio(task: str) -> float:
+        settings = resolve(task=task, train="data", strategy=strategy)
+        (phase,) = planned(settings, 5, True)
+        return phase.head_lr / phase.lr
+
+    assert (ratio(IMAGE), ratio(TEXT), ratio(SPEECH)) == pytest.approx((10.0, 10.0, 1.0))
+    given = resolve(task=TEXT, train="data", strategy=strategy, strategy_options={"head_lr_ratio": 3.0})
+    assert given.strategy_options["head_lr_ratio"] == 3.0
+    assert resolve(task=SPEECH, train="data", strategy=Full()).strategy_options["head_lr_ratio"] == 1.0
+
+
+def test_lp_ft_trains_everything_at_the_rate_of_full() -> None:
+    probe, everything = ProbeThenFull().plan(5, 1e-3, 3, True)
+    assert everything.lr == Full().plan(5, 1e-3, 3, True)[0].lr
+    assert probe.solver == "exact"

@@ -50,7 +50,7 @@ def test_tensorboard_holds_losses_rates_scores_and_settings(given, tmp_path):
     assert found["test/f1_macro"] == [(8, pytest.approx(test["f1_macro"]["value"]))]
     assert not any("[" in name for name in found) and any("[" in name for name in test)
     settings = yaml.safe_load(next(run.folder.path.glob("tensorboard/*/hparams.yml")).read_text())
-    assert settings["epochs"] == 2 and settings["strategy_options.head_lr_ratio"] == 1.0 and settings["task"] == TEXT
+    assert settings["epochs"] == 2 and settings["strategy_options.head_lr_ratio"] == 10.0 and settings["task"] == TEXT
     assert json.loads(run.folder.config.read_text())["track"] == ["tensorboard"]
 
 
