@@ -84,7 +84,8 @@ def rank(task: str, train: Any, backbones: Sequence[str], folds: int = FOLDS, **
             if not _is_about(error, config):
                 raise
             missing[backbone] = error
-            logger.warning("%s is left out: %s", backbone, error.what)
+            if len(configs) > 1:  # else the error itself says all
+                logger.warning("%s is left out: %s", backbone, error.what)
         else:
             logger.info("%s: %s %s", backbone, found[-1].metric, found[-1].score.value)
     if not found:

@@ -116,7 +116,7 @@ def test_the_flags_are_those_that_are_committed():
             ["fit", TEXT, "--train", "x", "--target", "regression", "--versus-scratch"],
             ["There is no paired test for --target regression"],
         ),
-        (["rank", TEXT, "--train", "x", "--backbones=builtn", "nope"], ["Unknown backbone 'builtn'"]),
+        (["rank", TEXT, "--train", "x", "--backbones=builtn"], ["Unknown backbone 'builtn'"]),
         (["rank", TEXT, "--train", "x", "--backbones", "a", "--repeats", "3"], ["rank does not read --repeats"]),
         (
             ["fit", TEXT, "--strategy=partial", "--strategy.m", "1"],
