@@ -124,6 +124,20 @@ def test_weights_are_pulled_to_a_prior():
     assert (found.weight - prior).norm() < (logistic(rows, 1e-2).weight - prior).norm()
 
 
+@pytest.mark.parametrize("kind", ["classes", "labels"])
+@pytest.mark.parametrize("pulled", [False, True])
+def test_of_more_features_than_examples_the_span_alone_is_searched_to_the_same_answer(kind, pulled):
+    x, y = torch.randn(20, 100) + 2, torch.arange(20) % 3
+    targets = torch.nn.functional.one_hot(y, 3).float() if kind == "labels" else y
+    prior = 0.1 * torch.randn(3, 100) if pulled else None
+    few = logistic(Rows([x], [targets], kind, 3), 1e-1, prior=prior, tolerance=1e-9)
+    often = Rows([x, x, x], [targets, targets, targets], kind, 3)  # too many for the short way
+    many = logistic(often, 1e-1, prior=prior, tolerance=1e-9)
+    assert torch.allclose(few.weight, many.weight, atol=1e-4) and torch.allclose(few.bias, many.bias, atol=1e-3)
+    again = logistic(Rows([x], [targets], kind, 3), 1e-1, many, prior)
+    assert again.evaluations < few.evaluations / 2 and again.value == pytest.approx(few.value, rel=1e-4)
+
+
 @pytest.mark.parametrize(("n", "width"), [(30, 5), (20, 40)], ids=["primal", "dual"])
 def test_ridge_and_its_leave_one_out_errors_against_brute_force(n, width):
     x, y = torch.randn(n, width) + 2, torch.randn(n, 2)
