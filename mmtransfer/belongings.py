@@ -35,6 +35,7 @@ FILES = (
     "model/config.json",
     "model/model.safetensors.index.json",
     "model/lm_head.safetensors",
+    "model/classifier.safetensors",
     "model/preprocessor_config.json",
     # tokenizers of all families
     "model/tokenizer.json",

@@ -153,10 +153,10 @@ def test_checkpoints_without_a_head_say_so(tmp_path: Path) -> None:
     transformers.Wav2Vec2Model(transformers.Wav2Vec2Config(**SPEECH)).save_pretrained(speech)
     message = refused(str(text))
     assert f"{text} carries no head: config.json names BertModel, not a text classifier" in message
-    assert "mmtransfer fit" in message
+    assert "mmtransfer.fit(" in message
     assert "names Wav2Vec2Model, not a CTC model" in refused(str(speech))
     assert "random weights have learned no labels" in refused("resnet18", "none")
-    assert "mmtransfer fit" in refused("wav2vec2-small") and "mmtransfer fit" in refused("deepspeech")
+    assert "mmtransfer.fit(" in refused("wav2vec2-small") and "mmtransfer.fit(" in refused("deepspeech")
 
 
 def test_a_file_without_its_head(tmp_path: Path) -> None:
