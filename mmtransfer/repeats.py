@@ -25,6 +25,7 @@ from mmtransfer.engine import processes, sharding
 from mmtransfer.engine.signals import Interrupted
 from mmtransfer.errors import MMTransferError
 from mmtransfer.metrics import crossed
+from mmtransfer.resolution import resolve
 from mmtransfer.run import RunFolder, default_name, scored_on
 
 logger = logging.getLogger("mmtransfer")
@@ -127,6 +128,8 @@ def repeat(config: RunConfig | None = None, n: int = 3, **fields: Any) -> Repeat
     sharding.refuse()
     accelerator = processes.accelerator()
     out = Path(broadcast_object_list([str(given.pop("out", None) or default_name(task))])[0])
+    if not resume:
+        resolve(**given)  # what is wrong with the settings is said before there is a folder
     held = lock.Lock(out)
     processes.together(accelerator, lambda: _claim(held, resume, given))
     try:

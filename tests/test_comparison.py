@@ -347,7 +347,8 @@ def test_missing_predictions(tmp_path):
     a, b = classified(tmp_path / "a", 0.9), classified(tmp_path / "b", 0.5, lr=1)
     (b / "predictions" / "test.parquet").unlink()
     error = refused([a, b])
-    assert error.what == "The predictions are missing" and error.where == str(b / "predictions" / "test.parquet")
+    assert error.what == "The run folder is damaged: test.parquet is missing"
+    assert error.where == str(b / "predictions" / "test.parquet")
 
 
 def test_runs_that_are_judged_by_different_metrics(tmp_path):
@@ -364,7 +365,7 @@ def test_predictions_that_cannot_be_read_or_are_of_others(tmp_path):
     file = b / "predictions" / "test.parquet"
     table = pyarrow.parquet.read_table(file)
     pyarrow.parquet.write_table(table.drop_columns("prediction"), file)
-    assert refused([a, b]).what == "The predictions lack the column prediction"
+    assert "test.parquet cannot be read (it has no column prediction)" in refused([a, b]).what
     pyarrow.parquet.write_table(table.slice(0, 299), file)
     assert refused([a, b]).what == "The predictions are of other examples than result.json"
     file.write_bytes(b"PAR1")
