@@ -101,7 +101,7 @@ def test_a_checkpoint_that_does_not_know_its_data_goes_on_with_a_warning(run: Pa
     settings = json.loads((run / "config.json").read_text())
     kept = {name: value for name, value in settings.items() if name not in ("duplicates", "based_on")}
     (run / "config.json").write_text(json.dumps(kept))
-    with pytest.raises(MMTransferError, match="The run was started with --duplicates warn, not drop"):
+    with pytest.raises(MMTransferError, match="The run was started with duplicates=.warn., not drop"):
         mmt.fit(task=TEXT, resume=True, out=str(run), duplicates="drop")
     result = mmt.fit(task=TEXT, resume=True, out=str(run)).result
     assert result["status"] == "finished"

@@ -8,6 +8,7 @@ import resource
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import permutations
 from pathlib import Path
 
 import pytest
@@ -26,8 +27,9 @@ FULL = "files may not be so large here"
 def given(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data")
     made = parse(TEXT, [*tiny.text(folder), "--weights", "none"], {}, "a test")
-    rows = (folder / "validation.csv").read_text().splitlines()[1:]
-    (folder / "test.csv").write_text("\n".join(["text,label", *rows * 50]) + "\n")
+    letters = [chr(97 + number) for number in range(26)]
+    rows = [f"{' '.join(four)},{'xy'[place % 2]}" for place, four in enumerate(permutations(letters[:8], 4))]
+    (folder / "test.csv").write_text("\n".join(["text,label", *rows]) + "\n")
     whole = {"test": str(folder / "test.csv"), "micro_batch_tokens": 4096}
     return {**made, **whole, "strategy": "linear-probe", "threads": 1}
 
@@ -50,7 +52,7 @@ def whole(given, tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    "name", ["environment.json", "config.json", "predictions/test.parquet", "model/backbone.safetensors"]
+    "name", ["environment.json", "config.json", "model/backbone.safetensors", "predictions/test.parquet"]
 )
 def test_a_full_disk_is_told_by_the_file_and_the_run_goes_on(given, whole, tmp_path, name):
     """In the order in which they are written, each is larger than those before."""
@@ -126,6 +128,8 @@ def test_a_folder_that_is_removed_while_it_is_written_is_told(given, tmp_path):
     assert str(tmp_path / "run") in error.value.where and not (tmp_path / "run").exists()
 
 
-def test_predictions_that_cannot_be_written_are_told(given, whole, command):
-    status, _, said = command("predict", whole, given["test"], "--out", "/dev/full")
-    assert status == 2 and "No space left on device" in said and "Traceback" not in said
+def test_predictions_that_cannot_be_written_are_told(given, whole, command, tmp_path):
+    with largest(2000):
+        status, _, said = command("predict", whole, given["test"], "--out", tmp_path / "answers.csv")
+    assert status == 2 and f"Cannot write answers.csv: {FULL}" in said and "Traceback" not in said
+    assert not list(tmp_path.iterdir())

@@ -38,11 +38,11 @@ def test_a_wrong_variable_is_told_by_its_name(command, monkeypatch, tmp_path, va
         status, _, said = command(*words)
         assert status == 2 and f"error: {what}" in said and "environment variable" in said, said
     with pytest.raises(MMTransferError) as error:
-        mmt.fit(task=TEXT, out=tmp_path / "run")
+        mmt.fit(task=TEXT, train="builtin", out=tmp_path / "run")
     assert error.value.what == what and not (tmp_path / "run").exists()
 
 
 def test_what_accelerate_refuses_is_told(monkeypatch, tmp_path):
     monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "many")
     with pytest.raises(MMTransferError, match="The processes cannot be set up: .*many"):
-        mmt.fit(task=TEXT, out=tmp_path / "run")
+        mmt.fit(task=TEXT, train="builtin", out=tmp_path / "run")
