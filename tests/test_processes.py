@@ -75,7 +75,7 @@ def launched(out: Path, *words: str) -> dict:
     return json.loads((out / "result.json").read_text())
 
 
-@pytest.mark.parametrize("how", ["--overwrite", "--resume"])
+@pytest.mark.parametrize("how", [["--overwrite", "--train", "builtin"], ["--resume"]], ids=["overwrite", "resume"])
 def test_all_processes_are_refused_beside_a_live_run(tmp_path, how):
     out = tmp_path / "run"
     out.mkdir()
@@ -85,7 +85,7 @@ def test_all_processes_are_refused_beside_a_live_run(tmp_path, how):
     (out / "config.json").write_text(json.dumps(given))
     (out / "environment.json").write_text('{"program": "mmtransfer", "schema": 2}')
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    command += ["-m", "mmtransfer", "fit", TEXT, "--out", str(out), how]
+    command += ["-m", "mmtransfer", "fit", TEXT, "--out", str(out), *how]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode and done.stderr.count("error: Another run is at work in the folder") == 2, done.stderr
     assert len(list(out.iterdir())) == 3
