@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mmtransfer import belongings, disk, documents, lock
+from mmtransfer.config import make
 from mmtransfer.defaults import DEFAULTS
 from mmtransfer.documents import PROGRAM, Form
 from mmtransfer.errors import MMTransferError, damaged
@@ -168,6 +169,10 @@ class RunFolder:
         config = self.read(self.config, WHOLE if whole else CONFIG)
         if config["task"] not in DEFAULTS:
             raise damaged(self.config, ValueError(f"task must be one of {', '.join(DEFAULTS)}, not {config['task']!r}"))
+        try:
+            make(config, str(self.config))
+        except MMTransferError as error:  # it names the setting, not whose it is
+            raise damaged(self.config, ValueError(error.what)) from None
         return config
 
     def read_result(self) -> dict[str, Any]:

@@ -186,3 +186,15 @@ def test_words_of_the_command_line_end_in_status_2(run, command, given):
     for words in (["predict", run, given["test"]], ["evaluate", run, "--test", given["test"]], ["compare", run, run]):
         status, _, said = command(*words)
         assert status == 2 and f"where: {run / 'result.json'}" in said and "Traceback" not in said
+
+
+@pytest.mark.parametrize("how", ["resume", "predict"])
+@pytest.mark.parametrize("content", [{"momentum": 3.5}, {"xx": 1}, {"epochs": "many"}, {"optimizer": "sgdd"}])
+def test_a_setting_that_cannot_be_is_told_with_the_file(run, runs, given, how, content):
+    (run / "result.json").rename(run / "kept.json")
+    edit(run / "config.json", content)
+    if how == "predict":
+        (run / "kept.json").rename(run / "result.json")
+    with pytest.raises(MMTransferError, match="config.json cannot be read") as error:
+        uses(run, runs[1], given)[how]()
+    assert error.value.where == str(run / "config.json")

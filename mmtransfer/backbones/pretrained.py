@@ -72,7 +72,8 @@ def load(name: str, config: Mapping[str, Any], own_weights: bool) -> Backbone:
     `config`: from `configuration(name)`; `own_weights`: False for random ones, with the tokenizer all the same.
     Raises MMTransferError for missing, unexpected or misshapen tensors; heads and poolers are dropped aloud.
     """
-    backbone = _loaded(name, config) if own_weights else build(config)
+    with _readable(name):
+        backbone = _loaded(name, config) if own_weights else build(config)
     backbone.name = name
     code = foreign.code_named(config, "AutoModel")
     if code:
@@ -86,7 +87,8 @@ def load(name: str, config: Mapping[str, Any], own_weights: bool) -> Backbone:
     if backbone.modality == "text":
         backbone.tokenizer = tokenizer_of(name, int(backbone.config["vocab_size"]))
     else:
-        backbone.preprocess = {**backbone.preprocess, **_preprocessor(name)}
+        with _readable(name):
+            backbone.preprocess = {**backbone.preprocess, **_preprocessor(name)}
     return backbone
 
 
@@ -187,26 +189,41 @@ def _preprocessor(name: str) -> dict[str, Any]:
 
 def fetch(name: str, read: Any) -> Any:
     """`read(local)` from disk, else from the hub if it answers; errors as MMTransferError."""
-    where, folder = f"--backbone {name}", Path(name).is_dir()
-    try:
+    folder = Path(name).is_dir()
+    with _readable(name):
         try:
-            return read(True)
-        except OSError:
-            if folder or not hub.reachable():
+            try:
+                return read(True)
+            except OSError:
+                if folder or not hub.reachable():
+                    raise
+            return read(False)
+        except MMTransferError:
+            raise
+        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError):
+            if folder:
                 raise
-        return read(False)
+            raise MMTransferError(
+                f"Could not get {name!r}: not in the local cache, and {hub.endpoint()} is out of reach or does not have"
+                " it",
+                f"--backbone {name}",
+                "check name and network, or give a local folder with config.json, weights and (text) tokenizer "
+                "(--weights none needs its config.json, too), or --backbone builtin, which needs no network",
+            ) from None
+
+
+@contextmanager
+def _readable(name: str) -> Iterator[None]:
+    """Whatever the files of a folder make the libraries raise, which is anything, becomes an MMTransferError."""
+    try:
+        yield
     except MMTransferError:
         raise
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+    except Exception as error:
+        if not Path(name).is_dir():
+            raise
         first = next(iter(str(error).splitlines()), type(error).__name__)
-        if folder:
-            raise MMTransferError(f"Not readable: {first}", where, "check the folder's files") from None
-        raise MMTransferError(
-            f"Could not get {name!r}: not in the local cache, and {hub.endpoint()} is out of reach or does not have it",
-            where,
-            "check name and network, or give a local folder with config.json, weights and (text) tokenizer "
-            "(--weights none needs its config.json, too), or --backbone builtin, which needs no network",
-        ) from None
+        raise MMTransferError(f"Not readable: {first}", f"--backbone {name}", "check the folder's files") from None
 
 
 @contextmanager

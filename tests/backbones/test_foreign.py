@@ -15,7 +15,9 @@ import tiny
 import torch
 import transformers
 
+from mmtransfer import backbones
 from mmtransfer.config import IMAGE, TEXT
+from mmtransfer.errors import MMTransferError
 
 ROOT = Path(__file__).parents[2]
 Command = Callable[..., tuple[int, str, str]]
@@ -145,3 +147,14 @@ def test_checkpoints_in_pickles_of_tensors_are_read(command: Command, tmp_path: 
     config = transformers.BertConfig.from_pretrained(tmp_path / "bert")
     torch.save(transformers.BertModel(config).state_dict(), tmp_path / "bert" / "pytorch_model.bin")
     assert command("fit", TEXT, *words, "--out", tmp_path / "run")[0] == 0
+
+
+@pytest.mark.parametrize(
+    "content", ["null", "3", '"bert"', '{"model_type": "bert", "hidden_size": "wide"}', '[{"a": 1}]']
+)
+def test_a_configuration_that_is_none_is_told_by_its_folder(tmp_path: Path, content: str) -> None:
+    (tmp_path / "config.json").write_text(content)
+    for weights in (None, "none"):
+        with pytest.raises(MMTransferError) as error:
+            backbones.load(str(tmp_path), weights, "text")
+        assert str(tmp_path) in error.value.where
