@@ -133,8 +133,8 @@ def phase(folder: Path, resumed: bool) -> str:
     finished = (run / "result.json").exists() and json.loads((run / "result.json").read_text())["status"] == "finished"
     signs = {
         "after the result": finished,
+        "evaluation": (run / "model" / "manifest.json").exists(),
         "writing the model": (run / "model").exists(),
-        "evaluation": (run / "predictions").exists(),
         "training": (run / "checkpoints" / "last").exists(),
         "cache build": any(entries.glob("*.partial")),
         "cached, before a checkpoint": entries.exists(),

@@ -5,7 +5,7 @@
 
 Parts of the data that take minutes: another seed draws other training examples. `full` has the rates of
 benchmarks/rows.json; `lp-ft` the same (its default), or half of them, for as many epochs. Runs are folders in
-runs/lp_ft; a finished one is not run again, a stopped one goes on. A CPU without arithmetic for bf16 runs in fp32.
+runs/lp_ft_rates; a finished one is not run again, a stopped one goes on. A CPU that has no bf16 runs in fp32.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from benchmarks import data_folder
 from benchmarks.compute_once import fast, minilm
 
 PAGE = Path(__file__).parent / "lp_ft.md"
-RUNS = Path("runs") / "lp_ft"
+RUNS = Path("runs") / "lp_ft_rates"
 SEEDS = (0, 1, 2)
 HALF = "lp-ft, half the rate"
 STRATEGIES: dict[str, dict[str, Any]] = {

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 from accelerate.utils import broadcast_object_list
 
 from mmtransfer.backbones import carried, weights
+from mmtransfer.backbones.manifest import MANIFEST
 from mmtransfer.config import RunConfig, make
 from mmtransfer.data import sources
 from mmtransfer.data.sources import Table
@@ -122,8 +123,9 @@ class Run:
     @cached_property
     def model(self) -> Trained:
         """Backbone and head, in eval mode."""
-        if not self.folder.model.is_dir():
-            raise self.folder.unfinished("The run has no model")
+        whole = (self.folder.model / MANIFEST).is_file() or self.result["status"] == "finished"
+        if not self.folder.model.is_dir() or not whole:
+            raise self.folder.unfinished("The run has no whole model")
         place, file = self.folder.model / "task.json", self.folder.model / "head.safetensors"
         described = self.folder.read(place, {"task": str, "state": {}})
         tensors = self.folder.tensors(file)
@@ -163,7 +165,7 @@ class Run:
     def evaluate(self, test: Any) -> dict[str, Score]:
         """All metrics of the task on labelled data; features that a linear probe has cached of it are read."""
         table = self.model.task.check(self._table(test, labelled=True, option="--test"), "test")
-        return self.model.task.measure(self._records(table, "evaluating", (self.result["cache"] or {}).get("cut")))
+        return self.model.task.measure(self._records(table, "evaluating", (self.result.get("cache") or {}).get("cut")))
 
     def _table(self, source: Any, labelled: bool, option: str) -> Table:
         task = self.model.task

@@ -49,8 +49,11 @@ FILES = (
     "model/bpe.codes",
     "model/*.model",
     # trackers name theirs as they like
-    "tensorboard/**",
-    "wandb/**",
+    "tensorboard/**/events.out.tfevents*",
+    "tensorboard/**/hparams.yml",
+    "wandb/latest-run",
+    "wandb/debug*.log",
+    "wandb/*run-*/**",
 )
 """All files that a run writes into its folder, each also with .tmp behind it while it is written. `*` stands for any
 part of a name, `**` for all that is below."""
@@ -92,9 +95,10 @@ def strange(folder: Path) -> list[str]:
         here = Path(place).relative_to(folder)
         for name in list(folders):
             path = here / name
-            if (folder / path).is_symlink() or not _may_hold(path):
+            link = (folder / path).is_symlink()
+            if link or not _may_hold(path):
                 folders.remove(name)
-                if not _listed(path):
+                if not (link and _listed(path)):
                     found.append(f"{path}/")
         found += [str(here / name) for name in files if not _listed(here / name)]
     return sorted(found)
@@ -121,7 +125,7 @@ def refuse_sources(folder: Path, settings: Mapping[str, Any], where: str) -> Non
         value = settings.get(name)
         if not isinstance(value, str | os.PathLike):
             continue
-        path = Path(value).expanduser()
+        path = Path(os.path.expanduser(value))
         if os.path.exists(path) and inside in (path.resolve(), *path.resolve().parents):
             raise MMTransferError(
                 f"--{name} {value} lies in the folder that --overwrite would empty", where, "give another --out"
@@ -161,17 +165,17 @@ def _listed(path: Path) -> bool:
 
 
 def _matches(parts: list[str], pattern: list[str]) -> bool:
-    if pattern[-1] == "**":
-        pattern = [*pattern[:-1], *["*"] * (len(parts) - len(pattern) + 1)]
-    return len(parts) == len(pattern) and all(map(fnmatchcase, parts, pattern))
+    if not pattern or not parts:
+        return not parts and all(part == "**" for part in pattern)
+    if pattern[0] == "**":
+        return _matches(parts, pattern[1:]) or _matches(parts[1:], pattern)
+    return fnmatchcase(parts[0], pattern[0]) and _matches(parts[1:], pattern[1:])
 
 
 def _may_hold(path: Path) -> bool:
     """Whether a folder is one that a run makes."""
-    parts = path.parts
     for pattern in (pattern.split("/") for pattern in FILES):
-        if pattern[-1] == "**" and list(parts[: len(pattern) - 1]) == pattern[:-1]:
-            return True
-        if len(parts) < len(pattern) and all(map(fnmatchcase, parts, pattern[: len(parts)])):
+        head = pattern[: pattern.index("**")] if "**" in pattern else pattern[:-1]
+        if all(map(fnmatchcase, path.parts, head)) and ("**" in pattern or len(path.parts) <= len(head)):
             return True
     return False

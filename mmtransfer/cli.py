@@ -63,23 +63,21 @@ def _guarded(words: list[str], action: Callable[[], None]) -> None:
     logger.propagate = False
     logger.setLevel(logging.INFO)
     try:
-        launcher.check()
-        logger.setLevel(logging.INFO if launcher.is_main() else logging.ERROR)
         with spelling.as_flags():
-            action()
+            try:
+                launcher.check()
+                logger.setLevel(logging.INFO if launcher.is_main() else logging.ERROR)
+                action()
+            except BrokenPipeError:
+                sys.exit(0)
+            except OSError as error:  # a disk's refusal, wherever it was met
+                if debug or not disk.refuses(error):
+                    raise
+                raise disk.refused(error) from error
     except MMTransferError as error:
         if debug:
             raise
         print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except BrokenPipeError:
-        sys.exit(0)
-    except OSError as error:  # a disk's refusal, wherever it was met
-        number = disk.number_of(error)
-        if debug or number not in disk.OF_THE_DISK:
-            raise
-        what, where = f"The disk refuses: {error.strerror or error}", str(error.filename or "a file")
-        print(f"error: {MMTransferError(what, where, disk.REASONS[number][1])}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt as error:
         command = getattr(error, "command", None)

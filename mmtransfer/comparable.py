@@ -54,7 +54,7 @@ def load(folders: Sequence[str | Path]) -> list[Loaded]:
 
 def runs_in(path: Path) -> list[RunFolder]:
     """The run in a folder, or the runs under one that is none itself."""
-    if (path / "config.json").exists() or not path.is_dir():
+    if os.path.exists(path / "config.json") or not os.path.isdir(path):
         return [RunFolder(path)]
     return list(_under(path, set())) or [RunFolder(path)]
 

@@ -49,6 +49,18 @@ def refusal(path: str | Path, number: int) -> MMTransferError:
     return MMTransferError(f"Cannot write {Path(path).name}: {reason}", str(path), do)
 
 
+def refuses(error: BaseException) -> bool:
+    """Whether an error is a disk's refusal, and no mistake of a program."""
+    return isinstance(error, OSError) and number_of(error) in OF_THE_DISK
+
+
+def refused(error: BaseException, place: str | Path = "a file") -> MMTransferError:
+    """The error for a refusal that was met while reading or writing, nobody knows where; `refuses(error)` is true."""
+    number = number_of(error)
+    what = f"The disk refuses: {getattr(error, 'strerror', None) or error}"
+    return MMTransferError(what, str(getattr(error, "filename", None) or place), REASONS[number or 0][1])
+
+
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
     """What a disk refuses while `path` is written becomes an MMTransferError that names the file."""
@@ -67,6 +79,10 @@ def writing(path: Path) -> Iterator[None]:
 def check(path: Path, where: str) -> None:
     """Raises MMTransferError where no folder can be made at `path`, or written if it is there; makes nothing."""
     place, do = path.absolute(), "give another one"
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError:
+        raise MMTransferError("The name cannot be written in this system's encoding", where, do) from None
     if "\0" in str(path):
         raise MMTransferError("A name cannot hold a null character", where, do)
     while not os.path.lexists(place):
@@ -77,7 +93,8 @@ def check(path: Path, where: str) -> None:
     names = path.absolute().parts[len(place.parts) :]
     longest, whole = _limits(place)
     if any(len(os.fsencode(name)) > longest for name in names) or len(os.fsencode(path)) + LONGEST > whole:
-        raise MMTransferError(f"The name is too long: a file system takes {longest} bytes", where, "give a shorter one")
+        limits = f"{longest} bytes a name, {whole} in all"
+        raise MMTransferError(f"The name is too long: a file system takes {limits}", where, "give a shorter one")
     if not os.access(place, os.W_OK | os.X_OK):
         raise MMTransferError(f"{place} cannot be written", where, do)
 

@@ -134,7 +134,7 @@ def features_of(backbone: Backbone, task: Task, config: RunConfig, data: Any, sp
     mode = "off" if config.cache == "auto" and isinstance(data, list | tuple) else config.cache
     examples = Examples(rows, lengths, None, table=pieces)
     found = _pooled(backbone, task, replace(config, cache=mode), examples)
-    if len(pieces) == len(table):
+    if list(owners) == list(range(len(table))):
         return Features(table.ids, found)
     weights = lengths[:, None] / np.bincount(owners, lengths, len(table))[owners, None]
     values = np.zeros((len(table), found.shape[1]), np.float32)

@@ -89,9 +89,8 @@ class Fitting:
                 lines = [*self.warnings.lines, f"{type(error).__name__}: {error}"]
                 with suppress(MMTransferError):  # what is wrong may be the disk
                     self._write("failed", {**self.about, "warnings": lines})
-            number = disk.number_of(error)
-            if isinstance(error, OSError) and number in disk.OF_THE_DISK:
-                raise disk.refusal(str(error.filename or self.folder.path), number) from error
+            if disk.refuses(error):
+                raise disk.refused(error, self.folder.path) from error
             raise
         finally:
             self.lock.release()
@@ -106,9 +105,10 @@ class Fitting:
     def _begin(self, saved: Mapping[str, Any]) -> None:
         """Makes the run folder, locks it, and writes what is known before the first step."""
         folder, config = self.folder, self.config
+        folder.make()
+        self.lock.acquire()  # before anything is removed: another run may have begun here since the folder was checked
         if not config.resume:
-            folder.create(config.overwrite, config.as_dict())
-        self.lock.acquire()
+            folder.empty(config.overwrite, config.as_dict())
         self.created = True
         folder.write(folder.path / "environment.json", environment(self.threads))
         folder.write(folder.config, saved)
@@ -178,7 +178,8 @@ class Fitting:
         if point is not None:
             recorded = (checkpoint.state_of(point) or {}).get("data", {})
             provenance.check(recorded, state.data, self.folder.path)
-        provenance.warn_of_change(config, tables)
+        if not config.resume:
+            provenance.warn_of_change(config, tables)
         saved = config.as_dict() | {"threads": self.threads, "resume": False, "overwrite": False}
         processes.together(accelerator, lambda: self._begin(saved))
         moments = None
@@ -279,6 +280,8 @@ class Fitting:
                 if records is None and examples is not None:
                     found = self._scored(model, examples, job.workers, split)
                     records = task.tune(found) if split == "validation" else found
+                if split == "validation" and self.accelerator.is_main_process:  # again, with what it has tuned
+                    write_task(folder, self.config, task)
                 if records is not None:
                     scores = task.measure(records)
                     metrics[split] = {name: score.as_dict() for name, score in scores.items()}
@@ -289,8 +292,6 @@ class Fitting:
         split = "test" if "test" in metrics else "validation"
         value = metrics[split][task.primary]["value"] if split in metrics else None
         primary = {"name": task.primary, "split": split, "value": value}
-        if self.accelerator.is_main_process:  # again, with what validation has tuned
-            write_task(folder, self.config, task)
         self._write("finished", {**self.about, "metrics": metrics, "primary": primary})
         if self.accelerator.is_main_process and not self.config.keep_checkpoints:
             checkpoint.remove(folder.checkpoints)

@@ -17,7 +17,7 @@ DO = "unset it, or start with torchrun or accelerate launch, which set all of th
 def number(name: str, default: int) -> int:
     """A variable as a whole number, 0 or more (-1, which accelerate takes for no number, is one too)."""
     value = os.environ.get(name) or str(default)
-    if not (value.isascii() and (value.isdecimal() or value == "-1")):
+    if not (value.isascii() and len(value) < 10 and (value.isdecimal() or value == "-1")):
         raise MMTransferError(f"{name} is no whole number: {value!r}", f"the environment variable {name}", DO)
     return int(value)
 

@@ -7,6 +7,7 @@ import json
 import os
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -25,7 +26,7 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 def check(path: str | Path) -> None:
     """Raises MMTransferError, before anything is computed, for a file that `write` does not write."""
     path = Path(path)
-    if path.is_dir():
+    if os.path.isdir(path):
         raise MMTransferError("The predictions go into a file, not a folder", f"--out {path}", "name a file")
     if path.suffix.lower() not in SUFFIXES:
         raise MMTransferError(
@@ -50,7 +51,8 @@ def write(predictions: Sequence[Prediction], path: str | Path) -> None:
             _WRITERS[path.suffix.lower()](predictions, temporary)
             temporary.replace(path)
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
 
 
 def _open(path: Path) -> IO[str]:

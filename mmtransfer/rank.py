@@ -105,8 +105,10 @@ def _named(word: str) -> dict[str, str]:
 
 def _is_about(error: MMTransferError, config: RunConfig) -> bool:
     """Whether an error is about a backbone or its weights, and not about what all have in common."""
-    told = f"{error.what} {error.where}"
-    return str(config.backbone) in told or (config.weights is not None and config.weights in told)
+    names = (str(config.backbone), *([config.weights] if config.weights else []))
+    return any(error.where in (name, f"--backbone {name}", f"--weights {name}") for name in names) or any(
+        repr(name) in error.what for name in names
+    )
 
 
 def _ranked(job: Job, backbone: str, folds: int) -> Ranked:

@@ -177,6 +177,8 @@ def _resumed(given: dict[str, Any]) -> dict[str, Any]:
         )
     # a setting may be younger than the run
     saved = {name: _default(name) for name in FIELDS} | RunFolder(Path(given["out"])).read_config(whole=True)
+    if given.get("train") == CASE and str(saved["train"]).startswith("builtin:"):
+        given = {name: value for name, value in given.items() if name != "train"}  # the run was started so
     for name, value in given.items():
         rows = isinstance(saved.get(name), str) and saved[name].startswith("python:")
         if name in RESUMABLE or rows:

@@ -47,7 +47,7 @@ FINISHED: Mapping[Any, Form] = {
     "metrics": {str: {str: SCORE}},
     "primary": {"name": str, "split": str, "value": (float, None)},
     "throughput": {"examples_per_second": float},
-    "memory": {"peak_bytes": (int, None)},
+    "memory": {"peak_bytes": int},
     "cache?": ({"cut": (str, None)}, None),
 }
 """What result.json has at least, of any run and of a finished one."""
@@ -92,7 +92,11 @@ class RunFolder:
         nothing else. `settings`: those of the new run, whose data and weights must not lie in it."""
         where = f"--out {self.path}"
         disk.check(self.path, where)
-        if not self.path.exists() or not set(os.listdir(self.path)) - {lock.NAME}:
+        with disk.writing(self.path):
+            there = set(os.listdir(self.path)) if self.path.exists() else set()
+        there -= {lock.NAME, *(f"{name}.tmp" for name in (lock.NAME, "environment.json", "config.json"))}
+        # a run that was killed before its config.json has nothing to lose
+        if not there or (there == {"environment.json"} and belongings.known(self.path)):
             return
         if overwrite:
             belongings.refuse_sources(self.path, settings, where)
@@ -102,11 +106,14 @@ class RunFolder:
         what = "The run folder exists" if run else "The folder exists and is no run"
         raise MMTransferError(what, where, f"give another --out{run}")
 
-    def create(self, overwrite: bool, settings: Mapping[str, Any]) -> None:
-        """Makes the folder, or empties it but for its lock; what `check` refuses is refused."""
-        self.check(overwrite, settings)
+    def make(self) -> None:
+        """Makes the folder, if it is not there."""
         with disk.writing(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
+
+    def empty(self, overwrite: bool, settings: Mapping[str, Any]) -> None:
+        """Empties the folder but for its lock, which this process must hold; what `check` refuses is refused."""
+        self.check(overwrite, settings)
         belongings.clear(self.path)
 
     def write(self, path: Path, content: Mapping[str, Any]) -> None:
@@ -120,10 +127,7 @@ class RunFolder:
         import pyarrow.parquet
 
         path = self.predictions(split)
-        columns = {
-            name: pyarrow.array(values, pyarrow.list_(pyarrow.float32()) if name == "logits" else None)
-            for name, values in records.items()
-        }
+        columns = {name: pyarrow.array(values, _type(name, values)) for name, values in records.items()}
         temporary = path.with_name(path.name + ".tmp")
         with disk.writing(path):
             path.parent.mkdir(exist_ok=True)
@@ -144,7 +148,7 @@ class RunFolder:
             missing = [name for name in needed if name not in kinds]
             if missing:
                 raise ValueError(f"it has no column {missing[0]}")
-            if "target" in kinds and kinds["target"] != kinds.get("prediction"):
+            if "target" in kinds and not _alike(kinds["target"], kinds.get("prediction")):
                 raise ValueError("its answers are of another kind than its targets")
             names = [name for name in kinds if name not in without]
             columns = pyarrow.parquet.read_table(path, columns=names).sort_by("id").to_pydict()
@@ -221,6 +225,20 @@ class RunFolder:
             return dict(load_file(path))
         except (OSError, SafetensorError) as error:
             raise damaged(path, error) from None
+
+
+def _type(name: str, values: Sequence[Any]) -> Any:
+    """The type of a column of predictions; of lists it is not left to be guessed, for all of them may be empty."""
+    import pyarrow
+
+    if name == "logits":
+        return pyarrow.list_(pyarrow.float32())
+    return pyarrow.list_(pyarrow.string()) if values and isinstance(values[0], list) else None
+
+
+def _alike(kind: Any, other: Any) -> bool:
+    """Whether two columns hold answers of one kind; version 0.1.0 gave lists that are all empty a type of their own."""
+    return kind == other or "list<element: null>" in (str(kind), str(other))
 
 
 def _step(line: bytes) -> float:

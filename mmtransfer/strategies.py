@@ -74,7 +74,7 @@ def _unread(option: str, solver: Solver) -> MMTransferError:
 
 
 def _ratio(given: float | None) -> float:
-    """The head's rate over the backbone's, where no task has said what it is."""
+    """The head's rate over the backbone's; where no task has resolved it, that of a classifier."""
     return HEAD_LR_RATIO if given is None else given
 
 

@@ -108,7 +108,7 @@ def show_comparison(comparison: Comparison) -> None:
 
 def _rule(comparison: Comparison) -> str:
     """What decides, and over which comparisons."""
-    pairs, metric = len(comparison.verdicts), comparison.verdicts[0].metric
+    pairs, metric = comparison.verdicts[0].comparisons, comparison.verdicts[0].metric
     rule = f"the verdict is by {metric}: a p below 0.05"
     if pairs == 1:
         return rule

@@ -39,7 +39,7 @@ def fit(words: list[str], choices: Mapping[str, Any] = types.MappingProxyType({}
         if not program:
             raise without_data(task)
         given["train"] = CASE
-    builtin = given.get("train") == CASE
+    builtin = given.get("train") == CASE and not given.get("resume")
     if builtin:
         _announce(task, given, repeats, versus)
     check_trio()
@@ -285,7 +285,7 @@ def rank(words: list[str]) -> None:
             raise MMTransferError(f"rank does not read {plain(word)}", "the command line", "leave it out")
     given = parse(task, [*words, "--strategy", "linear-probe"], {}, f"mmtransfer rank {task}")
     fields = {name: value for name, value in given.items() if name not in ("task", "train", "strategy", "backbone")}
-    if not all(word.isdigit() and int(word) > 1 for word in folds):
+    if not all(word.isascii() and word.isdecimal() and int(word[:9]) > 1 for word in folds):
         raise MMTransferError(f"--folds must be 2 or more, not {folds[0]}", "--folds", "change the value")
     check_trio()
     from mmtransfer.rank import FOLDS, rank

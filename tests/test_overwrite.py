@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import socket
 from pathlib import Path
 
 import pytest
 import tiny
 
 import mmtransfer as mmt
+from mmtransfer import fitting
 from mmtransfer.comparison import compare
 from mmtransfer.config import IMAGE, SPEECH, TEXT
 from mmtransfer.errors import MMTransferError
@@ -52,7 +55,8 @@ def refused(given, out: Path, **changes: object) -> MMTransferError:
 @pytest.mark.parametrize(
     "name",
     ["thesis.txt", "config.json.bak", "model/thesis.txt", "predictions/mine.parquet", "checkpoints/step-1/notes.txt"]
-    + ["checkpoints/notes/a.txt", "checkpoints/step-mine/a.txt", "tensorflow/a.txt"],
+    + ["checkpoints/notes/a.txt", "checkpoints/step-mine/a.txt", "tensorflow/a.txt"]
+    + ["tensorboard/thesis.txt", "tensorboard/deep/a.txt", "wandb/thesis.txt"],
 )
 def test_a_folder_with_a_strangers_file_is_refused_by_its_name(given, run, name):
     (run / name).parent.mkdir(exist_ok=True)
@@ -153,3 +157,38 @@ def test_repeated_runs_are_overwritten_only_if_there_is_nothing_else(given, tmp_
     with pytest.raises(MMTransferError, match="lies in the folder"):
         mmt.repeat(n=2, **{**given, "weights": inside}, out=out, overwrite=True)
     assert mmt.repeat(n=1, **given, out=out, overwrite=True).seeds == [0]
+
+
+def test_a_folder_with_the_name_of_a_runs_file_is_not_looked_past(given, run):
+    shutil.rmtree(run / "checkpoints")
+    (run / "checkpoints" / "last").mkdir(parents=True)
+    (run / "checkpoints" / "last" / "thesis.txt").write_text("mine")
+    assert "checkpoints/last/" in refused(given, run).what
+
+
+@pytest.mark.parametrize("left", [["lock.json.tmp"], ["environment.json.tmp"], ["environment.json", "config.json.tmp"]])
+def test_what_a_run_leaves_that_is_killed_before_it_began_is_in_nobodys_way(given, run, tmp_path, left):
+    out = tmp_path / "again"
+    out.mkdir()
+    for name in left:
+        shutil.copy(run / name, out / name) if (run / name).exists() else (out / name).write_text("{")
+    assert mmt.fit(**given, out=out).result["status"] == "finished"
+    assert not list(out.rglob("*.tmp"))
+
+
+def test_a_run_that_began_meanwhile_is_not_emptied(given, finished, tmp_path, monkeypatch):
+    """Two commands with one --out that is not there yet: the second has prepared its data, the first is at work."""
+    out, prepare = tmp_path / "run", fitting.Fitting.prepare
+
+    def slowly(self, received=()):
+        made = prepare(self, received)
+        shutil.copytree(finished, out)
+        other = {"program": "mmtransfer", "schema": 1, "pid": os.getppid(), "host": socket.gethostname()}
+        (out / "lock.json").write_text(json.dumps({**other, "start": "now", "began": None}))
+        return made
+
+    monkeypatch.setattr(fitting.Fitting, "prepare", slowly)
+    with pytest.raises(MMTransferError, match="Another run is at work in the folder"):
+        mmt.fit(**given, out=out, overwrite=True)
+    (out / "lock.json").unlink()
+    assert contents(out) == contents(finished)

@@ -145,6 +145,33 @@ def test_features_of_a_recording_shorter_than_a_frame_are_zeros(run):
     assert not both[0].any() and np.allclose(both[1], run.embed([first]).values[0], atol=1e-6) and both[1].any()
 
 
+def test_features_stay_with_their_recording_where_one_is_too_short_and_one_is_cut(run, tmp_path):
+    long = sound(45 * RATE)
+    both = run.embed([(sound(8), RATE), (long, RATE)]).values
+    alone = run.embed([(long, RATE)]).values
+    assert not both[0].any() and both[1] == pytest.approx(alone[0], abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        {"path": 5},
+        {"bytes": "x"},
+        {"array": [10**400], "sampling_rate": RATE},
+        {"array": [0.1], "sampling_rate": 10**400},
+    ],
+)
+def test_cells_that_hold_something_else_are_told_by_their_row(cell):
+    with pytest.raises(MMTransferError, match="row 0"):
+        sources.load([{"audio": cell, "text": "a"}], "speech")
+
+
+def test_a_rate_that_no_recorder_has_is_told(tmp_path):
+    file = wav(tmp_path / "fast.wav", sound(100), 3_000_000)
+    with pytest.raises(MMTransferError, match="3,000,000 samples a second are more than"):
+        sources.load([(str(file), "a")], "speech")
+
+
 def test_arrays_with_a_rate_are_heard_as_their_file_is(run, tmp_path):
     samples = sound(2000)
     path = wav(tmp_path / "a.wav", samples, 8000)

@@ -119,3 +119,14 @@ def test_folders_that_hold_something_are_refused(given, tmp_path, repeats):
         mmt.repeat(n=2, **given, out=tmp_path, overwrite=True)
     with pytest.raises(MMTransferError, match="0 runs are none"):
         mmt.repeat(RunConfig(task=TEXT), 0)
+
+
+def test_runs_that_give_no_label_to_any_example_can_be_repeated(tmp_path):
+    """Columns of empty lists tell no type of their own."""
+    rows = [{"text": f"{'a b c d'[: 1 + 2 * (number % 4)]}", "label": []} for number in range(40)]
+    rows[0]["label"] = rows[1]["label"] = ["rare"]
+    backbone = tiny.text(tmp_path)[5]
+    settings = {"task": TEXT, "target": "multi-label", "backbone": backbone, "weights": "none", "max_length": 16}
+    test = [row for row in rows if not row["label"]][:8]
+    made = mmt.repeat(n=2, train=rows, test=test, **settings, epochs=1, threads=1, cache="off", out=tmp_path / "runs")
+    assert made.metrics["test"]

@@ -145,3 +145,25 @@ def test_an_interrupted_run_ends_as_the_whole_one(places, whole, task, step, how
 @pytest.mark.parametrize("step", sorted(random.Random(0).sample(range(1, STEPS), 5)))
 def test_a_run_interrupted_at_random_steps_ends_as_the_whole_one(places, whole, task, step, how):
     check(places, whole, task, step, how)
+
+
+def test_the_command_of_a_builtin_case_goes_on_with_resume(tmp_path, command):
+    words = [
+        "fit",
+        TEXT,
+        "--train",
+        "builtin",
+        "--backbone",
+        "builtin",
+        "--shots",
+        "2",
+        "--epochs",
+        "1",
+        "--threads",
+        "1",
+    ]
+    status, _, said = command(*words, "--out", tmp_path / "run", "--cache", "off")
+    assert status == 0, said
+    (tmp_path / "run" / "result.json").unlink()
+    status, _, said = command(*words, "--out", tmp_path / "run", "--cache", "off", "--resume")
+    assert status == 0, said

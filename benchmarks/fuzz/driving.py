@@ -14,7 +14,7 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
-from importlib import metadata
+from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ IMPORTED = (
     "mmtransfer.api",
     "mmtransfer.comparison",
     "mmtransfer.embedding",
-    "torchaudio.functional",
+    "soundfile",
     "transformers.models.bert.modeling_bert",
     "transformers.models.wav2vec2.modeling_wav2vec2",
 )
@@ -49,16 +49,8 @@ def prepare(folder: Path, kinds: Collection[str]) -> None:
     import torch
 
     torch.set_num_threads(1)
-    for name in (
-        "mmtransfer.api",
-        "mmtransfer.embedding",
-        "mmtransfer.comparison",
-        "torchaudio.functional",
-        "soundfile",
-    ):
-        __import__(name)
-    for name in ("bert", "wav2vec2"):
-        __import__(f"transformers.models.{name}.modeling_{name}")
+    for name in IMPORTED:
+        import_module(name)
     corpus.build(folder, kinds, isolated)
 
 

@@ -113,8 +113,11 @@ def _heads_matrices(backbone: Backbone) -> list[str]:
     if type(config) not in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING:
         return []
     library: Any = MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING[type(config)]
-    with torch.device("meta"):
-        model = (library[0] if isinstance(library, tuple) else library)(config)
+    try:
+        with torch.device("meta"):
+            model = (library[0] if isinstance(library, tuple) else library)(config)
+    except Exception:  # of any family: that it cannot be exported must not end the run
+        return []
     prefix = f"{model.base_model_prefix}."
     state = model.state_dict()
     body = {name.removeprefix(prefix) for name in state if name.startswith(prefix)}

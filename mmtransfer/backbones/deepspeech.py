@@ -135,4 +135,4 @@ def _torchaudio(part: str) -> ModuleType:
             f"Deep Speech is torchaudio's, which cannot be imported ({str(error).splitlines()[0]})",
             f"--backbone {NAME}",
             "pip install torchaudio (constraints.txt has the version for each torch), or choose another backbone",
-        ) from None
+        ) from error

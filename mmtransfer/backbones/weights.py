@@ -141,6 +141,8 @@ def read(folder: Path, random: bool = False, whole: bool = False) -> Backbone:
     try:
         backbone = rebuild(described)
     except Exception as error:  # whatever an edited description makes the libraries raise
+        if isinstance(error.__cause__, ImportError):  # nothing is wrong with the run
+            raise
         raise damaged(folder / DESCRIPTION, error) from None
     if "depth" in described and not whole:
         if not 0 < described["depth"] <= len(backbone.stages):

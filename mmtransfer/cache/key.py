@@ -69,17 +69,13 @@ def prefix(backbone: Backbone, cut: int) -> str:
 
 
 def contents(table: Table, folder: Path) -> str:
-    """`table.inputs`, remembered as `fingerprint` is: answers change no features, so that unlabelled data are a hit."""
+    """`table.inputs`, remembered in `folder`/fingerprints while no file changes its size or time stamps.
+
+    Answers change no features, so that unlabelled data are a hit.
+    """
     if table.digests is not None:
         return table.inputs
     return stamps.remembered(folder, stamps.listing(table, answers=False), lambda: table.inputs)
-
-
-def fingerprint(table: Table, folder: Path) -> str:
-    """`table.fingerprint`, remembered in `folder`/fingerprints while no file changes its size or time stamps."""
-    if table.digests is not None:
-        return table.fingerprint
-    return stamps.remembered(folder, stamps.listing(table, answers=True), lambda: table.fingerprint)
 
 
 def _attention(module: Any) -> Any:

@@ -6,7 +6,6 @@ soundfile reads, soxr resamples.
 from __future__ import annotations
 
 import io
-import numbers
 import os
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
@@ -22,6 +21,8 @@ from mmtransfer.data.resampling import resample, resampled
 from mmtransfer.data.table import File
 from mmtransfer.errors import MMTransferError
 
+HIGHEST_RATE = 2_000_000
+"""Samples a second; resampling takes time by the rate, and no recorder is faster."""
 SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".w64", ".caf"})
 _WHOLE = frozenset({"PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32", "ULAW", "ALAW"})
 """Encodings in which any bytes are samples, all of them finite: only their number can be wrong."""
@@ -98,6 +99,8 @@ def fault(audio: Mapping[str, Any], max_seconds: float | None = None) -> str | N
     """
     try:
         with _open(audio) as sound:
+            if sound.samplerate > HIGHEST_RATE:
+                return f"{sound.samplerate:,} samples a second are more than the {HIGHEST_RATE:,} that are read"
             return _fault_of_times(audio, sound, max_seconds) or _fault_of_samples(audio, sound)
     except MMTransferError as error:
         return error.what
@@ -118,15 +121,19 @@ def from_array(samples: np.ndarray, rate: int) -> File:
 
 def from_rated(samples: Any, rate: Any) -> File:
     """An array, tensor or list of samples with its rate, as `from_array`; ValueError says what else they are."""
-    whole = isinstance(rate, numbers.Real) and not isinstance(rate, bool) and float(rate).is_integer()
-    if not whole or not 1 <= float(rate) < 2**31:
-        raise ValueError(f"the rate of a recording must be a whole number of samples a second, not {rate!r}")
+    known = isinstance(rate, int | float | np.number) and not isinstance(rate, bool)
+    number = known and 1 <= rate <= HIGHEST_RATE
+    if not number or not float(rate).is_integer():
+        raise ValueError(
+            f"the rate of a recording must be a whole number of samples a second, at most {HIGHEST_RATE:,}, not"
+            f" {rate!s:.40}"
+        )
     if isinstance(samples, Tensor):
         samples = (samples.float() if samples.is_floating_point() else samples).detach().cpu().numpy()
     if isinstance(samples, list | tuple):
         try:
             samples = np.asarray(samples, np.float32)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise ValueError("the samples of a recording must be numbers, one after the other") from None
     if not isinstance(samples, np.ndarray):
         raise ValueError(f"the samples of a recording must be an array, not a {type(samples).__name__}")

@@ -82,7 +82,11 @@ def _embedded(value: Mapping[str, Any], modality: Modality, base: Path) -> File:
     if modality == "speech" and value.get("array") is not None:
         return audio.from_rated(value["array"], value.get("sampling_rate"))
     if value.get("bytes") is not None:
-        return {"path": None, "bytes": value["bytes"]}
+        if not isinstance(value["bytes"], bytes | bytearray | memoryview):
+            raise ValueError(f"bytes must be bytes, not a {type(value['bytes']).__name__}")
+        return {"path": None, "bytes": bytes(value["bytes"])}
     if value.get("path"):
+        if not isinstance(value["path"], str | Path):
+            raise ValueError(f"a path must be a text, not a {type(value['path']).__name__}")
         return {"path": os.path.abspath(base / value["path"]), "bytes": None}
     raise ValueError(f"there is neither path nor bytes, only {', '.join(map(str, value)) or 'nothing'}")

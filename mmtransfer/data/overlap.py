@@ -227,7 +227,7 @@ def _plain_answers(table: Table) -> list[Any]:
     """Labels or transcripts but for case, white space and Unicode form; empty where answers are numbers or missing."""
     if table.answers is None or "value" in table.rows.column_names:
         return []
-    return [_plain(one) if isinstance(one, str) else tuple(map(_plain, one)) for one in table.answers]
+    return [_plain(one) if isinstance(one, str) else tuple(sorted(map(_plain, one))) for one in table.answers]
 
 
 def _answer(table: Table, number: int) -> Any:

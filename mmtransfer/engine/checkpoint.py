@@ -31,7 +31,8 @@ logger = logging.getLogger("mmtransfer")
 STEP, BEST = re.compile(r"step-(\d+)", re.ASCII), re.compile(r"best-\d+", re.ASCII)
 """Names of checkpoints; anything else in the folder is somebody else's."""
 MANIFEST: Mapping[Any, documents.Form] = {str: str}
-STATE: Mapping[Any, documents.Form] = {"best": (str, None)}
+SPLIT = {"n": int, "content": str} | dict.fromkeys(("ids", "contents", "answers", "groups"), str)
+STATE: Mapping[Any, documents.Form] = {"best": (str, None), "data?": {str: SPLIT}}
 
 
 def write(folder: Path, name: str, tensors: Mapping[str, Mapping[str, Tensor]], state: dict[str, Any] | None) -> None:
@@ -95,6 +96,8 @@ def newest(folder: Path) -> Path | None:
         if state is not None and (state["best"] is None or _is_best(folder, state["best"])):
             return path
         logger.warning("The checkpoint %s is damaged; going back to the one before it", name)
+    if last or others:
+        logger.warning("No whole checkpoint is left in %s: training starts anew", folder)
     return None
 
 
@@ -103,7 +106,7 @@ def intact(path: Path) -> bool:
     manifest = _manifest(path)
     try:
         return bool(manifest) and all(_digest(path / name) == digest for name, digest in manifest.items())
-    except OSError:
+    except (OSError, ValueError):  # a name that no file can have
         return False
 
 

@@ -29,13 +29,13 @@ def accelerator() -> Accelerator:
 def together(accelerator: Accelerator, action: Callable[[], None]) -> None:
     """Does something on the main process; what it refuses there is refused by all, so that none waits for the others.
 
-    Raises the MMTransferError that `action` raises.
+    Raises what `action` raises.
     """
-    refusal: list[MMTransferError | None] = [None]
+    refusal: list[Exception | None] = [None]
     if accelerator.is_main_process:
         try:
             action()
-        except MMTransferError as error:
+        except Exception as error:
             refusal = [error]
     (found,) = broadcast_object_list(refusal)
     if found is not None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mmtransfer import documents
 from mmtransfer.config import FIELDS, RunConfig
 from mmtransfer.data import overlap, stamps
 from mmtransfer.data.assembly import assemble
@@ -89,6 +89,8 @@ def _change(before: Mapping[str, Any] | None, now: Mapping[str, Any] | None) -> 
     parts = [name for name in ("ids", "contents", "answers", "groups") if before[name] != now[name]]
     if before["content"] == now["content"] and "groups" not in parts:
         return "the same examples in another order" if "contents" in parts else "the same examples with other ids"
+    if not parts:
+        return "other contents"
     return "other " + " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
 
 
@@ -127,7 +129,7 @@ def _earlier(path: str | None) -> tuple[dict[str, Any], dict[str, Any]] | None:
         return None
     try:
         files = (Path(path), Path(path).with_name("result.json"))
-        settings, result = (json.loads(file.read_text(encoding="utf-8")) for file in files)
+        settings, result = map(documents.load, files)
         return dict(settings), dict(result["data"])
     except (OSError, ValueError, TypeError, KeyError):
         return None

@@ -176,12 +176,12 @@ def test_a_changed_file_changes_the_fingerprint_even_with_its_old_time(tmp_path)
             os.utime(path, (1, 1))
 
     settle()
-    first = key.fingerprint(sources.load(str(tmp_path / "data"), "image"), tmp_path)
+    first = key.contents(sources.load(str(tmp_path / "data"), "image"), tmp_path)
     data = bytearray(file.read_bytes())
     data[-1] ^= 1
     file.write_bytes(data)
     settle()
-    assert key.fingerprint(sources.load(str(tmp_path / "data"), "image"), tmp_path) != first
+    assert key.contents(sources.load(str(tmp_path / "data"), "image"), tmp_path) != first
 
 
 def test_fingerprints_are_remembered(tmp_path, monkeypatch):
@@ -191,12 +191,11 @@ def test_fingerprints_are_remembered(tmp_path, monkeypatch):
     Image.new("RGB", (8, 8)).save(tmp_path / "data" / "a" / "1.png")
     monkeypatch.setattr(stamps, "SETTLED_SECONDS", -1.0)
     table = sources.load(str(tmp_path / "data"), "image")
-    first = key.fingerprint(table, tmp_path)
+    first = key.contents(table, tmp_path)
     kept = next((tmp_path / "fingerprints").iterdir())
-    assert kept.read_text().strip() == first == table.fingerprint
+    assert kept.read_text().strip() == first == table.inputs
     kept.write_text("0" * 32)
-    assert key.fingerprint(table, tmp_path) == "0" * 32
-    assert key.contents(table, tmp_path) == table.inputs, "remembered apart"
+    assert key.contents(table, tmp_path) == "0" * 32
 
 
 def test_times_of_segments_are_told_apart_where_their_ids_round(tmp_path, monkeypatch):
@@ -209,8 +208,8 @@ def test_times_of_segments_are_told_apart_where_their_ids_round(tmp_path, monkey
         (tmp_path / "metadata.csv").write_text(f"file_name,start,end,text\nlong.wav,0,{stop},one\n")
         table = sources.load(str(tmp_path), "speech")
         assert table.ids == ["long.wav#0.00-0.50"]
-        found |= {key.contents(table, tmp_path), key.fingerprint(table, tmp_path)}
-    assert len(found) == 4
+        found |= {key.contents(table, tmp_path)}
+    assert len(found) == 2
 
 
 def test_pictures_pass_in_small_batches_with_the_same_bytes_on_any_number_of_cores(places, tmp_path, monkeypatch):
