@@ -62,7 +62,7 @@ def fit(config: RunConfig | None = None, **fields: Any) -> Run:
 
 
 def prepare(config: RunConfig, aloud: bool = True) -> Job:
-    """What a run with these settings starts from: backbone, new head, splits. Nothing is written.
+    """What a run with these settings starts from: backbone, new head, splits. No run folder is made.
 
     `aloud`: whether what is found about the data is told.
     """

@@ -114,7 +114,10 @@ class Fitting:
         folder.write(folder.config, saved)
 
     def prepare(self, received: Sequence[int] = ()) -> tuple[Job, list[strategies.Phase], dict[str, Table]]:
-        """All that comes before the first step, without a trace on disk. `received`: signals, as they come in."""
+        """All that comes before the first step; nothing is written but digests of files, which the cache remembers.
+
+        `received`: signals, as they come in.
+        """
         config, accelerator = self.config, self.accelerator
         local = launcher.number("LOCAL_WORLD_SIZE", 1)
         self.threads = precision.set_threads(config.threads, local)
