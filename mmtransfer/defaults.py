@@ -63,8 +63,9 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
 
 HEAD_LR_RATIO = 10.0
 """The rate of a fresh head over that of a pretrained backbone which trains with it (benchmarks/head_rates.md)."""
-CTC_LR_RATIO = 1.0
-"""The same of CTC, whose head has thousands of frames to learn from."""
+LIKE_THE_BACKBONE = 1.0
+"""The same of CTC, whose head has thousands of frames to learn from, and of the built-in cases, whose rates are high:
+at ten times 1e-3 the head loses three points on the digits."""
 
 
 @dataclass(frozen=True)

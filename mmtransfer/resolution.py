@@ -14,7 +14,7 @@ import torch
 
 from mmtransfer import strategies
 from mmtransfer.config import FIELDS, SPEECH, RunConfig, flag, make
-from mmtransfer.defaults import BUILTIN, CASE, CTC_LR_RATIO, DEFAULTS, HEAD_LR_RATIO, without_data
+from mmtransfer.defaults import BUILTIN, CASE, DEFAULTS, HEAD_LR_RATIO, LIKE_THE_BACKBONE, without_data
 from mmtransfer.errors import MMTransferError
 from mmtransfer.run import RunFolder
 from mmtransfer.tasks import TASKS
@@ -62,12 +62,14 @@ def resolve(config: RunConfig | None = None, **fields: Any) -> RunConfig:
     task = given.setdefault("task", RunConfig.task)
     TASKS[task]
     builtin: Mapping[str, Any] = {}
+    ratio = LIKE_THE_BACKBONE if task == SPEECH else HEAD_LR_RATIO
     case = isinstance(given.get("train"), str) and given["train"] == CASE
     if given.get("train") is None or (case and task not in BUILTIN):
         raise without_data(task)
     if case:
         own, given["train"] = BUILTIN[task], None
         builtin = own.data if given.get("backbone") else {**own.data, **own.model}
+        ratio = ratio if given.get("backbone") else LIKE_THE_BACKBONE
         if given.get("strategy") == "scratch" and not given.get("backbone"):
             builtin = {**builtin, **own.scratch}
         if given.get("fraction") is not None:  # another part of the data
@@ -81,17 +83,15 @@ def resolve(config: RunConfig | None = None, **fields: Any) -> RunConfig:
     if given.get("nesterov") and given.get("optimizer") != "sgd":
         raise MMTransferError("AdamW does not read --nesterov", "--nesterov", "leave it out, or give --optimizer sgd")
     made = strategies.make(given["strategy"], given.get("strategy_options") or {})
-    given["strategy_options"] = _complete(dataclasses.asdict(made), task)
+    given["strategy_options"] = _complete(dataclasses.asdict(made), ratio)
     if given.get("workers") is None:
         given["workers"] = min(8, os.cpu_count() or 1) if torch.cuda.is_available() else 0
     return make(given, "the settings")
 
 
-def _complete(options: dict[str, Any], task: str) -> dict[str, Any]:
-    """A strategy's options with the rate of a fresh head, which depends on the task."""
-    if options.get("head_lr_ratio", 0.0) is None:
-        options["head_lr_ratio"] = CTC_LR_RATIO if task == SPEECH else HEAD_LR_RATIO
-    return options
+def _complete(options: dict[str, Any], ratio: float) -> dict[str, Any]:
+    """A strategy's options with the rate of a fresh head over the backbone's, where it has one and none was given."""
+    return options | ({"head_lr_ratio": ratio} if options.get("head_lr_ratio", ratio) is None else {})
 
 
 def planned(config: RunConfig, stages: int, exact: bool) -> list[strategies.Phase]:

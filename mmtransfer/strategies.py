@@ -133,7 +133,7 @@ class Partial:
     n: int | None = None
     """Stages that train; a quarter of them if None, the stem not counted."""
     head_lr_ratio: float | None = None
-    """The head's rate over the backbone's; 10, or 1 for CTC, if None."""
+    """The head's rate over the backbone's; 10, or 1 for CTC and `--train builtin`, if None."""
 
     def plan(self, stages: int, lr: float, epochs: int, exact: bool) -> list[Phase]:
         n = self.n if self.n is not None else max(1, round((stages - 1) / 4))
@@ -151,7 +151,7 @@ class Full:
     """Trains everything, from the pretrained weights."""
 
     head_lr_ratio: float | None = None
-    """The head's rate over the backbone's; 10, or 1 for CTC, if None."""
+    """The head's rate over the backbone's; 10, or 1 for CTC and `--train builtin`, if None."""
     head_epochs: int = 0
     """Epochs, of all, in which only the head is trained before everything is (Baevski et al. 2020 do so for CTC)."""
 

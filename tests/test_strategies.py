@@ -62,6 +62,8 @@ def test_a_fresh_head_learns_ten_times_faster_except_of_ctc(strategy: str) -> No
         return phase.head_lr / phase.lr
 
     assert (ratio(IMAGE), ratio(TEXT), ratio(SPEECH)) == pytest.approx((10.0, 10.0, 1.0))
+    case = resolve(task=IMAGE, train="builtin", strategy=strategy)
+    assert case.strategy_options["head_lr_ratio"] == 1.0
     given = resolve(task=TEXT, train="data", strategy=strategy, strategy_options={"head_lr_ratio": 3.0})
     assert given.strategy_options["head_lr_ratio"] == 3.0
     assert resolve(task=SPEECH, train="data", strategy=Full()).strategy_options["head_lr_ratio"] == 1.0
