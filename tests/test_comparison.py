@@ -306,7 +306,7 @@ def shared(folder: Path, fingerprint: str, content: str | None) -> None:
 
 
 def test_the_same_rows_under_other_ids_are_not_paired(tmp_path):
-    a, b, c = (classified(tmp_path / name, 0.9, lr=n) for n, name in enumerate("abc"))
+    a, b, c = (classified(tmp_path / name, 0.9, lr=n) for n, name in enumerate("abc", 1))
     for run, fingerprint in ((a, "1" * 32), (b, "2" * 32), (c, "1" * 32)):
         shared(run, fingerprint, "c" * 32)
     error = refused([a, b])

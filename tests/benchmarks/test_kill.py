@@ -88,8 +88,8 @@ def test_the_phase_is_read_from_the_disk(tmp_path: Path) -> None:
         "config.json": "start with a run folder",
         "../cache/features/k.partial/x": "cache build",
         "checkpoints/last": "training",
-        "predictions/x": "evaluation",
         "model/x": "writing the model",
+        "model/manifest.json": "evaluation",
     }.items():
         (run / name).parent.mkdir(parents=True, exist_ok=True)
         (run / name).write_text("")
