@@ -128,7 +128,8 @@ class Fitting:
         with self._timed("startup"):
             task_class = TASKS[config.task]
             for split in ("train", "validation", "test"):  # said before a backbone is loaded, which may take minutes
-                sources.refuse_missing(getattr(config, split), flag(split))
+                whose = f"{self.folder.config}: " if config.resume else ""
+                sources.refuse_missing(getattr(config, split), whose + flag(split))
             backbone = backbones.load(str(config.backbone), config.weights, task_class.modality)
             self.backbone_sha256 = weights.sha256(backbone)
             plan = planned(config, len(backbone.stages), task_class.exact(config) is not None)

@@ -198,3 +198,11 @@ def test_a_setting_that_cannot_be_is_told_with_the_file(run, runs, given, how, c
     with pytest.raises(MMTransferError, match="config.json cannot be read") as error:
         uses(run, runs[1], given)[how]()
     assert error.value.where == str(run / "config.json")
+
+
+def test_data_that_an_edited_configuration_has_elsewhere_are_told_with_the_file(run, runs, given):
+    (run / "result.json").unlink()
+    edit(run / "config.json", {"test": "nowhere.csv"})
+    with pytest.raises(MMTransferError, match="No such file or folder") as error:
+        uses(run, runs[1], given)["resume"]()
+    assert error.value.where == f"{run / 'config.json'}: --test nowhere.csv"
