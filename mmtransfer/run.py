@@ -34,7 +34,14 @@ CONFIG: Mapping[Any, Form] = {
     "std?": ([float], None),
 }
 """What config.json of a run must have; `config.make` looks after the rest."""
-WHOLE: Mapping[Any, Form] = {**CONFIG, "train": str, "backbone": str, "strategy_options": {}}
+WHOLE: Mapping[Any, Form] = {
+    **CONFIG,
+    "train": str,
+    "validation?": (str, None),
+    "test?": (str, None),
+    "backbone": str,
+    "strategy_options": {},
+}
 """What it must have for the run to be gone on with: without its data, those of a first try would be taken."""
 SCORE = {"value": (float, None), "low": (float, None), "high": (float, None), "n": int, "method": str}
 DATA = {"source": (str, None), "n": int, "fingerprint": str}

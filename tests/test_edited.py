@@ -104,12 +104,14 @@ def test_an_edited_file_is_told_by_what_is_wrong_in_it(run, runs, given, name, c
 
 
 @pytest.mark.parametrize("verb", ["resume", "repeats"])
-@pytest.mark.parametrize("content", ["null", "{}", {"train": None}, {"strategy_options": []}, '{"model_type": "bert"}'])
+@pytest.mark.parametrize(
+    "content", ["null", "{}", {"train": None}, {"test": []}, {"strategy_options": []}, '{"model_type": "bert"}']
+)
 def test_a_run_with_an_edited_configuration_is_not_gone_on_with(run, runs, given, verb, content):
     place = run.rename(run.parent / "seed-0")
     (place / "result.json").unlink()
     edit(place / "config.json", content)
-    told = r"config.json cannot be read \((it|train|task|strategy_options) "
+    told = r"config.json cannot be read \((it|train|test|task|strategy_options) "
     with pytest.raises(MMTransferError, match=told) as error:
         uses(place, runs[1], given)[verb]()
     assert error.value.where == str(place / "config.json")
