@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -102,10 +102,14 @@ def _called(form: Form) -> str:
 
 def write(path: Path, content: Mapping[str, Any]) -> None:
     """Writes JSON by rename: whole or not at all."""
-    try:
-        data = json.dumps(content, indent=2, ensure_ascii=False).encode()
-    except UnicodeEncodeError:  # a file name that is no UTF-8
-        data = json.dumps(content, indent=2).encode()
     temporary = path.with_name(path.name + ".tmp")
-    temporary.write_bytes(data + b"\n")
+    temporary.write_bytes(encoded(content))
     temporary.replace(path)
+
+
+def encoded(content: Any, default: Callable[[Any], Any] | None = None) -> bytes:
+    """JSON as a file holds it; `default`: what stands for a value that JSON does not know."""
+    try:
+        return json.dumps(content, indent=2, ensure_ascii=False, default=default).encode() + b"\n"
+    except UnicodeEncodeError:  # a name that is no UTF-8
+        return json.dumps(content, indent=2, default=default).encode() + b"\n"

@@ -8,7 +8,6 @@ as a classifier is made to fail (`classifiers`), since transformers would give i
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from mmtransfer import documents
 from mmtransfer.backbones import classifiers
 from mmtransfer.backbones.classifiers import Classifier
 from mmtransfer.backbones.staged import Backbone
@@ -70,7 +70,7 @@ def _names(file: Path) -> list[str]:
 
 
 def _write(path: Path, content: Mapping[str, Any]) -> None:
-    path.write_text(json.dumps(content, indent=2, ensure_ascii=False, default=list) + "\n", encoding="utf-8")
+    path.write_bytes(documents.encoded(content, default=list))
 
 
 def _preprocessor(backbone: Backbone) -> dict[str, Any]:

@@ -158,3 +158,13 @@ def test_a_configuration_that_is_none_is_told_by_its_folder(tmp_path: Path, cont
         with pytest.raises(MMTransferError) as error:
             backbones.load(str(tmp_path), weights, "text")
         assert str(tmp_path) in error.value.where
+
+
+def test_a_configuration_with_half_a_character_is_written_again(tmp_path: Path, command: Callable[..., Any]) -> None:
+    flags = tiny.text(tmp_path)
+    place = tmp_path / "bert" / "config.json"
+    place.write_text(json.dumps(json.loads(place.read_text()) | {"note": "\ud800"}))
+    words = [*flags, "--weights", "none", "--epochs", "1", "--threads", "1", "--cache", "off"]
+    status, _, said = command("fit", TEXT, *words, "--out", tmp_path / "run")
+    assert status == 0, said
+    assert json.loads((tmp_path / "run/model/config.json").read_text())["note"] == "\ud800"
