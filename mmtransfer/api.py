@@ -98,7 +98,7 @@ def evaluate_backbone(backbone: str, test: Any, weights: str | None = None, **fi
     found = carried.load(backbone, weights)
     name = next(name for name in TASKS if TASKS[name].modality == found.backbone.modality)
     config = make({"task": name, **DEFAULTS[name], **found.settings, **fields}, "the settings")
-    task = TASKS[name](config, found.backbone)
+    task = TASKS[name].make(config, found.backbone)
     head = task.adopt(found)
     table = sources.load(test, task.modality, task.columns(), config.skip_bad, "--test", split="test")
     table = task.check(task.match(table), "test")
@@ -130,7 +130,7 @@ class Run:
         described = self.folder.read(place, {"task": str, "state": {}})
         tensors = self.folder.tensors(file)
         backbone = weights.read(self.folder.model)
-        task = TASKS[self.config.task](self.config, backbone)
+        task = TASKS[self.config.task].make(self.config, backbone)
         try:
             if described["task"] != self.config.task:
                 raise ValueError(f"its task is {described['task']}, that of the run {self.config.task}")

@@ -15,17 +15,36 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from mmtransfer import documents, spelling
 from mmtransfer.errors import MMTransferError, unknown
 
 IMAGE, TEXT, SPEECH = "image-classification", "text-classification", "speech-recognition"
+AUDIO, TAGS = "audio-classification", "token-classification"
 
 
-def _for(*tasks: str, default: Any = None) -> Any:
-    """A field that only some tasks read; the command line of the others does not have it."""
-    return field(default=default, metadata={"tasks": tasks})
+class Parts(NamedTuple):
+    """What a task is made of: the name of an input, and those of its targets, the default first."""
+
+    input: str
+    targets: tuple[str, ...]
+
+
+LABELS = ("single-label", "multi-label", "regression")
+TASKS: Mapping[str, Parts] = {
+    IMAGE: Parts("image", LABELS),
+    TEXT: Parts("text", LABELS),
+    SPEECH: Parts("audio", ("transcript",)),
+    AUDIO: Parts("audio", LABELS),
+    TAGS: Parts("words", ("tags",)),
+}
+"""The table of tasks."""
+
+
+def _of(*parts: str, default: Any = None) -> Any:
+    """A field that only these inputs and targets read; the command line of tasks without them does not have it."""
+    return field(default=default, metadata={"parts": parts})
 
 
 @dataclass(frozen=True)
@@ -33,7 +52,7 @@ class RunConfig:
     """What a run is made of: (task, data, backbone, strategy, budget, seed)."""
 
     task: str = IMAGE
-    """image-classification, text-classification or speech-recognition."""
+    """image-classification, text-classification, speech-recognition, audio-classification or token-classification."""
 
     # data
     train: Any = None
@@ -51,28 +70,32 @@ class RunConfig:
     shots: int | None = None
     """Training examples of each class that are trained on; where there are no classes, of all. 0: none, the classes'
     names in the training data alone decide (texts, with --strategy.prior names)."""
-    shots_minutes: float | None = _for(SPEECH)
+    shots_minutes: float | None = _of("audio")
     """Minutes of randomly drawn recordings that are trained on, spread over the speakers."""
-    text_column: str | None = _for(TEXT)
+    text_column: str | None = _of("text")
     """Column with the text; guessed where only one guess is possible."""
-    pair_column: str | None = _for(TEXT)
+    pair_column: str | None = _of("text")
     """Column with the second text, where pairs are classified; guessed only from usual names, such as text1, text2."""
-    label_column: str | None = _for(IMAGE, TEXT)
+    label_column: str | None = _of(*LABELS)
     """Column with the label; guessed where only one guess is possible."""
-    target: Literal["single-label", "multi-label", "regression"] = _for(IMAGE, TEXT, default="single-label")
+    target: Literal["single-label", "multi-label", "regression"] = _of(*LABELS, default="single-label")
     """What the label column holds: one label, any number of labels, or a number."""
-    label_separator: str | None = _for(IMAGE, TEXT)
+    label_separator: str | None = _of(*LABELS)
     """Between the labels of one example, with --target multi-label; | if None."""
-    file_column: str | None = _for(IMAGE, SPEECH)
+    file_column: str | None = _of("image", "audio")
     """Column with the file name, relative to the table, or its bytes; guessed where only one guess is possible."""
-    transcript_column: str | None = _for(SPEECH)
+    transcript_column: str | None = _of("transcript")
     """Column with the transcript; guessed where only one guess is possible."""
+    words_column: str | None = _of("words")
+    """Column with the words, a list; guessed where only one guess is possible."""
+    tags_column: str | None = _of("tags")
+    """Column with the tags, a list, one a word; guessed where only one guess is possible."""
     group_column: str | None = None
     """Column with the speaker, patient, author, ...: validation is then cut in whole groups. In speech, where it is
     guessed as well, the intervals of WER and CER are by it; a guess leaves the split as it is."""
     test_group: str | None = None
     """The group whose examples leave the training data and become the test data."""
-    max_seconds: float | None = _for(SPEECH)
+    max_seconds: float | None = _of("audio")
     """Longest recording, or segment by the columns `start` and `end`, to train and test on. Predicting cuts longer ones
     where they are quietest."""
     skip_bad: bool = False
@@ -93,31 +116,31 @@ class RunConfig:
     """What is trained: linear-probe, partial, full, lp-ft or scratch."""
     strategy_options: Mapping[str, Any] = field(default_factory=dict)
     """The strategy's own options, by name."""
-    image_size: int | None = _for(IMAGE)
+    image_size: int | None = _of("image")
     """Pixels of a side of the square that the network sees; the backbone's own if None (224 for most)."""
-    crop_pct: float | None = _for(IMAGE)
+    crop_pct: float | None = _of("image")
     """In evaluation the shorter side becomes image_size / crop_pct before the centre crop."""
-    mean: tuple[float, float, float] | None = _for(IMAGE)
+    mean: tuple[float, float, float] | None = _of("image")
     """Channel means of the normalisation, of pixels in 0..1; the backbone's own if None."""
-    std: tuple[float, float, float] | None = _for(IMAGE)
+    std: tuple[float, float, float] | None = _of("image")
     """Channel standard deviations of the normalisation, of pixels in 0..1; the backbone's own if None."""
-    augment: Literal["auto", "none", "light", "strong"] | None = _for(IMAGE, SPEECH)
+    augment: Literal["auto", "none", "light", "strong"] | None = _of("image", "audio")
     """Random changes in training. Images: light is crop and flip, strong more. Speech: light is speed, gain and noise,
     strong wider and with bands of frequencies left out. auto: none where the first stages are frozen, else light."""
-    max_length: int | None = _for(TEXT)
+    max_length: int | None = _of("text", "words")
     """Tokens of the longest text that is kept whole; longer ones are cut."""
-    head: Literal["linear", "mlp"] = _for(IMAGE, TEXT, default="linear")
+    head: Literal["linear", "mlp"] = _of(*LABELS, "tags", default="linear")
     """On the pooled features: one linear layer, or two with GELU and dropout between them."""
-    pooling: Literal["mean", "cls", "last"] | None = _for(TEXT)
+    pooling: Literal["mean", "cls", "last"] | None = _of("text")
     """From tokens to one vector: their mean, the first, or the last; the backbone's own if None (mean; GPT-2: last)."""
-    label_smoothing: float | None = _for(IMAGE, TEXT)
+    label_smoothing: float | None = _of(*LABELS)
     """Share of the target's mass spread over all classes in training, 0 to 1 (Szegedy et al. 2016)."""
-    vocabulary: Literal["train", "backbone"] = _for(SPEECH, default="train")
+    vocabulary: Literal["train", "backbone"] = _of("transcript", default="train")
     """Symbols that CTC writes: the characters of the training data, or the checkpoint's own with its head's weights."""
-    mask_prob: float | None = _for(SPEECH)
+    mask_prob: float | None = _of("audio")
     """Share of the frames masked in training (SpecAugment in time, Baevski et al. 2020); 0 for none."""
 
-    class_weights: Literal["none", "auto"] = _for(IMAGE, TEXT, default="none")
+    class_weights: Literal["none", "auto"] = _of(*LABELS, default="none")
     """auto: in the training loss an example weighs as the inverse of its class's frequency, 1 on average."""
 
     # training
@@ -125,11 +148,11 @@ class RunConfig:
     """Passes over the training data."""
     batch_size: int | None = None
     """Examples per optimiser step, over all processes."""
-    micro_batch_size: int | None = _for(IMAGE)
+    micro_batch_size: int | None = _of("image")
     """Images of one forward pass; a step's whole batch if memory allows (BatchNorm sees the micro-batch)."""
-    micro_batch_tokens: int | None = _for(TEXT)
+    micro_batch_tokens: int | None = _of("text", "words")
     """Tokens of one forward pass, padding included."""
-    micro_batch_seconds: float | None = _for(SPEECH)
+    micro_batch_seconds: float | None = _of("audio")
     """Seconds of audio of one forward pass, padding included."""
     lr: float | None = None
     """Peak learning rate of the backbone; the strategy may give the head a multiple."""
@@ -288,8 +311,13 @@ spelling.learn(RunConfig)
 
 def reads(name: str, task: str) -> bool:
     """Whether `task` reads the field."""
-    tasks = FIELDS[name].metadata.get("tasks")
-    return tasks is None or task in tasks
+    return owners(name) is None or task in (owners(name) or ())
+
+
+def owners(name: str) -> list[str] | None:
+    """The tasks that read the field; None for all."""
+    parts = FIELDS[name].metadata.get("parts")
+    return None if parts is None else [task for task, own in TASKS.items() if {own.input, *own.targets} & set(parts)]
 
 
 def make(fields: Mapping[str, Any], where: str) -> RunConfig:
@@ -298,11 +326,11 @@ def make(fields: Mapping[str, Any], where: str) -> RunConfig:
         if name not in FIELDS:
             raise unknown("setting", name, FIELDS, where)
     task = fields.get("task", IMAGE)
-    if task in (IMAGE, TEXT, SPEECH):
+    if task in TASKS:
         for name, value in fields.items():
             if not reads(name, task) and value != FIELDS[name].default:
-                owners = ", ".join(FIELDS[name].metadata["tasks"])
-                raise MMTransferError(f"{task} does not read {flag(name)}", where, f"leave it out ({owners} reads it)")
+                others = ", ".join(owners(name) or ())
+                raise MMTransferError(f"{task} does not read {flag(name)}", where, f"leave it out ({others} reads it)")
     values = dict(fields)
     for name in ("mean", "std", "track"):
         if isinstance(values.get(name), list):

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from mmtransfer.config import IMAGE, SPEECH, TEXT
+from mmtransfer.config import AUDIO, IMAGE, SPEECH, TAGS, TEXT
 from mmtransfer.errors import MMTransferError
 
 DEFAULTS: Mapping[str, Mapping[str, Any]] = {
@@ -57,6 +57,35 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
         "weight_decay": 0.005,
         "schedule": "tri-stage",
         "warmup": 0.1,
+    },
+    AUDIO: {
+        "backbone": "facebook/wav2vec2-base",
+        "strategy": "full",
+        "max_seconds": 30.0,
+        "augment": "none",
+        "mask_prob": 0.05,
+        "micro_batch_seconds": 32.0,
+        "label_smoothing": 0.0,
+        "epochs": 10,
+        "batch_size": 32,
+        "lr": 1e-4,
+        "optimizer": "adamw",
+        "weight_decay": 0.005,
+        "schedule": "cosine",
+        "warmup": 0.1,
+    },
+    TAGS: {
+        "backbone": "google-bert/bert-base-cased",
+        "strategy": "full",
+        "max_length": 128,
+        "micro_batch_tokens": 4096,
+        "epochs": 4,
+        "batch_size": 32,
+        "lr": 5e-5,
+        "optimizer": "adamw",
+        "weight_decay": 0.01,
+        "schedule": "linear",
+        "warmup": 0.06,
     },
 }
 """By task, the values of fields that are None."""
@@ -108,6 +137,11 @@ BUILTIN: Mapping[str, Builtin] = {
         scratch={"vocabulary": "train", "lr": 1e-3},
         minutes=1.5,
     ),
+    AUDIO: Builtin(
+        data={"train": "builtin:keywords", "epochs": 8, "batch_size": 16},
+        model={"backbone": "builtin", "lr": 6e-4},
+        scratch={"lr": 1e-3},
+    ),
 }
 """By task; it comes before DEFAULTS."""
 
@@ -115,6 +149,8 @@ OWN_DATA: Mapping[str, str] = {
     IMAGE: "--train pictures/train --test pictures/val",
     TEXT: "--train train.csv --test test.csv",
     SPEECH: "--train speech/train --test speech/test",
+    AUDIO: "--train recordings/train --test recordings/test",
+    TAGS: "--train train.conll --test test.conll",
 }
 """By task, how a command names data of the user's own."""
 

@@ -15,7 +15,7 @@ from torch import nn
 
 from mmtransfer import backbones
 from mmtransfer.backbones import weights as files
-from mmtransfer.backbones.staged import Backbone, State
+from mmtransfer.backbones.staged import Backbone
 from mmtransfer.cache import settings
 from mmtransfer.config import IMAGE, SPEECH, TEXT, RunConfig, make
 from mmtransfer.data import sources
@@ -30,7 +30,7 @@ from mmtransfer.run import RunFolder
 from mmtransfer.seeding import number
 from mmtransfer.strategies import Phase
 from mmtransfer.tasks import TASKS, Task
-from mmtransfer.tasks.speech_recognition import SpeechRecognition
+from mmtransfer.tasks.targets.transcript import Transcript
 
 SUFFIXES = (".npy", ".parquet")
 CACHE = ("cache", "cache_dir", "cache_limit")
@@ -114,14 +114,14 @@ def embed(backbone: str | Path, data: Any, split: str = "test", seed: int = 0, *
         sources.refuse_missing(data, "the inputs", labelled=False)
         loaded = backbones.load(str(backbone), fields.pop("weights", None))
         config = resolve(task=_TASKS[loaded.modality], backbone=str(backbone), train="-", **fields)
-    return features_of(loaded, TASKS[config.task](config, loaded), config, data, split)
+    return features_of(loaded, TASKS[config.task].make(config, loaded), config, data, split)
 
 
 def features_of(backbone: Backbone, task: Task, config: RunConfig, data: Any, split: str = "test") -> Features:
     """Features of data as the task encodes them under this configuration; of a recording that is cut into pieces their
     mean by length."""
-    if task.modality == "speech":
-        task = _Recordings(config, backbone)
+    if task.modality == "audio":
+        task = replace(task, name="speech-features", target=_Pooled(config))
     columns = task.columns()
     table = sources.load(data, task.modality, columns, config.skip_bad, "the inputs", labelled=False, split=split)
     if task.answer_column in table.rows.column_names:  # of built-in data; labels of others would be unknown
@@ -142,13 +142,10 @@ def features_of(backbone: Backbone, task: Task, config: RunConfig, data: Any, sp
     return Features(table.ids, values)
 
 
-class _Recordings(SpeechRecognition):
+class _Pooled(Transcript):
     """Recordings as one vector each, under keys of their own: what CTC's probe stores are the frames."""
 
-    name = "speech-features"
-
-    def features(self, backbone: Backbone, state: State) -> State:
-        return {"x": backbone.pool(state)}
+    reads = "pooled"  # type: ignore[assignment]
 
 
 def _pooled(backbone: Backbone, task: Task, config: RunConfig, examples: Examples) -> np.ndarray:

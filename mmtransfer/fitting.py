@@ -137,7 +137,7 @@ class Fitting:
                 looped = [phase for phase in plan if phase.solver == "loop"]
                 whole = bool(looped) and all(phase.stages and min(phase.stages) == 0 for phase in looped)
                 self.config = config = dataclasses.replace(config, augment="light" if whole else "none")
-            self.task = task = task_class(config, backbone)
+            self.task = task = task_class.make(config, backbone)
             self.config = config = task.config
             caching.refuse(config.cache, plan, task)
             cache = cache_settings.make(config.cache, config.cache_dir, config.cache_limit)

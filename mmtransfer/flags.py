@@ -122,8 +122,8 @@ def _refuse_unknown(words: Sequence[str], task: str, strategy: str, known: Mappi
             continue
         name = spelled[2:].replace("-", "_")
         if name in FIELDS:
-            owners = ", ".join(FIELDS[name].metadata.get("tasks", ())) or "fit, as a word"
-            raise MMTransferError(f"{task} does not read {spelled}", "the command line", f"leave it out ({owners})")
+            readers = ", ".join(configuration.owners(name) or ()) or "fit, as a word"
+            raise MMTransferError(f"{task} does not read {spelled}", "the command line", f"leave it out ({readers})")
         if spelled.startswith("--strategy."):
             options = [option for option in known if option.startswith("--strategy.")]
             listing = ", ".join(options) or "none"

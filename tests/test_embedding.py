@@ -148,7 +148,7 @@ def test_a_long_recording_is_the_mean_of_its_pieces_by_length(runs):
     recording = np.random.default_rng(0).normal(size=24_000).astype(np.float32) * 0.1
     config = replace(run.config, max_seconds=0.6)
     task, backbone = type(run.model.task)(config, run.model.backbone), run.model.backbone
-    table = sources.load([recording], "speech", labelled=False)
+    table = sources.load([recording], "audio", labelled=False)
     pieces, owners = task.pieces(table)
     assert len(owners) > 1
     lengths = task.rows(pieces)[1]

@@ -107,7 +107,7 @@ def test_the_check_of_a_long_recording_holds_no_more_than_a_block(tmp_path, kind
     subtype = {"wav": "FLOAT", "flac": "PCM_16", "mp3": "MPEG_LAYER_III"}[kind]
     soundfile.write(path, np.zeros(100 * RATE, np.float32), RATE, subtype=subtype)  # 6.4 MB of float32
     tracemalloc.start()
-    assert len(sources.load([path], "speech", labelled=False)) == 1
+    assert len(sources.load([path], "audio", labelled=False)) == 1
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 4e6
@@ -118,7 +118,7 @@ def test_segments_of_a_damaged_recording_are_judged_each_alone(tmp_path):
     data = (tmp_path / "long.flac").read_bytes()
     (tmp_path / "long.flac").write_bytes(data[: len(data) // 2])
     (tmp_path / "a.csv").write_text("file_name,start,end,text\nlong.flac,0,1,one\nlong.flac,3,4,two\n")
-    table = sources.load(tmp_path / "a.csv", "speech", skip_bad=True)
+    table = sources.load(tmp_path / "a.csv", "audio", skip_bad=True)
     assert table.ids == ["long.flac#0.00-1.00"] and [one["id"] for one in table.skipped] == ["long.flac#3.00-4.00"]
 
 
@@ -163,13 +163,13 @@ def test_features_stay_with_their_recording_where_one_is_too_short_and_one_is_cu
 )
 def test_cells_that_hold_something_else_are_told_by_their_row(cell):
     with pytest.raises(MMTransferError, match="row 0"):
-        sources.load([{"audio": cell, "text": "a"}], "speech")
+        sources.load([{"audio": cell, "text": "a"}], "audio")
 
 
 def test_a_rate_that_no_recorder_has_is_told(tmp_path):
     file = wav(tmp_path / "fast.wav", sound(100), 3_000_000)
     with pytest.raises(MMTransferError, match="3,000,000 samples a second are more than"):
-        sources.load([(str(file), "a")], "speech")
+        sources.load([(str(file), "a")], "audio")
 
 
 def test_arrays_with_a_rate_are_heard_as_their_file_is(run, tmp_path):
@@ -203,7 +203,7 @@ def test_arrays_with_a_rate_are_trained_on(run, tmp_path):
         [{"array": samples, "sampling_rate": 8000, "path": None, "text": text} for samples, text in rows],
         [{"audio": (samples, 8000), "text": text} for samples, text in rows],
     ]
-    found = {sources.load(form, "speech").fingerprint for form in forms}
+    found = {sources.load(form, "audio").fingerprint for form in forms}
     assert found == {other.result["data"]["train"]["fingerprint"]}
 
 
@@ -243,7 +243,7 @@ def test_an_array_alone_is_taken_at_the_rate_of_the_model_aloud(run, tmp_path, c
 )
 def test_what_is_no_recording_is_told(rows, reason):
     with pytest.raises(MMTransferError) as error:
-        sources.load(rows, "speech")
+        sources.load(rows, "audio")
     assert error.value.what.startswith(f"1 of 1 examples cannot be used: row 0: {reason}")
 
 

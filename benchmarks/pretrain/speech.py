@@ -129,7 +129,11 @@ def hold_out(data: Path) -> list[str]:
     from benchmarks.pretrain.utterances import digest
     from mmtransfer.data import builtin
 
-    texts = [text for table in builtin.load("commands", "speech").values() for text in table.column("text")]
+    texts = [
+        text
+        for table in builtin.load("commands", "audio", "transcript").values()
+        for text in table.column("transcript")
+    ]
     for part in ("an4/train", "an4/test", "fsdd/train", "fsdd/test"):
         with (data / part / "metadata.csv").open(encoding="utf-8") as file:
             texts += [row["text"] for row in csv.DictReader(file)]

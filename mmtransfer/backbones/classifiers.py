@@ -51,16 +51,46 @@ class Classifier:
     problem: str
 
 
-def export(backbone: Backbone, head: Classifier) -> tuple[dict[str, Any], dict[str, Tensor]]:
+@dataclass(frozen=True)
+class Tagger:
+    """A head on every token: `layers` as of a Classifier; `names`: of its tags."""
+
+    layers: Sequence[tuple[Tensor, Tensor]]
+    names: Sequence[str]
+
+
+def _tagger(backbone: Backbone, head: Tagger) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Entries of config.json, and tensors by name, of a head on every token; both empty where transformers has no class
+    that computes it, which is one linear layer called classifier."""
+    import transformers
+
+    name = backbone.library.removesuffix("Model") + "ForTokenClassification"
+    if len(head.layers) != 1 or backbone.depth != len(backbone.stages) or not hasattr(transformers, name):
+        return {}, {}
+    (weight, bias), *_ = head.layers
+    tensors = {"classifier.weight": weight, "classifier.bias": bias}
+    settings = {"architectures": [name], **_numbered(head.names)}
+    return settings, {name: value.detach().cpu().float().contiguous() for name, value in tensors.items()}
+
+
+def _numbered(names: Sequence[str]) -> dict[str, Any]:
+    """Names of outputs, as config.json has them."""
+    return {
+        "id2label": {str(number): name for number, name in enumerate(names)},
+        "label2id": {name: number for number, name in enumerate(names)},
+    }
+
+
+def export(backbone: Backbone, head: Classifier | Tagger) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Entries of config.json, and tensors by name, to be written beside a backbone of transformers."""
+    if isinstance(head, Tagger):
+        return _tagger(backbone, head)
     tensors = _computed(backbone, head)
     if tensors is None:
         return _refusal(backbone)
-    numbered = dict(enumerate(head.names))
     settings = {
         "architectures": [backbone.library.removesuffix("Model") + "ForSequenceClassification"],
-        "id2label": {str(number): name for number, name in numbered.items()},
-        "label2id": {name: number for number, name in numbered.items()},
+        **_numbered(head.names),
         "problem_type": head.problem,
     }
     return settings, {name: value.detach().cpu().float().contiguous() for name, value in tensors.items()}

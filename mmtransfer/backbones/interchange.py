@@ -18,7 +18,7 @@ from torch import Tensor
 
 from mmtransfer import documents
 from mmtransfer.backbones import classifiers
-from mmtransfer.backbones.classifiers import Classifier
+from mmtransfer.backbones.classifiers import Classifier, Tagger
 from mmtransfer.backbones.staged import Backbone
 from mmtransfer.backbones.weights import FORMAT, TENSORS
 
@@ -30,14 +30,14 @@ def write(
     folder: Path,
     ctc: Mapping[str, Tensor] | None = None,
     symbols: Sequence[str] = (),
-    classifier: Classifier | None = None,
+    head: Classifier | Tagger | None = None,
 ) -> None:
     """Writes config.json, the index of the weights and, for speech, what a processor needs; nothing for backbones that
     are not transformers'.
 
     `folder`: model/ of a run, where the backbone has been saved; `ctc`: weight and bias of a CTC head; `symbols`: its
-    vocabulary, the blank first and the space between words second; empty names stand for nothing; `classifier`: the
-    head of a text run.
+    vocabulary, the blank first and the space between words second; empty names stand for nothing; `head`: that of a run
+    on pooled features or on every token.
     """
     if not backbone.library:
         return
@@ -51,8 +51,8 @@ def write(
         files[CTC] = _names(folder / CTC)
         _write(folder / "preprocessor_config.json", _preprocessor(backbone))
         _write_tokenizer(folder, symbols)
-    if classifier is not None:
-        settings, tensors = classifiers.export(backbone, classifier)
+    if head is not None:
+        settings, tensors = classifiers.export(backbone, head)
         config |= settings
         (folder / CLASSIFIER).unlink(missing_ok=True)
         if tensors:

@@ -10,7 +10,7 @@ from typing import Any
 from mmtransfer.config import RunConfig, flag
 from mmtransfer.data import audio, builtin, groups, overlap, sources, splits, subsets
 from mmtransfer.data.columns import Columns
-from mmtransfer.data.table import THREADS, Modality, Table
+from mmtransfer.data.table import THREADS, Table
 from mmtransfer.errors import MMTransferError
 
 logger = logging.getLogger("mmtransfer")
@@ -23,7 +23,7 @@ def classes(table: Table) -> list[str] | None:
 
 def assemble(
     config: RunConfig,
-    modality: Modality,
+    input: str,
     columns: Columns,
     strata: Callable[[Table], Sequence[str | None] | None] = classes,
     validate: bool = True,
@@ -45,17 +45,17 @@ def assemble(
         given["test"] = config.train
     tables = {
         split: sources.load(
-            source, modality, columns, config.skip_bad, flag(split), split=split, max_seconds=config.max_seconds
+            source, input, columns, config.skip_bad, flag(split), split=split, max_seconds=config.max_seconds
         )
         for split, source in given.items()
         if source is not None
     }
     tables = look(tables)
     if config.test_group is not None:
-        tables["train"], tables["test"] = groups.leave_out(tables["train"], modality, config.test_group)
+        tables["train"], tables["test"] = groups.leave_out(tables["train"], config.test_group)
     if config.group_column is not None:
         for split in tables.keys() - {"train"}:
-            groups.warn_shared(tables["train"], tables[split], flag(split), modality)
+            groups.warn_shared(tables["train"], tables[split], flag(split))
     if config.shots == 0 and "validation" not in tables:
         logger.info("validation: all training examples, of which none is trained on")
         tables["validation"] = tables["train"]
@@ -63,11 +63,11 @@ def assemble(
     _drop(tables, config)
     if cut:
         labels = strata(tables["train"])
-        tables["train"], tables["validation"] = _cut(tables["train"], labels, config, modality)
+        tables["train"], tables["validation"] = _cut(tables["train"], labels, config)
         _drop(tables, config)
     if config.duplicates == "error" and config.shots != 0:
         overlap.refuse(tables)
-    smaller = _smaller(tables["train"], strata, config, modality)
+    smaller = _smaller(tables["train"], strata, config)
     if smaller is not None:
         logger.info("%d of %d training examples are taken", len(smaller), len(tables["train"]))
         tables["train"] = smaller
@@ -90,11 +90,9 @@ def _drop(tables: dict[str, Table], config: RunConfig) -> None:
         tables["train"] = left
 
 
-def _cut(
-    whole: Table, labels: Sequence[str | None] | None, config: RunConfig, modality: Modality
-) -> tuple[Table, Table]:
+def _cut(whole: Table, labels: Sequence[str | None] | None, config: RunConfig) -> tuple[Table, Table]:
     """(what is left to train on, validation)."""
-    known = groups.of(whole, modality) if config.group_column is not None else None
+    known = groups.of(whole) if config.group_column is not None else None
     if config.group_column is not None and known is None:
         raise MMTransferError(
             "The training data has no groups", f"--group-column {config.group_column} of {whole.source}", "leave it out"
@@ -120,7 +118,6 @@ def _smaller(
     train: Table,
     strata: Callable[[Table], Sequence[str | None] | None],
     config: RunConfig,
-    modality: Modality,
 ) -> Table | None:
     """The part of the training data that was asked for; None: all of it."""
     n = len(train)
@@ -134,5 +131,5 @@ def _smaller(
     if config.shots_minutes is not None:
         with ThreadPoolExecutor(THREADS) as threads:
             lengths = list(threads.map(audio.seconds, train.column("audio")))
-        return train.select(subsets.minutes(lengths, groups.of(train, modality), config.shots_minutes, config.seed))
+        return train.select(subsets.minutes(lengths, groups.of(train), config.shots_minutes, config.seed))
     return None

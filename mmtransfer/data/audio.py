@@ -16,14 +16,15 @@ import soundfile
 import torch
 from torch import Tensor
 
-from mmtransfer.data.digests import contents
+from mmtransfer.data.file import File, read_contents
 from mmtransfer.data.resampling import resample, resampled
-from mmtransfer.data.table import File
 from mmtransfer.errors import MMTransferError
 
 HIGHEST_RATE = 2_000_000
 """Samples a second; resampling takes time by the rate, and no recorder is faster."""
-SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".w64", ".caf"})
+SUFFIXES: frozenset[str] = frozenset(
+    {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".w64", ".caf"}
+)
 _WHOLE = frozenset({"PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32", "ULAW", "ALAW"})
 """Encodings in which any bytes are samples, all of them finite: only their number can be wrong."""
 _BLOCK = 2**18
@@ -215,7 +216,7 @@ def _decoded(
     guessed, data, mp3 = False, io.BytesIO(), sound.format == "MP3"
     if mp3:
         begin, end = 0, int(sound.frames)
-        data = io.BytesIO(contents(audio))
+        data = io.BytesIO(read_contents(audio))
         sound = soundfile.SoundFile(data)
         guessed = not any(tag in data.getvalue()[: data.tell()] for tag in (b"Xing", b"Info", b"VBRI"))
     left = end - begin

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,10 @@ import pyarrow.compute
 import pyarrow.parquet
 
 from mmtransfer.data import images
+from mmtransfer.data.file import File
+from mmtransfer.data.kinds import ANSWERS
 from mmtransfer.data.splits import holdout
-from mmtransfer.data.table import File, Modality, Table, make
+from mmtransfer.data.table import Table, make
 from mmtransfer.errors import MMTransferError, unknown
 
 PREFIX = "builtin:"
@@ -19,20 +22,27 @@ LIBRARY = "builtin_library.parquet"
 COMMANDS = "builtin_commands.parquet"
 
 
-def load(name: str, modality: Modality) -> dict[str, Table]:
+def load(name: str, input: str, answer: str) -> dict[str, Table]:
     """The tables `train` and `test` of a built-in set; their split is fixed, whatever the run's seed.
 
-    Raises MMTransferError for an unknown name, and for a set of another modality.
+    `input`, `answer`: the kinds that a task needs; labels may be read as another kind.
+    Raises MMTransferError for an unknown name, and for a set of other kinds.
     """
     where = f"{PREFIX}{name}"
-    owners = {known: owner for owner, names in NAMES.items() for known in names}
-    if name not in owners:
-        raise unknown("built-in data", name, NAMES[modality] or owners, where)
-    if owners[name] != modality:
-        raise MMTransferError(
-            f"{where} is {owners[name]} data, the task needs {modality}", where, "give a file or folder of your own"
-        )
-    return _MAKERS[name]()
+    fitting = [known for known in SETS if _fits(known, input, answer)]
+    if name not in SETS:
+        raise unknown("built-in data", name, fitting or SETS, where)
+    if name not in fitting:
+        own = " with ".join(SETS[name][:2])
+        do = f"give {' or '.join(map(PREFIX.__add__, fitting))}, or data of your own" if fitting else "give your own"
+        raise MMTransferError(f"{where} is {own} data, the task needs {input} with {answer}", where, do)
+    return SETS[name][2]()
+
+
+def _fits(name: str, input: str, answer: str) -> bool:
+    """Whether a set has inputs and answers of these kinds, or answers that may be read so."""
+    own_input, own_answer, _ = SETS[name]
+    return own_input == input and ANSWERS[own_answer].role == ANSWERS[answer].role
 
 
 def _digits() -> dict[str, Table]:
@@ -70,9 +80,25 @@ def _commands() -> dict[str, Table]:
         part = whole.filter(pyarrow.compute.equal(whole["split"], split))
         ids, recordings, texts, speakers = (part[name].to_pylist() for name in ("id", "audio", "text", "speaker"))
         files: list[File] = [{"path": None, "bytes": recording} for recording in recordings]
-        tables[split] = make("speech", f"{PREFIX}commands", ids, files, texts, speakers)
+        tables[split] = make("audio", f"{PREFIX}commands", ids, files, texts, speakers)
     return tables
 
 
-NAMES: dict[Modality, tuple[str, ...]] = {"image": ("digits",), "text": ("library",), "speech": ("commands",)}
-_MAKERS: dict[str, Callable[[], dict[str, Table]]] = {"digits": _digits, "library": _library, "commands": _commands}
+def _keywords() -> dict[str, Table]:
+    """The recordings of `commands` that have more than one word, each with the first one, which says what kind of
+    command it is: one of nine."""
+    tables = {}
+    for split, table in _commands().items():
+        texts = [text.split() for text in table.column("transcript")]
+        long = [number for number, words in enumerate(texts) if len(words) > 1]
+        tables[split] = table.select(long).answered("label", [texts[number][0] for number in long])
+    return {split: replace(table, source=f"{PREFIX}keywords") for split, table in tables.items()}
+
+
+SETS: Mapping[str, tuple[str, str, Callable[[], dict[str, Table]]]] = {
+    "digits": ("image", "label", _digits),
+    "library": ("text", "label", _library),
+    "commands": ("audio", "transcript", _commands),
+    "keywords": ("audio", "label", _keywords),
+}
+"""By name, the kinds of its inputs and answers, and what makes its tables."""

@@ -12,7 +12,8 @@ from pathlib import Path, PurePath
 from typing import Literal
 
 from mmtransfer.data import audio, encodings, images
-from mmtransfer.data.columns import NAMES
+from mmtransfer.data.columns import GROUPS
+from mmtransfer.data.kinds import ANSWERS, INPUTS
 from mmtransfer.data.records import LISTED, TOP, OnDemand, Records, is_number, twice, wordy
 from mmtransfer.errors import MMTransferError
 
@@ -22,7 +23,7 @@ DELIMITERS = ",;\t|"
 """What may stand between fields, the likeliest first."""
 _LONGEST_FIELD = 1 << 27
 """Characters; Python's own limit of 131,072 is less than some documents have."""
-_USUAL = frozenset[str]().union(*NAMES.values())
+_USUAL = GROUPS.union(*(kind.usual for kind in (*INPUTS.values(), *ANSWERS.values())))
 _LOOKED_AT = 5000
 """Rows that decide whether the first one is a header."""
 _CELLS = 1_000_000

@@ -5,20 +5,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from mmtransfer.data.file import read_contents
+from mmtransfer.data.kinds import ANSWERS, INPUTS
 from mmtransfer.errors import MMTransferError
 
 SIZE = 16
 """Bytes of a digest."""
-INPUTS = ("image", "audio", "text")
-"""The columns that may hold what a model sees; of several in one table, the first does."""
-GROUPS = ("group", "speaker")
-"""The columns that say which examples belong together."""
 _ROWS, _FILES = 4096, 16
 """Rows that are digested at a time: texts, and files, of which a thread takes so many between two hand-overs."""
 
@@ -29,9 +26,10 @@ def of(rows: pa.Table, threads: int, advance: Callable[[int], None] = lambda don
     Every file is read once, by `threads` at a time; `advance` is told how many rows are done. Segments of a recording
     are digested by their times and the digest of the whole file. Raises MMTransferError for a file that cannot be read.
     """
-    rows = rows.select(sorted(name for name in rows.column_names if name != "group"))
+    told = {name: _digested(name) for name in rows.column_names if name != "group"}
+    rows = rows.select(sorted(told, key=lambda name: told[name]))
     seen = {_input(rows), "pair"}
-    files = pa.types.is_struct(rows.schema.field(_input(rows)).type)
+    files = INPUTS[_input(rows)].in_files
     batches = rows.to_batches(max_chunksize=_FILES if files else _ROWS)
     found: list[bytes] = []
     with ThreadPoolExecutor(threads) as pool:
@@ -75,13 +73,13 @@ def digest(data: bytes) -> str:
     return hashlib.blake2b(data, digest_size=SIZE).hexdigest()
 
 
-def contents(file: Mapping[str, Any]) -> bytes:
-    """The bytes of a File, wherever they are; OSError if it cannot be read."""
-    return Path(file["path"]).read_bytes() if file["bytes"] is None else bytes(file["bytes"])
-
-
 def _input(rows: pa.Table) -> str:
     return next(name for name in INPUTS if name in rows.column_names)
+
+
+def _digested(name: str) -> str:
+    """What a column is called where it is hashed."""
+    return ANSWERS[name].digested or name if name in ANSWERS else name
 
 
 def _batch(batch: pa.RecordBatch, seen: Collection[str], wholes: Mapping[str, bytes]) -> bytes:
@@ -93,7 +91,7 @@ def _batch(batch: pa.RecordBatch, seen: Collection[str], wholes: Mapping[str, by
         for name, value in zip(names, values, strict=True):
             if isinstance(value, dict):
                 value = _read(value, wholes)
-            data = _named(name, value if isinstance(value, list) else (value,))
+            data = _named(_digested(name), value if isinstance(value, list) else (value,))
             row.update(data)
             if name in seen:
                 own.update(data)
@@ -133,7 +131,7 @@ def _whole(path: str) -> tuple[str, bytes]:
 
 def _contents(file: Mapping[str, Any]) -> bytes:
     try:
-        return contents(file)
+        return read_contents(file)
     except OSError as error:
         raise MMTransferError(
             f"A file of the data cannot be read: {error.strerror or error}", str(file["path"]), "put it back"

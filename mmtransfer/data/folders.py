@@ -10,38 +10,39 @@ from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
-from mmtransfer.data import audio, encodings, images
+from mmtransfer.data import encodings
 from mmtransfer.data.checks import Draft
-from mmtransfer.data.table import File, Modality
+from mmtransfer.data.file import File
+from mmtransfer.data.kinds import AnswerKind, InputKind
 from mmtransfer.errors import MMTransferError
 
 logger = logging.getLogger("mmtransfer")
-SUFFIXES: dict[Modality, frozenset[str]] = {"image": images.SUFFIXES, "text": frozenset(), "speech": audio.SUFFIXES}
 METADATA = ("metadata.csv", "metadata.tsv", "metadata.jsonl", "metadata.parquet")
 """Tables that may lie in a folder and say what its files are, the first one that is there."""
 _SPLITS = {"train", "training", "val", "valid", "validation", "dev", "test"}
 
 
-def metadata(folder: Path) -> Path | None:
+def find_metadata(folder: Path) -> Path | None:
     """The table in a folder that says what its files are, None if there is none."""
     return next((folder / name for name in METADATA if (folder / name).is_file()), None)
 
 
-def read(folder: Path, modality: Modality, labelled: bool, where: str) -> Draft:
-    """The files of a folder without a metadata table: images by class folder, recordings by the .txt beside them.
+def read_folder(folder: Path, kind: InputKind, answer: AnswerKind, labelled: bool, where: str) -> Draft:
+    """The files of a folder without a metadata table, with the answers that their class folders or the .txt beside them
+    give.
 
-    Raises MMTransferError for text, and for a folder that holds nothing of the modality or no answers.
+    Raises MMTransferError for inputs that are no files, and for a folder that holds none or no answers.
     """
-    if modality == "text":
+    if not kind.in_files:
         there = ", ".join(sorted(entry.name for entry in folder.iterdir())[:10]) or "nothing"
         raise MMTransferError("Text is read from a table, not from a folder", where, f"name the file; there is {there}")
-    found = _walk(folder, SUFFIXES[modality], where)
+    found = _walk(folder, kind.suffixes, where)
     if not found:
-        known = " ".join(sorted(SUFFIXES[modality]))
-        raise MMTransferError(f"The folder holds no {modality} files", where, f"give a folder with files of {known}")
+        known = " ".join(sorted(kind.suffixes))
+        raise MMTransferError(f"The folder holds no {kind.name} files", where, f"give a folder with files of {known}")
     if not labelled:
         return files(found, folder)
-    return _recordings(found, folder, where) if modality == "speech" else _classes(found, folder, where)
+    return _beside(found, folder, where) if answer.beside else _classes(found, folder, kind, where)
 
 
 def files(paths: Sequence[Path], folder: Path) -> Draft:
@@ -51,11 +52,11 @@ def files(paths: Sequence[Path], folder: Path) -> Draft:
     return Draft(ids, list(ids), inputs)
 
 
-def _classes(found: Sequence[Path], folder: Path, where: str) -> Draft:
+def _classes(found: Sequence[Path], folder: Path, kind: InputKind, where: str) -> Draft:
     classes = sorted({file.relative_to(folder).parts[0] for file in found if file.parent != folder})
     if len(classes) < 1:
         raise MMTransferError(
-            "The folder has no class folders", where, f"put images into FOLDER/CLASS/, or write {METADATA[0]}"
+            "The folder has no class folders", where, f"put {kind.called} into FOLDER/CLASS/, or write {METADATA[0]}"
         )
     if {name.lower() for name in classes} <= _SPLITS:
         raise MMTransferError(
@@ -67,16 +68,16 @@ def _classes(found: Sequence[Path], folder: Path, where: str) -> Draft:
         entry.name for entry in folder.iterdir() if _visible(entry) and entry.is_dir() and entry.name not in classes
     )
     if empty:
-        logger.warning("%s: no images in the folders %s", where, ", ".join(empty))
+        logger.warning("%s: no %s in the folders %s", where, kind.called, ", ".join(empty))
     loose = [file for file in found if file.parent == folder]
     if loose:
-        logger.warning("%s: %d images outside of class folders are not used", where, len(loose))
+        logger.warning("%s: %d %s outside of class folders are not used", where, len(loose), kind.called)
     draft = files([file for file in found if file.parent != folder], folder)
     draft.answers = [name.split("/")[0] for name in draft.ids]
     return draft
 
 
-def _recordings(found: Sequence[Path], folder: Path, where: str) -> Draft:
+def _beside(found: Sequence[Path], folder: Path, where: str) -> Draft:
     """`clip.wav` with its transcript in `clip.txt`; a line break counts as a space."""
     beside = [file.with_suffix(".txt") for file in found]
     if not any(file.is_file() for file in beside):

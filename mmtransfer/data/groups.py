@@ -7,20 +7,18 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mmtransfer.data.table import GROUP, Modality, Table
+from mmtransfer.data.table import Table
 from mmtransfer.errors import MMTransferError, unknown
 from mmtransfer.seeding import generator
 
 logger = logging.getLogger("mmtransfer")
 
 
-def of(table: Table, modality: Modality) -> list[str] | None:
+def of(table: Table) -> list[str] | None:
     """The group of each example; one without a group is a group of its own. None if the table knows no groups."""
-    name = GROUP[modality]
-    if name not in table.rows.column_names:
-        return None
+    groups = table.groups
     # "\0" is in no name that was read from a text
-    return [group or f"\0{number}" for number, group in enumerate(table.column(name))]
+    return None if groups is None else [group or f"\0{number}" for number, group in enumerate(groups)]
 
 
 def holdout(
@@ -82,12 +80,12 @@ def holdout(
     return np.flatnonzero(~mask), np.flatnonzero(mask)
 
 
-def leave_out(table: Table, modality: Modality, name: str) -> tuple[Table, Table]:
+def leave_out(table: Table, name: str) -> tuple[Table, Table]:
     """(the rest, the examples of the group called `name`).
 
     Raises MMTransferError if the table knows no groups, none of this name, or no other.
     """
-    groups = of(table, modality)
+    groups = of(table)
     where = f"--test-group {name} of {table.source}"
     if groups is None:
         raise MMTransferError("The training data has no groups", where, "name their column with --group-column")
@@ -99,9 +97,9 @@ def leave_out(table: Table, modality: Modality, name: str) -> tuple[Table, Table
     return table.select(np.flatnonzero(~inside)), table.select(np.flatnonzero(inside))
 
 
-def warn_shared(train: Table, other: Table, option: str, modality: Modality) -> None:
+def warn_shared(train: Table, other: Table, option: str) -> None:
     """Says aloud how many groups of another split the training data has as well."""
-    groups = [set(of(table, modality) or ()) for table in (train, other)]
+    groups = [set(of(table) or ()) for table in (train, other)]
     ours, theirs = ({group for group in side if not group.startswith("\0")} for side in groups)
     if ours & theirs:
         logger.warning(

@@ -14,7 +14,7 @@ import torch
 from PIL import ExifTags, Image
 from torch import Tensor
 
-from mmtransfer.data.table import File
+from mmtransfer.data.file import File
 from mmtransfer.errors import MMTransferError
 
 SUFFIXES = frozenset(

@@ -24,6 +24,8 @@ SHOWN = 2
 """Examples that are told of each finding."""
 LETTERS = 60
 """Of a text that is told."""
+PAIR = "\0"
+"""Between the two texts of a pair."""
 Kind = Literal["equal", "near-equal", "contradicting", "label-twins", "small-classes"]
 
 
@@ -110,7 +112,7 @@ class _Split:
         self.exact = digests.inputs(table.digests)
         self.texts = _texts(table)
         # only texts can be nearly equal
-        self.near = self.exact if self.texts is None else [_near(parts) for parts in self.texts]
+        self.near = self.exact if self.texts is None else [_near(text) for text in self.texts]
 
     @cached_property
     def first(self) -> dict[bytes, int]:
@@ -127,7 +129,7 @@ class _Split:
         """The beginning of a text; nothing of a file, whose id says what it is."""
         if self.texts is None:
             return ""
-        text = " / ".join(self.texts[number])
+        text = self.texts[number].replace(PAIR, " / ")
         return f": {text if len(text) <= LETTERS else text[: LETTERS - 3] + '...'!r}"
 
 
@@ -168,7 +170,7 @@ def _contradictions(splits: Sequence[_Split]) -> list[Finding]:
         said = [f"{one.told(n)} is {_answer(one.table, n)!r}" for one, n in ((other, place), (split, number))]
         examples.append(" and ".join(said) + split.shown(number))
     count, of = sum(counts[key] for key in several), sum(counts.values())
-    called = "transcripts" if splits and "audio" in splits[0].table.rows.column_names else "labels"
+    called = f"{splits[0].table.answer.role.removesuffix('s')}s" if splits and splits[0].table.answer else "labels"
     line = f"{count} of {of} examples are of equal inputs with different {called}"
     splits_of = tuple(split.name for split in splits)
     return [_finding("contradicting", splits_of, count, of, examples, line)] if several else []
@@ -209,25 +211,24 @@ def _called(split: str) -> str:
 
 
 def _labels(table: Table) -> list[str]:
-    """Every label of every example; none where there are no labels."""
-    if "labels" in table.rows.column_names:
-        return [label for own in table.column("labels") for label in own]
-    return table.column("label") if "label" in table.rows.column_names else []
+    """Every class name of every answer; none where answers are no classes."""
+    kind = table.answer
+    return [name for answer in table.answers or () for name in kind.classes(answer)] if kind is not None else []
 
 
-def _texts(table: Table) -> list[tuple[str, ...]] | None:
-    """The text or the two texts of each example; None where inputs are files."""
-    names = table.rows.column_names
-    if "audio" in names or "text" not in names:
+def _texts(table: Table) -> list[str] | None:
+    """The text, or the two texts, of each example; None where inputs are files."""
+    if table.input.in_files:
         return None
-    return list(zip(*(table.column(name) for name in ("text", "pair") if name in names), strict=True))
+    columns = [table.column(name) for name in (table.input.name, "pair") if name in table.rows.column_names]
+    return [PAIR.join(map(str, map(table.input.text, values))) for values in zip(*columns, strict=True)]
 
 
 def _plain_answers(table: Table) -> list[Any]:
-    """Labels or transcripts but for case, white space and Unicode form; empty where answers are numbers or missing."""
-    if table.answers is None or "value" in table.rows.column_names:
-        return []
-    return [_plain(one) if isinstance(one, str) else tuple(sorted(map(_plain, one))) for one in table.answers]
+    """Answers but for case, white space and Unicode form; empty where they are missing, or cannot contradict."""
+    kind, answers = table.answer, table.answers or ()
+    spelled = [kind.spelled(answer, _plain) for answer in answers] if kind is not None else []
+    return spelled if spelled and spelled[0] is not None else []
 
 
 def _answer(table: Table, number: int) -> Any:
@@ -239,8 +240,8 @@ def _plain(text: str) -> str:
     return " ".join(unicodedata.normalize("NFC", text).casefold().split())
 
 
-def _near(parts: Sequence[str]) -> bytes:
-    data = "\0".join(map(_plain, parts)).encode()
+def _near(text: str) -> bytes:
+    data = "\0".join(map(_plain, text.split(PAIR))).encode()
     return hashlib.blake2b(data, digest_size=digests.SIZE).digest()
 
 

@@ -15,8 +15,9 @@ import numpy as np
 
 from mmtransfer.data import audio
 from mmtransfer.data.checks import Draft
+from mmtransfer.data.file import File
 from mmtransfer.data.records import Records
-from mmtransfer.data.table import File, Table, make
+from mmtransfer.data.table import Table, make
 
 logger = logging.getLogger("mmtransfer")
 START = ("start", "start_time", "start_seconds", "begin")
@@ -71,7 +72,7 @@ def cut(table: Table, longest: float) -> tuple[Table, list[int]]:
     if not cuts:
         return table, rows
     logger.info("recordings longer than %g s: cut at %d quiet places, and their texts joined", longest, cuts)
-    return dataclasses.replace(make("speech", table.source, ids, files), skipped=table.skipped), rows
+    return dataclasses.replace(make("audio", table.source, ids, files), skipped=table.skipped), rows
 
 
 def quiet(loudness: np.ndarray, longest: int) -> list[int]:

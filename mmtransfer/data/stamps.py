@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from mmtransfer.data import digests
-from mmtransfer.data.table import INPUT, Table
+from mmtransfer.data.table import Table
 
 SETTLED_SECONDS = 2.0
 """A file changed more recently may change again within the resolution of its time stamp: its digest is not kept."""
@@ -71,9 +71,9 @@ def _remembered(folder: Path, stamp: str | None, compute: Callable[[], bytes], w
 def listing(table: Table, answers: bool) -> str | None:
     """Digest of paths, sizes, time stamps, times of segments and, with `answers`, all other columns; None where
     contents are read as fast, or unsettled."""
-    column = next((name for name in INPUT.values() if name in table.rows.column_names and name != "text"), None)
-    if column is None:
+    if not table.input.in_files:
         return None
+    column = table.input.name
     files = table.column(column)
     if any(file["bytes"] is not None for file in files):
         return None

@@ -3,58 +3,28 @@
 from __future__ import annotations
 
 import os
-import typing
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal, NotRequired, TypedDict, cast
+from typing import Any
 
 import datasets
 import numpy as np
 import pyarrow as pa
 
 from mmtransfer.data import digests
-from mmtransfer.data.labels import Kind
-
-Modality = Literal["image", "text", "speech"]
-INPUT: dict[Modality, str] = {"image": "image", "text": "text", "speech": "audio"}
-"""The column of each modality that holds what a model sees."""
-
-GROUP: dict[Modality, str] = {"image": "group", "text": "group", "speech": "speaker"}
-"""The column that says which examples belong together."""
+from mmtransfer.data.kinds import ANSWERS, GROUPS, INPUTS, AnswerKind, InputKind
 
 THREADS = min(16, 4 + (os.cpu_count() or 1))
 """Threads that open files: reading and decoding both wait outside Python's lock."""
-
-_ANSWER: dict[Kind, pa.DataType] = {
-    "label": pa.string(),
-    "labels": pa.large_list(pa.string()),
-    "value": pa.float64(),
-}
-# 64-bit offsets: `take` on plain binary fails above 2 GB a column
-_FILE = pa.struct([("path", pa.string()), ("bytes", pa.large_binary())])
-_SEGMENT = pa.struct([*_FILE, ("start", pa.float64()), ("stop", pa.float64())])
-
-
-class File(TypedDict):
-    """An image or a recording: a file by absolute path, or the bytes of one; the other is None.
-
-    `start`, `stop`: seconds, of a recording of which this is a segment; both there, or neither.
-    """
-
-    path: str | None
-    bytes: bytes | None
-    start: NotRequired[float | None]
-    stop: NotRequired[float | None]
 
 
 @dataclass(frozen=True, eq=False)
 class Table:
     """Examples of one source.
 
-    `rows`: columns `id`, then `image` (a File), or `text` and of pairs `pair`, the second text, with the answer in
-    `label` (str), `labels` (sorted list of str) or `value` (float), and `group`; or `audio` (a File), `text` and
-    `speaker`. Answer, transcript, speaker and group are there only where known. Ids are unique: a file's POSIX path
+    `rows`: columns `id`; one of `kinds.INPUTS`, and of pairs of texts `pair`, the second one; where they are known the
+    answers, one of `kinds.ANSWERS`, and names of groups, one of `kinds.GROUPS`. Ids are unique: a file's POSIX path
     relative to its folder (of a segment with its times), or the number of the row, from 0.
     `source`: what the user gave, for messages and records.
     `skipped`: {"id", "reason"} of every example of the source that was left out.
@@ -93,10 +63,11 @@ class Table:
         kept = self.select([i for i in range(len(self)) if i not in out])
         return replace(kept, skipped=self.skipped + entries)
 
-    def relabelled(self, kind: Kind, answers: Sequence[Any]) -> Table:
-        """The table with these answers instead of `label`."""
-        kept = self.rows.data.table.drop_columns("label")
-        rows = datasets.Dataset(kept.append_column(kind, pa.array(answers, _ANSWER[kind])))
+    def answered(self, kind: str, answers: Sequence[Any]) -> Table:
+        """The table with these answers, of one of `kinds.ANSWERS`, instead of those it has."""
+        kept = self.rows.data.table
+        kept = kept.drop_columns([name for name in ANSWERS if name in kept.column_names])
+        rows = datasets.Dataset(kept.append_column(kind, pa.array(answers, ANSWERS[kind].arrow)))
         return replace(self, rows=rows, digests=None)
 
     def digested(self, advance: Callable[[int], None] = lambda done: None) -> Table:
@@ -106,11 +77,24 @@ class Table:
         return replace(self, digests=digests.of(self.rows.data.table, THREADS, advance))
 
     @property
+    def input(self) -> InputKind:
+        """What kind of column a model sees."""
+        return next(kind for name, kind in INPUTS.items() if name in self.rows.column_names)
+
+    @property
+    def answer(self) -> AnswerKind | None:
+        """What kind of answers there are; None where there are none."""
+        return next((kind for name, kind in ANSWERS.items() if name in self.rows.column_names), None)
+
+    @property
     def answers(self) -> list[Any] | None:
-        """Labels, numbers or transcripts; None where there are none."""
-        columns = self.rows.column_names
-        names = ("text",) if "audio" in columns else typing.get_args(Kind)
-        return next((self.column(name) for name in names if name in columns), None)
+        """The answers; None where there are none."""
+        return None if self.answer is None else self.column(self.answer.name)
+
+    @property
+    def groups(self) -> list[str | None] | None:
+        """The group of each example; None where none are known."""
+        return next((self.column(name) for name in GROUPS if name in self.rows.column_names), None)
 
     @property
     def fingerprint(self) -> str:
@@ -147,34 +131,31 @@ class Table:
     def ordered(self) -> dict[str, Any]:
         """What another table must have to be this one row by row: the number of rows; digests of ids, contents, answers
         and groups in the order of the rows; and `content`."""
-        names = self.rows.column_names
-        groups = next((self.column(name) for name in digests.GROUPS if name in names), [])
-        known = {"ids": self.ids, "answers": self.answers or [], "groups": groups}
+        known = {"ids": self.ids, "answers": self.answers or [], "groups": self.groups or []}
         found = {name: digests.column(values) for name, values in known.items()}
         return {"n": len(self), "contents": self.inputs, **found, "content": self.content}
 
 
 def make(
-    modality: Modality,
+    input: str,
     source: str,
     ids: Sequence[str],
-    inputs: Sequence[str] | Sequence[File],
+    inputs: Sequence[Any],
     answers: Sequence[Any] | None = None,
-    speakers: Sequence[str | None] | None = None,
+    groups: Sequence[str | None] | None = None,
     skipped: Iterable[dict[str, str]] = (),
     pairs: Sequence[str] | None = None,
-    kind: Kind = "label",
+    kind: str | None = None,
 ) -> Table:
-    """A table from its columns; `answers` are what `kind` says, of speech the transcripts; `speakers` are groups of any
-    kind; `pairs` are second texts."""
+    """A table from its columns; `input`, `kind`: names of the inputs' and the answers' kinds, the input's usual answers
+    if None; `pairs` are second texts."""
+    seen, predicted = INPUTS[input], ANSWERS[kind or INPUTS[input].answer]
     columns: dict[str, pa.Array] = {"id": pa.array(ids, pa.string())}
-    segmented = modality == "speech" and any("start" in file for file in cast(Sequence[File], inputs))
-    stored = pa.string() if modality == "text" else _SEGMENT if segmented else _FILE
-    columns[INPUT[modality]] = pa.array(inputs, stored)
+    columns[seen.name] = pa.array(inputs, seen.arrow_of(inputs))
     if pairs is not None:
-        columns["pair"] = pa.array(pairs, pa.string())
+        columns["pair"] = pa.array(pairs, seen.arrow)
     if answers is not None:
-        columns["text" if modality == "speech" else kind] = pa.array(answers, _ANSWER[kind])
-    if speakers is not None:
-        columns[GROUP[modality]] = pa.array(speakers, pa.string())
+        columns[predicted.name] = pa.array(answers, predicted.arrow)
+    if groups is not None:
+        columns[seen.group] = pa.array(groups, pa.string())
     return Table(datasets.Dataset(pa.table(columns)), source, tuple(skipped))

@@ -35,8 +35,8 @@ def screen(draft: Draft) -> None:
         draft.pairs = _screened(draft, draft.pairs, "second text")
     if draft.answers is not None:
         draft.answers = _screened(draft, draft.answers, "answer")
-    if draft.speakers is not None:
-        draft.speakers = _screened(draft, draft.speakers, "group")
+    if draft.groups is not None:
+        draft.groups = _screened(draft, draft.groups, "group")
 
 
 def _screened(draft: Draft, values: Any, called: str) -> list[Any]:

@@ -27,7 +27,8 @@ from mmtransfer.engine.progress import bar
 from mmtransfer.engine.trained import Trained
 from mmtransfer.errors import MMTransferError
 from mmtransfer.strategies import Phase
-from mmtransfer.tasks.base import Batch, Task
+from mmtransfer.tasks.base import Batch
+from mmtransfer.tasks.task import Task
 
 logger = logging.getLogger("mmtransfer")
 TOLERANCE = {"fp32": 1e-3, "bf16": 5e-2}

@@ -51,7 +51,7 @@ def evaluate(
     records: Records = {"id": examples.ids}
     if examples.answers is not None:
         records["target"] = examples.answers
-    for extra in ("speaker",):
+    for extra in task.target.extra:
         if extra in examples.rows.column_names:
             records[extra] = list(examples.rows[extra])
     for name in ordered[0] if ordered else ():

@@ -24,7 +24,8 @@ from mmtransfer.errors import MMTransferError
 from mmtransfer.heads import LinearHead
 from mmtransfer.probe import Choice, Linear, Rows, solve
 from mmtransfer.strategies import Phase
-from mmtransfer.tasks.base import Records, Task
+from mmtransfer.tasks.base import Records
+from mmtransfer.tasks.task import Task
 
 logger = logging.getLogger("mmtransfer")
 
@@ -119,7 +120,7 @@ def _by_class(classes: Tensor, weights: Tensor, others: Tensor) -> Tensor:
 
 def rows(job: Job, examples: Examples) -> Rows:
     """A split's features and targets, which caching has computed; MMTransferError where there is no exact answer."""
-    kind, stored, device = type(job.task).exact(job.config), examples.stored, job.accelerator.device
+    kind, stored, device = job.task.problem, examples.stored, job.accelerator.device
     if kind is None or not isinstance(job.head, LinearHead):
         raise MMTransferError(
             f"{job.task.name} with a {type(job.head).__name__} has no exact solution",

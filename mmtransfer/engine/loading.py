@@ -9,14 +9,15 @@ from typing import Any
 import datasets
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from mmtransfer.backbones.staged import State
 from mmtransfer.cache.features import Features
 from mmtransfer.data.table import Table
 from mmtransfer.seeding import identity, number
-from mmtransfer.tasks.base import Batch, Encoded, Task, collate, collate_targets
+from mmtransfer.tasks.base import Batch, Encoded, collate, collate_targets
+from mmtransfer.tasks.task import Task
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,7 @@ class Stored:
         self.targets: Tensor | list[Tensor] | None = None
         if known:
             self.targets = torch.stack(known) if same else known
+        self.beside = task.input.beside(rows)
         self.identities = [identity(name) for name in rows["id"]] if task.seeded else None
 
     def batches(self, batches: Iterable[list[int]], seed: int | None, epoch: int) -> Iterator[Batch]:
@@ -81,6 +83,8 @@ class Stored:
             if seed is not None and self.identities is not None:
                 drawn = [number(seed, "augment", epoch, self.identities[index]) for index in indices]
                 state["seeds"] = torch.tensor(drawn)
+            for name, values in self.beside.items():
+                state[name] = nn.utils.rnn.pad_sequence([values[index] for index in indices], batch_first=True)
             yield Batch(state, self._targets(indices))
 
     def _targets(self, indices: Sequence[int]) -> Tensor | None:

@@ -28,7 +28,8 @@ from mmtransfer.engine.state import TrainState
 from mmtransfer.engine.trained import Trained
 from mmtransfer.errors import MMTransferError
 from mmtransfer.seeding import number
-from mmtransfer.tasks.base import Batch, Task
+from mmtransfer.tasks.base import Batch
+from mmtransfer.tasks.task import Task
 
 
 @dataclass

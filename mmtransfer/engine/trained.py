@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from mmtransfer.backbones.staged import Backbone, State
 from mmtransfer.engine.precision import autocast
-from mmtransfer.tasks.base import Outputs, Task
+from mmtransfer.tasks.base import Outputs
+from mmtransfer.tasks.task import Task
 
 
 class Trained(nn.Module):

@@ -1,24 +1,63 @@
-"""The tasks, by name. A new one: a file with a subclass of `Task`, a line here, its defaults in `defaults.py`."""
+"""The tasks, by name: which input and which targets each has stands in `config.TASKS`."""
 
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mmtransfer import config as configuration
+from mmtransfer.backbones.staged import Backbone
+from mmtransfer.config import RunConfig
 from mmtransfer.registry import Registry
-from mmtransfer.tasks.base import Batch, Encoded, Prediction, Predictions, Task, collate
-from mmtransfer.tasks.image_classification import ImageClassification
-from mmtransfer.tasks.speech_recognition import SpeechRecognition
-from mmtransfer.tasks.text_classification import TextClassification
+from mmtransfer.tasks.base import Batch, Encoded, Prediction, Predictions, Problem, collate
+from mmtransfer.tasks.inputs import INPUTS, Input
+from mmtransfer.tasks.targets import TARGETS, Target
+from mmtransfer.tasks.task import Task
 
-TASKS: Registry[type[Task]] = Registry("task", "task")
-for _task in (ImageClassification, TextClassification, SpeechRecognition):
-    TASKS.add(_task.name, _task)
+
+@dataclass(frozen=True)
+class Definition:
+    """A row of the table of tasks: what makes the task of a run."""
+
+    name: str
+    input: type[Input]
+    targets: tuple[str, ...]
+    """Names of targets, the first is the default."""
+
+    @property
+    def modality(self) -> str:
+        """The kind of backbone that the task needs."""
+        return self.input.modality
+
+    def target(self, config: RunConfig) -> type[Target]:
+        """The target that a configuration names."""
+        return TARGETS[config.target if config.target in self.targets else self.targets[0]]
+
+    def exact(self, config: RunConfig) -> Problem | None:
+        """What the targets are to a solver that finds a linear head exactly; None where there is no such solver."""
+        return self.target(config).problem if config.head == "linear" else None
+
+    def make(self, config: RunConfig, backbone: Backbone) -> Task:
+        """The task of a run; raises MMTransferError for settings that the backbone does not allow."""
+        kind = self.target(config)
+        input = self.input(config, backbone, kind.reads)
+        return Task(self.name, input, kind(input.config, backbone.source))
+
+
+TASKS: Registry[Definition] = Registry("task", "task")
+for _name, _parts in configuration.TASKS.items():
+    TASKS.add(_name, Definition(_name, INPUTS[_parts.input], _parts.targets))
 
 __all__ = [
+    "INPUTS",
+    "TARGETS",
     "TASKS",
     "Batch",
+    "Definition",
     "Encoded",
-    "ImageClassification",
+    "Input",
     "Prediction",
     "Predictions",
-    "SpeechRecognition",
+    "Target",
     "Task",
-    "TextClassification",
     "collate",
 ]

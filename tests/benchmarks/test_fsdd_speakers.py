@@ -23,6 +23,6 @@ def test_each_speaker_is_a_test_set_once(tmp_path, capsys, monkeypatch):
     fsdd_speakers.main()
     assert capsys.readouterr().out.count("mmtransfer fit speech-recognition --train") == 3
     for speaker in ("ann", "bob", "cy"):
-        train, test = (load(out / speaker / f"{split}.csv", "speech") for split in ("train", "test"))
+        train, test = (load(out / speaker / f"{split}.csv", "audio") for split in ("train", "test"))
         assert (len(train), len(test)) == (4, 2) and set(test.column("speaker")) == {speaker}
         assert speaker not in train.column("speaker") and not set(train.ids) & set(test.ids)

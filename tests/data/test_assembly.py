@@ -60,7 +60,7 @@ def test_named_groups_are_whole_and_guessed_ones_are_not(caplog):
     assert "24 of 120 training examples held out for validation: 2 of 10 groups" in caplog.text
     clips = [{"audio": np.ones(160, np.float32), "text": "a", "speaker": f"s{n % 2}"} for n in range(40)]
     config = make({"task": SPEECH, "train": clips}, "a test")
-    guessed = assemble(config, "speech", Columns())
+    guessed = assemble(config, "audio", Columns())
     assert set(guessed["train"].column("speaker")) & set(guessed["validation"].column("speaker"))
 
 
@@ -80,17 +80,17 @@ def test_a_test_set_that_shares_groups_is_told(caplog):
 def test_minutes_of_speech():
     clips = [{"audio": np.ones(16_000, np.float32), "text": "a", "speaker": f"s{n % 4}"} for n in range(40)]
     config = make({"task": SPEECH, "train": clips, "shots_minutes": 0.2}, "a test")
-    made = assemble(config, "speech", Columns())
+    made = assemble(config, "audio", Columns())
     assert Counter(made["train"].column("speaker")) == {"s0": 3, "s1": 3, "s2": 3, "s3": 3}
     shots = make({"task": SPEECH, "train": clips, "shots": 5}, "a test")
-    assert len(assemble(shots, "speech", Columns())["train"]) == 5
+    assert len(assemble(shots, "audio", Columns())["train"]) == 5
 
 
 def test_the_limit_of_seconds_reaches_the_sources():
     clips = [(np.ones(16_000 * n, np.float32), "a") for n in (1, 2, 3)]
     config = make({"task": SPEECH, "train": clips, "max_seconds": 2.0}, "a test")
     with pytest.raises(MMTransferError, match="row 2: 3.0 s are more than max_seconds=2"):
-        assemble(config, "speech", Columns())
+        assemble(config, "audio", Columns())
 
 
 def test_built_in_data_bring_their_test_part():

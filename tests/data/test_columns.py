@@ -7,12 +7,15 @@ import logging
 import pytest
 
 from mmtransfer.data.columns import Columns, choose
+from mmtransfer.data.kinds import INPUTS
 from mmtransfer.errors import MMTransferError
 
 
 def chosen(header, modality, labelled=True, wordy=None, **columns):
     return dict(
-        choose(header, header if wordy is None else wordy, Columns(**columns), modality, labelled, "--train a.csv")
+        choose(
+            header, header if wordy is None else wordy, Columns(**columns), INPUTS[modality], labelled, "--train a.csv"
+        )
     )
 
 
@@ -25,8 +28,8 @@ def chosen(header, modality, labelled=True, wordy=None, **columns):
         (["question", "kind"], "text", {"text": "question", "label": "kind"}),
         (["id", "text", "label"], "text", {"text": "text", "label": "label"}),
         (["file_name", "species"], "image", {"file": "file_name", "label": "species"}),
-        (["file_name", "text"], "speech", {"file": "file_name", "transcript": "text"}),
-        (["path", "said", "speaker"], "speech", {"file": "path", "transcript": "said", "group": "speaker"}),
+        (["file_name", "text"], "audio", {"file": "file_name", "transcript": "text"}),
+        (["path", "said", "speaker"], "audio", {"file": "path", "transcript": "said", "group": "speaker"}),
     ],
 )
 def test_the_one_possible_guess_is_taken_and_said(header, modality, expected, caplog):
@@ -61,8 +64,8 @@ def test_an_unknown_column_names_the_nearest():
         (["text", "coarse", "fine"], "text", "label", "'coarse', 'fine'"),
         (["a", "b", "label"], "text", "text", "'a', 'b'"),
         (["image", "path", "label"], "image", "file", "'image', 'path'"),
-        (["file", "text", "transcript"], "speech", "transcript", "'text', 'transcript'"),
-        (["file", "text", "speaker", "speaker_id"], "speech", "group", "'speaker', 'speaker_id'"),
+        (["file", "text", "transcript"], "audio", "transcript", "'text', 'transcript'"),
+        (["file", "text", "speaker", "speaker_id"], "audio", "group", "'speaker', 'speaker_id'"),
     ],
 )
 def test_several_possible_columns_are_named_with_the_flag(header, modality, role, names):
@@ -85,7 +88,7 @@ def test_one_column_cannot_be_both():
 def test_without_labels_the_answer_is_neither_needed_nor_read():
     assert chosen(["words", "label"], "text", labelled=False) == {"text": "words"}
     assert chosen(["text"], "text", labelled=False, label="category") == {"text": "text"}
-    assert chosen(["file", "speaker", "speaker_id"], "speech", labelled=False) == {"file": "file"}
+    assert chosen(["file", "speaker", "speaker_id"], "audio", labelled=False) == {"file": "file"}
     with pytest.raises(MMTransferError, match="Unknown column 'words'"):
         chosen(["text"], "text", labelled=False, text="words")
 

@@ -97,20 +97,20 @@ def made(names):
 
 
 def test_examples_without_a_group_are_each_their_own():
-    found = groups.of(made(["a", None, "", "a"]), "text")
+    found = groups.of(made(["a", None, "", "a"]))
     assert found is not None and found[0] == found[3] == "a" and len(set(found)) == 3
-    assert groups.of(load([("a", "x")], "text"), "text") is None
+    assert groups.of(load([("a", "x")], "text")) is None
 
 
 def test_a_group_leaves_for_the_test_set():
-    rest, test = groups.leave_out(made(["a", "b", None, "a"]), "text", "a")
+    rest, test = groups.leave_out(made(["a", "b", None, "a"]), "a")
     assert rest.ids == ["1", "2"] and test.ids == ["0", "3"]
 
 
 def test_a_group_that_cannot_leave():
     def error(table, name) -> MMTransferError:
         with pytest.raises(MMTransferError) as caught:
-            groups.leave_out(table, "text", name)
+            groups.leave_out(table, name)
         return caught.value
 
     unknown = error(made(["anna", "bob", None]), "ana")
@@ -121,7 +121,7 @@ def test_a_group_that_cannot_leave():
 
 
 def test_shared_groups_are_said(caplog):
-    groups.warn_shared(made(["a", "b", None]), made(["c", None]), "--test", "text")
+    groups.warn_shared(made(["a", "b", None]), made(["c", None]), "--test")
     assert not caplog.text
-    groups.warn_shared(made(["a", "b", None]), made(["b", "c", "b", None]), "--test", "text")
+    groups.warn_shared(made(["a", "b", None]), made(["b", "c", "b", None]), "--test")
     assert "--test shares 1 of its 2 groups with the training data" in caplog.text

@@ -31,7 +31,7 @@ def long(tmp_path):
 
 def table(tmp_path, rows: str, **options):
     (tmp_path / "a.csv").write_text(f"file_name,start,end,text\n{rows}")
-    return load(tmp_path / "a.csv", "speech", **options)
+    return load(tmp_path / "a.csv", "audio", **options)
 
 
 def test_rows_are_segments_of_a_file(tmp_path, long, caplog):
@@ -98,7 +98,7 @@ def test_recordings_over_the_limit_are_refused_by_name_or_left_out(tmp_path, lon
 def test_a_long_recording_is_cut_where_it_is_silent(tmp_path, long, caplog):
     caplog.set_level(logging.INFO, "mmtransfer")
     soundfile.write(tmp_path / "short.wav", long[:RATE], RATE)
-    made = load([tmp_path / "long.wav", tmp_path / "short.wav"], "speech", labelled=False)
+    made = load([tmp_path / "long.wav", tmp_path / "short.wav"], "audio", labelled=False)
     pieces, owners = segments.cut(made, 5.0)
     assert owners == [0, 0, 0, 1] and pieces.ids[3] == "1"
     edges = [(value["start"], value["stop"]) for value in pieces.column("audio")[:3]]

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from mmtransfer.data import audio, images
-from mmtransfer.data.digests import contents
+from mmtransfer.data.file import read_contents
 from mmtransfer.data.sources import Columns, load
 from mmtransfer.errors import MMTransferError
 
@@ -120,10 +120,10 @@ def test_speech_folder_with_metadata(tmp_path):
     sound(tmp_path / "ann/a.flac")
     sound(tmp_path / "bob/b.wav")
     write(tmp_path / "metadata.csv", "file_name,text,speaker\nann/a.flac,ONE TWO,ann\nbob/b.wav,three,\n")
-    table = load(tmp_path, "speech")
-    assert table.ids == ["ann/a.flac", "bob/b.wav"] and table.column("text") == ["ONE TWO", "three"]
+    table = load(tmp_path, "audio")
+    assert table.ids == ["ann/a.flac", "bob/b.wav"] and table.column("transcript") == ["ONE TWO", "three"]
     assert table.column("speaker") == ["ann", None]
-    assert load(tmp_path / "metadata.csv", "speech").fingerprint == table.fingerprint
+    assert load(tmp_path / "metadata.csv", "audio").fingerprint == table.fingerprint
 
 
 def test_image_folder_with_metadata(tmp_path):
@@ -159,26 +159,26 @@ def test_files_of_a_csv_that_are_not_there_or_twice(tmp_path):
     write(
         tmp_path / "metadata.csv", "file_name,text\na.wav,one\nb.wav,two\nzero.wav,three\n,four\n./a.wav,five\na.wav,\n"
     )
-    what = failure(tmp_path, "speech").what
+    what = failure(tmp_path, "audio").what
     assert what.startswith("5 of 6 examples cannot be used: ")
     assert f"b.wav, row 1 (line 3): no such file: {tmp_path / 'b.wav'}" in what
     assert "zero.wav, row 2 (line 4): the recording has zero length" in what
     assert "a file, row 3 (line 5): the file name is empty" in what
     assert "./a.wav, row 4 (line 6): the file is listed before, as a.wav, row 0 (line 2)" in what
-    table = load(tmp_path, "speech", skip_bad=True)
-    assert table.ids == ["a.wav"] and table.column("text") == ["one"] and len(table.skipped) == 5
+    table = load(tmp_path, "audio", skip_bad=True)
+    assert table.ids == ["a.wav"] and table.column("transcript") == ["one"] and len(table.skipped) == 5
 
 
 def test_an_empty_transcript(tmp_path):
     sound(tmp_path / "a.wav")
     write(tmp_path / "metadata.csv", "file_name,text\na.wav, \n")
-    assert failure(tmp_path, "speech").what.endswith("a.wav, row 0 (line 2): the transcript is empty")
+    assert failure(tmp_path, "audio").what.endswith("a.wav, row 0 (line 2): the transcript is empty")
 
 
 # paths that are something else
 
 
-@pytest.mark.parametrize("modality", ["image", "text", "speech"])
+@pytest.mark.parametrize("modality", ["image", "text", "audio"])
 def test_a_missing_file(tmp_path, modality):
     error = failure(tmp_path / "none.csv", modality, option="--validation")
     assert error.what == "No such file or folder" and error.where == f"--validation {tmp_path / 'none.csv'}"
@@ -193,12 +193,12 @@ def test_files_where_answers_are_needed(tmp_path):
         failure(write(tmp_path / "a.txt", "hello"), "text").what == "text data with answers is a table, not a .txt file"
     )
     assert "is a folder or a table" in failure(picture(tmp_path / "a.png"), "image").what
-    assert failure(sound(tmp_path / "s" / "a.wav").parent, "speech").what == "The folder has no metadata.csv"
+    assert failure(sound(tmp_path / "s" / "a.wav").parent, "audio").what == "The folder has no metadata.csv"
     assert "there is a.png, a.txt" in failure(tmp_path, "text").do
 
 
 def test_other_objects_are_refused():
-    assert failure(np.zeros(3), "speech").what == "Data cannot be a ndarray"
+    assert failure(np.zeros(3), "audio").what == "Data cannot be a ndarray"
 
 
 # every kind of table: the same examples
@@ -226,7 +226,7 @@ def test_text_tables_of_every_kind_are_equal(tmp_path, name):
     assert unlabelled.rows.column_names == ["id", "text"]
 
 
-@pytest.mark.parametrize("modality", ["image", "speech"])
+@pytest.mark.parametrize("modality", ["image", "audio"])
 @pytest.mark.parametrize("cell", ["path", "struct path", "struct bytes", "bytes"])
 @pytest.mark.parametrize("kind", ["parquet", "dataset"])
 def test_files_in_tables_by_path_or_by_bytes(tmp_path, modality, cell, kind):
@@ -244,7 +244,7 @@ def test_files_in_tables_by_path_or_by_bytes(tmp_path, modality, cell, kind):
     table = load(dataset if kind == "dataset" else tmp_path / "a.parquet", modality)
     held = table.column("image" if modality == "image" else "audio")[0]
     assert (held["path"] is None) == ("bytes" in cell)
-    assert contents(held) == file.read_bytes()
+    assert read_contents(held) == file.read_bytes()
     assert table.ids == [file.name if kind == "parquet" and "path" in cell else "0"]
 
 
@@ -258,12 +258,12 @@ def test_an_audio_column_of_datasets_needs_no_torchcodec(tmp_path):
     dataset = undecoded.cast_column("audio", datasets.Audio())
     dataset.save_to_disk(tmp_path / "saved")
     for source in (dataset, tmp_path / "saved"):
-        assert len(audio.load(load(source, "speech").column("audio")[1], 8000)) == 100
+        assert len(audio.load(load(source, "audio").column("audio")[1], 8000)) == 100
 
 
 def test_a_decoded_recording_of_a_list_keeps_its_rate():
     row = {"audio": {"array": np.zeros(80, np.float32), "sampling_rate": 8000, "path": None}, "text": "one"}
-    assert audio.samples(load([row], "speech").column("audio")[0], 16_000) == 160
+    assert audio.samples(load([row], "audio").column("audio")[0], 16_000) == 160
 
 
 def test_a_cell_that_holds_no_file():
@@ -376,8 +376,8 @@ def test_a_folder_or_one_file_without_labels(tmp_path):
     table = load(tmp_path / "b.png", "image", labelled=False)
     assert table.ids == ["b.png"] and table.rows.column_names == ["id", "image"]
     sound(tmp_path / "s/a.ogg")
-    assert load(tmp_path / "s", "speech", labelled=False).ids == ["a.ogg"]
-    assert load(tmp_path / "s/a.ogg", "speech", labelled=False).rows.column_names == ["id", "audio"]
+    assert load(tmp_path / "s", "audio", labelled=False).ids == ["a.ogg"]
+    assert load(tmp_path / "s/a.ogg", "audio", labelled=False).rows.column_names == ["id", "audio"]
 
 
 def test_without_labels_answers_are_not_read(tmp_path):
@@ -411,10 +411,10 @@ def test_lists_of_images(tmp_path, monkeypatch):
 def test_lists_of_recordings(tmp_path):
     path = sound(tmp_path / "a.wav", rate=16_000)
     samples = np.full(100, 0.25, np.float32)
-    table = load([path, samples, samples.astype(np.float64), torch.from_numpy(samples)], "speech", labelled=False)
+    table = load([path, samples, samples.astype(np.float64), torch.from_numpy(samples)], "audio", labelled=False)
     assert all(np.allclose(audio.load(value, 16_000).numpy(), samples, atol=1e-4) for value in table.column("audio"))
     rows = [{"audio": samples, "text": "one", "speaker": "ann"}, {"audio": samples, "text": "two"}]
-    assert load(rows, "speech").column("speaker") == ["ann", None]
+    assert load(rows, "audio").column("speaker") == ["ann", None]
 
 
 @pytest.mark.parametrize(
@@ -428,10 +428,10 @@ def test_lists_of_recordings(tmp_path):
         ([(np.zeros((2, 2, 3), np.uint8), "x"), (np.zeros((2, 2, 3)), "y")], "image", "row 1: an array must be uint8"),
         (
             [(np.ones(9, np.float32), "x"), (np.ones(0, np.float32), "y")],
-            "speech",
+            "audio",
             "row 1: the recording has zero length",
         ),
-        ([(np.ones(9, np.float32), "x"), (4, "y")], "speech", "row 1: a int is no speech input"),
+        ([(np.ones(9, np.float32), "x"), (4, "y")], "audio", "row 1: a int is no audio input"),
     ],
 )
 def test_bad_rows_of_lists(rows, modality, reason):
@@ -475,15 +475,15 @@ def test_builtin_data_by_split():
         ("hymenoptera/train", "image", 244, 2),
         ("banking77/train.csv", "text", 10003, 77),
         ("sst2/test.csv", "text", 1821, 2),
-        ("an4/test", "speech", 130, 10),
-        ("fsdd/train", "speech", 2700, 6),
+        ("an4/test", "audio", 130, 10),
+        ("fsdd/train", "audio", 2700, 6),
         ("cifar10/test.parquet", "image", 10000, 10),
     ],
 )
 def test_real_sets(data_folder, name, modality, count, classes):
     table = load(data_folder / name, modality)
     assert len(table) == len(set(table.ids)) == count
-    assert len(set(table.column("speaker" if modality == "speech" else "label"))) == classes
+    assert len(set(table.column("speaker" if modality == "audio" else "label"))) == classes
 
 
 # pairs and kinds of answers

@@ -17,8 +17,8 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, list[s
     for name in ("a", "b"):
         (tmp_path / "data" / name).write_bytes(name.encode() * 9)
     read: list[str] = []
-    contents = digests.contents
-    monkeypatch.setattr(digests, "contents", lambda file: read.append(Path(file["path"]).name) or contents(file))
+    contents = digests.read_contents
+    monkeypatch.setattr(digests, "read_contents", lambda file: read.append(Path(file["path"]).name) or contents(file))
     monkeypatch.setattr(stamps, "SETTLED_SECONDS", -1.0)
     return tmp_path / "data", read
 

@@ -24,8 +24,13 @@ def pictures(folder, contents: dict[str, bytes]) -> Table:
 
 def test_rows_have_the_standard_columns():
     assert words(["a", "b"], ["x", "y"]).rows[1] == {"id": "1", "text": "b", "label": "y"}
-    made = table.make("speech", "s", ["u"], [{"path": "/u.wav", "bytes": None}], ["hello"], [None])
-    assert made.rows[0] == {"id": "u", "audio": {"path": "/u.wav", "bytes": None}, "text": "hello", "speaker": None}
+    made = table.make("audio", "s", ["u"], [{"path": "/u.wav", "bytes": None}], ["hello"], [None])
+    assert made.rows[0] == {
+        "id": "u",
+        "audio": {"path": "/u.wav", "bytes": None},
+        "transcript": "hello",
+        "speaker": None,
+    }
 
 
 def test_select_takes_rows_in_order_and_holds_only_them():
@@ -78,17 +83,17 @@ def test_inputs_are_told_by_what_a_model_sees_and_by_their_order(tmp_path):
     others += [pictures(tmp_path / name, {"a.png": name.encode()}) for name in ("1", "2")]
     assert len({one.inputs for one in [made, *others]}) == 1 + len(others)
     voice = {"path": None, "bytes": b"1"}
-    said = [table.make("speech", "s", ["a"], [voice], [words], ["me"]).inputs for words in ("one", "two")]
+    said = [table.make("audio", "s", ["a"], [voice], [words], ["me"]).inputs for words in ("one", "two")]
     assert said[0] == said[1]
-    cut = [table.make("speech", "s", ["a"], [{**voice, "start": 0.0, "stop": stop}]).inputs for stop in (1.0, 1.001)]
+    cut = [table.make("audio", "s", ["a"], [{**voice, "start": 0.0, "stop": stop}]).inputs for stop in (1.0, 1.001)]
     assert len({said[0], *cut}) == 3
 
 
 def test_files_are_read_once(tmp_path, monkeypatch):
     made = pictures(tmp_path / "one", {"a.png": b"1", "b.png": b"2"})
     read: list[str] = []
-    contents = digests.contents
-    monkeypatch.setattr(digests, "contents", lambda file: read.append(file["path"]) or contents(file))
+    contents = digests.read_contents
+    monkeypatch.setattr(digests, "read_contents", lambda file: read.append(file["path"]) or contents(file))
     assert made.fingerprint != made.inputs
     assert sorted(read) == [str(tmp_path / "one" / name) for name in ("a.png", "b.png")]
 
@@ -118,7 +123,7 @@ def test_content_ignores_ids_and_order_and_nothing_else(tmp_path):
 def test_digests_go_along_with_the_rows(tmp_path, monkeypatch):
     whole = pictures(tmp_path / "one", {"a.png": b"1", "b.png": b"2", "c.png": b"3"}).digested()
     fresh = pictures(tmp_path / "two", {"a.png": b"1", "c.png": b"3"})
-    monkeypatch.setattr(digests, "contents", None)  # nothing is read again
+    monkeypatch.setattr(digests, "read_contents", None)  # nothing is read again
     for part in (whole.select([0, 2]), whole.without([1], ["odd"])):
         prints = part.fingerprint, part.inputs, part.content
     monkeypatch.undo()

@@ -101,8 +101,8 @@ def job_of(case: str, folder: Path, double: bool, budget: int, accelerator: Acce
         ]
         settings |= {"micro_batch_seconds": budget / 16000, "mask_prob": 0.0}
     config = make(settings, "a test")
-    task = TASKS[task_name](config, backbone)
-    table = sources.load(rows, backbone.modality, task.columns())
+    task = TASKS[task_name].make(config, backbone)
+    table = sources.load(rows, task.input.kind, task.columns())
     task.prepare(table)
     made, lengths = task.rows(table)
     head = task.head(backbone.width)

@@ -105,7 +105,7 @@ def test_whatever_the_features_depend_on_is_in_their_key(places, tmp_path):
         given = parse(IMAGE, places[1][IMAGE], {}, "a test") | {"weights": "none"} | changes
         torch.manual_seed(0)
         backbone = backbones.load("resnet18", "none")
-        return backbone, mmt.tasks.TASKS[IMAGE](resolve(**given), backbone)
+        return backbone, mmt.tasks.TASKS[IMAGE].make(resolve(**given), backbone)
 
     def file(byte: int) -> list[tuple[np.ndarray, str]]:
         pixels = np.zeros((4, 4, 3), np.uint8)
@@ -139,7 +139,7 @@ def test_the_tokenizer_and_the_longest_text_are_in_the_key(places):
 
     def encoding(**changes):
         backbone = backbones.load(folder, "none")
-        task = mmt.tasks.TASKS[TEXT](resolve(**(parse(TEXT, flags, {}, "a test") | changes)), backbone)
+        task = mmt.tasks.TASKS[TEXT].make(resolve(**(parse(TEXT, flags, {}, "a test") | changes)), backbone)
         return task
 
     one, other = encoding(), encoding(max_length=31)
@@ -206,7 +206,7 @@ def test_times_of_segments_are_told_apart_where_their_ids_round(tmp_path, monkey
     found = set()
     for stop in ("0.5", "0.501"):
         (tmp_path / "metadata.csv").write_text(f"file_name,start,end,text\nlong.wav,0,{stop},one\n")
-        table = sources.load(str(tmp_path), "speech")
+        table = sources.load(str(tmp_path), "audio")
         assert table.ids == ["long.wav#0.00-0.50"]
         found |= {key.contents(table, tmp_path)}
     assert len(found) == 2

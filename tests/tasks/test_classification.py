@@ -11,16 +11,16 @@ from mmtransfer.config import IMAGE, make
 from mmtransfer.data import sources
 from mmtransfer.errors import MMTransferError
 from mmtransfer.heads import LinearHead, MLPHead
-from mmtransfer.tasks import ImageClassification, collate
+from mmtransfer.tasks import TASKS, Task, collate
 
 
 def picture(level: int) -> np.ndarray:
     return np.full((20, 30, 3), level, np.uint8)
 
 
-def task_of(**choices) -> ImageClassification:
+def task_of(**choices) -> Task:
     settings = {"task": IMAGE, "train": "-", "image_size": 24, "batch_size": 4, **choices}
-    return ImageClassification(make(settings, "a test"), backbones.load("squeezenet1_1", "none"))
+    return TASKS[IMAGE].make(make(settings, "a test"), backbones.load("squeezenet1_1", "none"))
 
 
 @pytest.mark.parametrize(

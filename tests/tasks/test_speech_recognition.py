@@ -10,7 +10,7 @@ from mmtransfer.backbones import pretrained
 from mmtransfer.config import SPEECH, make
 from mmtransfer.data import sources
 from mmtransfer.errors import MMTransferError
-from mmtransfer.tasks import SpeechRecognition
+from mmtransfer.tasks import TASKS
 
 SHAPE = {
     "model_type": "wav2vec2",
@@ -27,8 +27,8 @@ SHAPE = {
 
 
 def task_on(rows, **settings):
-    table = sources.load(rows, "speech")
-    task = SpeechRecognition(make({"task": SPEECH, "train": "-", **settings}, "a test"), pretrained.build(SHAPE))
+    table = sources.load(rows, "audio")
+    task = TASKS[SPEECH].make(make({"task": SPEECH, "train": "-", **settings}, "a test"), pretrained.build(SHAPE))
     task.prepare(table)
     return task, table
 
@@ -73,7 +73,7 @@ def test_loss_is_torchs_own_over_the_number_of_labels():
 
 def test_a_transcript_without_a_known_character_has_a_loss():
     task, table = task_on([(sound(900), "ab"), (sound(900), "b")])
-    target = task.target_of({"text": "7"})
+    target = task.target_of({"transcript": "7"})
     assert target is not None and target.dtype == torch.int64
     log_probs = torch.randn(1, 9, len(task.symbols)).log_softmax(-1)
     targets = torch.nn.utils.rnn.pad_sequence([target], batch_first=True, padding_value=-100)
@@ -95,7 +95,7 @@ def test_stored_edits_are_by_kind():
 
 def test_pieces_of_a_long_recording_are_joined():
     task, _ = task_on([(sound(900), "ab")], max_seconds=0.5)
-    table = sources.load([sound(12_000), sound(900)], "speech", labelled=False)
+    table = sources.load([sound(12_000), sound(900)], "audio", labelled=False)
     pieces, owners = task.pieces(table)
     assert owners == [0, 0, 1] and len(pieces) == 3
     records = [
@@ -113,7 +113,7 @@ def test_augmented_recordings_keep_enough_frames_for_their_labels(augment):
     rows = [(sound(400), "abcabcaabcabcabcabccabcabcabcabcabcab"), (sound(4000), "ab")]
     task, table = task_on(rows, augment=augment)
     tight, loose = (dict(row) for row in task.rows(task.check(table, "train"))[0])
-    needed = len(task._labels(tight["text"])) + 2
+    needed = len(task._labels(tight["transcript"])) + 2
     plain = task.encode(loose, None)
     lengths = set()
     for seed in range(40):

@@ -10,7 +10,7 @@ from mmtransfer.backbones import pretrained
 from mmtransfer.config import TEXT, make
 from mmtransfer.data import sources
 from mmtransfer.errors import MMTransferError
-from mmtransfer.tasks import TextClassification, collate
+from mmtransfer.tasks import TASKS, collate
 
 SHAPE = {
     "model_type": "bert",
@@ -33,7 +33,7 @@ def backbone(tmp_path_factory):
 
 
 def task_on(backbone, rows, **settings):
-    task = TextClassification(make({"task": TEXT, "train": "-", **settings}, "a test"), backbone)
+    task = TASKS[TEXT].make(make({"task": TEXT, "train": "-", **settings}, "a test"), backbone)
     table = sources.load(rows, "text", task.columns())
     task.prepare(table)
     return task, table
@@ -80,7 +80,7 @@ def test_a_backbone_with_one_type_gets_none(backbone):
 
 
 def test_pairs_are_joined_before_any_training_data_was_seen(backbone):
-    task = TextClassification(make({"task": TEXT, "train": "-"}, "a test"), backbone)
+    task = TASKS[TEXT].make(make({"task": TEXT, "train": "-"}, "a test"), backbone)
     table = sources.load([("a b", "c")], "text", task.columns(), labelled=False)
     assert task.rows(table)[1].tolist() == [6]
 
@@ -99,7 +99,7 @@ def test_pairs_and_single_texts_do_not_mix(backbone):
     assert "--pair-column" in caught.value.do
     with pytest.raises(MMTransferError, match="not a pair of texts, but a str"):
         sources.load(["a"], "text", task.columns(), labelled=False)
-    other = TextClassification(task.config, backbone)
+    other = TASKS[TEXT].make(task.config, backbone)
     other.restore(task.state())
     assert other.columns().paired is True
     alone, _ = task_on(backbone, [("a", "x"), ("b", "y")])

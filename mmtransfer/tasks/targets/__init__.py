@@ -1,13 +1,15 @@
-"""What is predicted of an image or text, by name. A new one: a file with a subclass of `Target`, a line here."""
+"""What is predicted of an example, by name. A new one: a file with a subclass of `Target`, a word here."""
 
 from mmtransfer.registry import Registry
 from mmtransfer.tasks.targets.base import Target
 from mmtransfer.tasks.targets.multi_label import MultiLabel
 from mmtransfer.tasks.targets.regression import Regression
 from mmtransfer.tasks.targets.single_label import SingleLabel
+from mmtransfer.tasks.targets.tags import Tags
+from mmtransfer.tasks.targets.transcript import Transcript
 
 TARGETS: Registry[type[Target]] = Registry("target", "--target")
-for _target in (SingleLabel, MultiLabel, Regression):
+for _target in (SingleLabel, MultiLabel, Regression, Transcript, Tags):
     TARGETS.add(_target.name, _target)
 
-__all__ = ["TARGETS", "MultiLabel", "Regression", "SingleLabel", "Target"]
+__all__ = ["TARGETS", "MultiLabel", "Regression", "SingleLabel", "Tags", "Target", "Transcript"]

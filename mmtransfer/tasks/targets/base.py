@@ -1,84 +1,132 @@
-"""What a target is: the answer column as tensors, a loss on a head's outputs, predictions, metrics.
+"""What a target is: a column of answers as tensors, a head, a loss on its outputs, predictions, metrics.
 
-A target knows neither pixels nor tokens: image and text classification own one each.
+A target knows neither pixels nor tokens nor samples.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from mmtransfer.config import RunConfig
-from mmtransfer.data.labels import Kind
-from mmtransfer.data.sources import Table
-from mmtransfer.tasks.base import Prediction, Predictions, Records
+from mmtransfer.data.table import Table
+from mmtransfer.errors import MMTransferError
+from mmtransfer.heads import HEADS
+from mmtransfer.tasks.base import Outputs, Prediction, Predictions, Problem, Reads, Records
+from mmtransfer.tasks.inputs.base import Input
 
 if TYPE_CHECKING:
+    from mmtransfer.backbones.carried import Carried
     from mmtransfer.metrics import Score
 
 
 class Target(ABC):
-    """The protocol of a target; what is not told here is as in `Task`.
-
-    `name`: on the command line; `kind`: its column of the table; `primary`: the metric that picks the best epoch,
-    `higher_is_better` its direction.
-    """
+    """The protocol of a target."""
 
     name: ClassVar[str]
-    kind: ClassVar[Kind]
-    primary: ClassVar[str]
+    """On the command line."""
+    kind: ClassVar[str]
+    """The kind of its column, of `data.kinds.ANSWERS`."""
+    reads: ClassVar[Reads] = "pooled"
+    """What its head sees."""
+    problem: ClassVar[Problem | None] = None
+    """What it is to a solver that finds a linear head exactly; None where there is no such solver."""
+    primary: str
+    """The metric that picks the best epoch."""
     higher_is_better: ClassVar[bool] = True
+    """Its direction."""
+    extra: ClassVar[tuple[str, ...]] = ()
+    """Columns of the table that records take along."""
 
-    def __init__(self, config: RunConfig) -> None:
-        self.config = config
+    def __init__(self, config: RunConfig, source: str = "") -> None:
+        """`source`: where the backbone's weights come from."""
+        self.config, self.source = config, source
+
+    def columns(self) -> dict[str, Any]:
+        """The columns that the configuration names, as `Columns` takes them."""
+        return {"label": self.config.label_column}
 
     def strata(self, table: Table) -> list[str | None] | None:
-        """A class of each example to split by, as `Task.strata`."""
+        """A class of each example, of which validation data cut from the table gets its share, and so do `--shots` and
+        `--fraction`; None for an example that has to stay in training. None instead of the list (the default): any
+        examples will do."""
         return None
 
     @abstractmethod
     def prepare(self, table: Table) -> None:
-        """Fixes labels or scale from the training table; raises MMTransferError where there is nothing to learn."""
+        """Fixes labels, vocabulary or scale from the training table; raises MMTransferError where there is nothing to
+        learn."""
+
+    def adopt(self, carried: Carried) -> nn.Module:
+        """Takes over labels or symbols of a checkpoint, instead of `prepare`; returns the head that belongs to them."""
+        raise MMTransferError(
+            f"--target {self.name} has no use for the head of a checkpoint", carried.backbone.name, "train one"
+        )
 
     def match(self, table: Table) -> Table:
-        """As `Task.match`."""
+        """The table with its answers as a checkpoint's labels spell them; MMTransferError for what it does not have."""
         return table
 
-    def check(self, table: Table, split: str) -> Table:
-        """The table without examples that cannot be used; raises MMTransferError for those, unless --skip-bad."""
+    def check(self, table: Table, split: str, input: Input) -> Table:
+        """The table without examples that cannot be used; raises MMTransferError for those, unless --skip-bad.
+
+        `input`: that of the task, for how much of an example a head sees.
+        """
         return table
 
     def weights(self, table: Table) -> np.ndarray | None:
-        """Weights of the training examples, float64 (n,), with a mean of 1; None: all 1."""
+        """The weight of each training example in the loss of its step, float64 (n,), positive; None: all weigh the
+        same."""
         return None
+
+    def least(self, row: Mapping[str, Any]) -> int:
+        """Positions that a head must see of a row."""
+        return 1
 
     @property
     @abstractmethod
     def outputs(self) -> int:
-        """Numbers that a head gives for an example."""
+        """Numbers that a head gives for an example, or for a position of it."""
 
     def names(self) -> list[str] | None:
         """The names of the outputs; None where outputs have none."""
         return None
+
+    def head(self, width: int) -> nn.Module:
+        """A new head on features of this width."""
+        return HEADS[self.config.head](width, self.outputs)
+
+    def readout(self, head: nn.Module, features: Mapping[str, Tensor]) -> Outputs:
+        """The head on what it reads."""
+        logits = head(features["x"])
+        return {"logits": logits.to(torch.promote_types(logits.dtype, torch.float32))}
 
     @abstractmethod
     def tensor(self, answer: Any) -> Tensor:
         """An answer of the table's column as a training target."""
 
     @abstractmethod
-    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Each example's loss (batch,) of `logits` (batch, outputs), at least float32."""
+    def loss(self, outputs: Outputs, targets: Tensor) -> Tensor:
+        """Each example's loss, float32 (batch,); the engine weighs them, sums a step's and divides by its weight."""
 
     @abstractmethod
-    def predict(self, logits: Tensor) -> Predictions:
+    def predict(self, outputs: Outputs) -> Predictions:
         """Answers, as records hold them, and what is stored with them."""
 
+    def answer(self, value: Any) -> Any:
+        """A true answer of the table, as `predict` would give it."""
+        return value
+
     def tune(self, records: Records) -> Records:
-        """As `Task.tune`."""
+        """Chooses from validation records what training does not (a threshold); gives the records under the choice.
+
+        Called on the validation records of every epoch, before they are measured, and of the model that is kept.
+        """
         return records
 
     @abstractmethod
@@ -92,14 +140,39 @@ class Target(ABC):
             scores |= metric.scores()
         return scores
 
+    def alarm(self, records: Records) -> str | None:
+        """What is wrong with a model that gives these validation records, and what to do; None if nothing."""
+        return None
+
+    def annotate(self, records: Records) -> Records:
+        """The records with the columns that are stored but not needed for the scores."""
+        return records
+
+    def join(self, records: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+        """One record of those of an input's pieces, in their order."""
+        if not records:
+            raise MMTransferError(
+                "An input is too short to say anything about", "the inputs", "leave it out, the warning above names it"
+            )
+        return records[0]
+
     @abstractmethod
     def present(self, record: Mapping[str, Any]) -> Prediction:
         """One record as the user sees it."""
 
+    def exported(self, head: nn.Module) -> dict[str, Any]:
+        """The head as `interchange.write` takes it, for libraries that have a class for it."""
+        return {}
+
     @abstractmethod
     def state(self) -> dict[str, Any]:
-        """What `restore` needs beside the configuration, as JSON."""
+        """What `restore` needs beside the configuration, as JSON: labels or vocabulary, and what was tuned."""
 
     @abstractmethod
     def restore(self, state: Mapping[str, Any]) -> None:
         """Takes back what `state` gave."""
+
+
+def linear_layers(head: nn.Module) -> list[tuple[Tensor, Tensor]]:
+    """Weight and bias of a head's linear layers, in their order."""
+    return [(layer.weight, layer.bias) for layer in head.modules() if isinstance(layer, nn.Linear)]

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from mmtransfer import documents
-from mmtransfer.data.sources import Table
+from mmtransfer.data.table import Table
 from mmtransfer.errors import MMTransferError, nearest
 
 PER_LABEL = 20

@@ -10,15 +10,17 @@ import numpy as np
 import scipy
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmtransfer import documents
+from mmtransfer.backbones.classifiers import Classifier
 from mmtransfer.config import RunConfig
 from mmtransfer.data.labels import SEPARATOR
-from mmtransfer.data.sources import Table
+from mmtransfer.data.table import Table
 from mmtransfer.errors import MMTransferError
-from mmtransfer.tasks.base import Prediction, Predictions, Records
-from mmtransfer.tasks.targets.base import Target
+from mmtransfer.tasks.base import Outputs, Prediction, Predictions, Records
+from mmtransfer.tasks.inputs.base import Input
+from mmtransfer.tasks.targets.base import Target, linear_layers
 from mmtransfer.tasks.targets.labels import PER_LABEL, Labels
 
 if TYPE_CHECKING:
@@ -35,14 +37,18 @@ class MultiLabel(Target):
 
     name = "multi-label"
     kind = "labels"
+    problem = "labels"
     primary = "f1_micro"
     labels: Labels
 
-    def __init__(self, config: RunConfig) -> None:
-        super().__init__(config)
+    def __init__(self, config: RunConfig, source: str = "") -> None:
+        super().__init__(config, source)
         self.separator = config.label_separator or SEPARATOR
         self.cut = 0.0
         """The threshold as a logit: probabilities near 1 cannot be told apart, their logits can."""
+
+    def columns(self) -> dict[str, Any]:
+        return {"label": self.config.label_column, "separator": self.separator}
 
     def strata(self, table: Table) -> list[str | None] | None:
         """All of one class, but for an example of each label, the rarest first, that stays in training."""
@@ -90,7 +96,7 @@ class MultiLabel(Target):
                     f"give --label-separator {character!r}, or --target single-label if each is one label",
                 )
 
-    def check(self, table: Table, split: str) -> Table:
+    def check(self, table: Table, split: str, input: Input) -> Table:
         return self.labels.check(table, split, table.column("labels"), self.config.skip_bad)
 
     @property
@@ -105,16 +111,17 @@ class MultiLabel(Target):
         target[[self.labels.numbers[label] for label in answer]] = 1.0
         return target
 
-    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+    def loss(self, outputs: Outputs, targets: Tensor) -> Tensor:
         """Each example's mean over the labels of their binary cross-entropies.
 
         Every example has as many labels to decide, so the sum of these means over a step's examples is the sum of all
         decisions over examples x labels: the mean that torch gives for the step in one piece.
         """
+        logits = outputs["logits"]
         return F.binary_cross_entropy_with_logits(logits, targets.to(logits), reduction="none").mean(-1)
 
-    def predict(self, logits: Tensor) -> Predictions:
-        rows = list(logits.numpy())
+    def predict(self, outputs: Outputs) -> Predictions:
+        rows = list(outputs["logits"].cpu().numpy())
         return Predictions(self._answers(rows), {"logits": rows})
 
     def _answers(self, logits: Sequence[np.ndarray]) -> list[list[str]]:
@@ -149,12 +156,22 @@ class MultiLabel(Target):
             scores |= {f"f1[{name}]": score for name, score in zip(self.labels.names, each, strict=True)}
         return scores
 
+    def join(self, records: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+        """The labels by the pieces' mean logits."""
+        if len(records) < 2:
+            return super().join(records)
+        logits = np.mean([record["logits"] for record in records], 0)
+        return {"prediction": self._answers([logits])[0], "logits": logits}
+
     def present(self, record: Mapping[str, Any]) -> Prediction:
         logits, given = np.asarray(record["logits"], np.float64), self._indicators([record["prediction"]])[0]
         exactly = float(np.exp(scipy.special.log_expit(np.where(given, logits, -logits)).sum()))
         scores = dict(zip(self.labels.names, scipy.special.expit(logits).tolist(), strict=True))
         own = tuple(record["prediction"])
         return Prediction(record["id"], self.separator.join(own), exactly, scores, labels=own)
+
+    def exported(self, head: nn.Module) -> dict[str, Any]:
+        return {"head": Classifier(linear_layers(head), self.labels.names, "multi_label_classification")}
 
     def state(self) -> dict[str, Any]:
         return {"labels": self.labels.names, "cut": self.cut, "threshold": float(scipy.special.expit(self.cut))}

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmtransfer import documents
-from mmtransfer.data.sources import Table
+from mmtransfer.backbones.classifiers import Classifier
+from mmtransfer.data.table import Table
 from mmtransfer.errors import MMTransferError
-from mmtransfer.tasks.base import Prediction, Predictions, Records
-from mmtransfer.tasks.targets.base import Target
+from mmtransfer.tasks.base import Outputs, Prediction, Predictions, Records
+from mmtransfer.tasks.targets.base import Target, linear_layers
 
 
 class Regression(Target):
@@ -26,6 +27,7 @@ class Regression(Target):
 
     name = "regression"
     kind = "value"
+    problem = "values"
     primary = "r2"
     mean: float
     sd: float
@@ -45,10 +47,12 @@ class Regression(Target):
     def tensor(self, answer: float) -> Tensor:
         return torch.tensor((answer - self.mean) / self.sd, dtype=torch.float32)
 
-    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+    def loss(self, outputs: Outputs, targets: Tensor) -> Tensor:
+        logits = outputs["logits"]
         return F.mse_loss(logits.squeeze(-1), targets.to(logits), reduction="none")
 
-    def predict(self, logits: Tensor) -> Predictions:
+    def predict(self, outputs: Outputs) -> Predictions:
+        logits = outputs["logits"].cpu()
         return Predictions((logits.squeeze(-1).double() * self.sd + self.mean).tolist(), {})
 
     def metrics(self, records: Records) -> Mapping[str, Any]:
@@ -59,9 +63,19 @@ class Regression(Target):
             metric.add_batch(predictions=records["prediction"], references=records["target"])
         return metrics
 
+    def join(self, records: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+        """The mean of the pieces' numbers."""
+        return {**super().join(records), "prediction": float(np.mean([record["prediction"] for record in records]))}
+
     def present(self, record: Mapping[str, Any]) -> Prediction:
         value = float(record["prediction"])
         return Prediction(record["id"], f"{value:.7g}", None, {}, value=value)
+
+    def exported(self, head: nn.Module) -> dict[str, Any]:
+        layers = linear_layers(head)
+        weight, bias = layers[-1]  # it learns numbers with mean 0 and deviation 1
+        layers[-1] = (weight * self.sd, bias * self.sd + self.mean)
+        return {"head": Classifier(layers, ["value"], "regression")}
 
     def state(self) -> dict[str, Any]:
         return {"mean": self.mean, "sd": self.sd}

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-from mmtransfer.data.sources import Table
+from mmtransfer.backbones.classifiers import Classifier
+from mmtransfer.data.table import Table
 from mmtransfer.errors import MMTransferError
-from mmtransfer.tasks.base import Prediction, Predictions, Records
-from mmtransfer.tasks.targets.base import Target
+from mmtransfer.tasks.base import Outputs, Prediction, Predictions, Records
+from mmtransfer.tasks.inputs.base import Input
+from mmtransfer.tasks.targets.base import Target, linear_layers
 from mmtransfer.tasks.targets.labels import PER_LABEL, Labels
 
 if TYPE_CHECKING:
+    from mmtransfer.backbones.carried import Carried
     from mmtransfer.metrics import Score
 
 STORED_LOGITS = 1000
@@ -32,6 +35,7 @@ class SingleLabel(Target):
 
     name = "single-label"
     kind = "label"
+    problem = "classes"
     primary = "accuracy"
     labels: Labels
 
@@ -47,10 +51,14 @@ class SingleLabel(Target):
                 "give at least two classes",
             )
 
-    def match(self, table: Table) -> Table:
-        return table.relabelled("label", self.labels.match(table.column("label"), table.source))
+    def adopt(self, carried: Carried) -> nn.Module:
+        self.labels = Labels(carried.names)
+        return nn.Identity()
 
-    def check(self, table: Table, split: str) -> Table:
+    def match(self, table: Table) -> Table:
+        return table.answered("label", self.labels.match(table.column("label"), table.source))
+
+    def check(self, table: Table, split: str, input: Input) -> Table:
         return self.labels.check(table, split, [(label,) for label in table.column("label")], self.config.skip_bad)
 
     def weights(self, table: Table) -> np.ndarray | None:
@@ -70,12 +78,13 @@ class SingleLabel(Target):
     def tensor(self, answer: str) -> Tensor:
         return torch.tensor(self.labels.numbers[answer])
 
-    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+    def loss(self, outputs: Outputs, targets: Tensor) -> Tensor:
+        logits = outputs["logits"]
         smoothing = float(self.config.label_smoothing or 0.0) if logits.requires_grad else 0.0
         return F.cross_entropy(logits, targets, reduction="none", label_smoothing=smoothing)
 
-    def predict(self, logits: Tensor) -> Predictions:
-        names = self.labels.names
+    def predict(self, outputs: Outputs) -> Predictions:
+        logits, names = outputs["logits"].cpu(), self.labels.names
         answers = [names[number] for number in logits.argmax(-1).tolist()]
         best = logits.topk(min(5, len(names)), -1)
         columns: dict[str, list[Any]] = {"top5": [[names[n] for n in row] for row in best.indices.tolist()]}
@@ -117,6 +126,15 @@ class SingleLabel(Target):
                     scores[f"{name}[{self.labels.names[number]}]"] = score
         return scores
 
+    def join(self, records: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+        """The class with the largest mean of the pieces' probabilities."""
+        if len(records) < 2 or "log_sum" in records[0]:
+            return super().join(records)
+        logits = torch.tensor(np.stack([record["logits"] for record in records])).log_softmax(-1)
+        predictions = self.predict({"logits": logits.logsumexp(0)[None]})
+        columns = {name: values[0] for name, values in predictions.columns.items()}
+        return {"prediction": predictions.answers[0], **columns}
+
     def present(self, record: Mapping[str, Any]) -> Prediction:
         logits = np.asarray(record["logits"], dtype=np.float64)
         names = self.labels.names if "log_sum" not in record else record["top5"]
@@ -124,6 +142,10 @@ class SingleLabel(Target):
         scores = dict(zip(names, np.exp(logits - log_sum).tolist(), strict=True))
         label = record["prediction"]
         return Prediction(record["id"], label, scores[label], scores, labels=(label,))
+
+    def exported(self, head: nn.Module) -> dict[str, Any]:
+        names = self.labels.names
+        return {"head": Classifier(linear_layers(head), names, "single_label_classification")}
 
     def state(self) -> dict[str, Any]:
         return {"labels": self.labels.names}

@@ -41,7 +41,7 @@ def test_targets_say_0_or_1_of_every_label():
 def test_an_unseen_label_names_the_row_and_the_nearest():
     target, _ = target_of(["cat|dog", "dog"])
     with pytest.raises(MMTransferError, match="unseen in training: 'cats'") as caught:
-        target.check(table_of(["dog", "dog|cats"]), "test")
+        target.check(table_of(["dog", "dog|cats"]), "test", None)
     assert "first in row 1" in caught.value.where and "closest to 'cats': cat" in caught.value.do
 
 
@@ -72,7 +72,7 @@ def test_the_mean_over_labels_is_torchs_own_over_examples_and_labels():
     target, _ = target_of(["a|b", "c"])
     logits = torch.randn(5, 3, dtype=torch.float64)
     targets = torch.randint(0, 2, (5, 3)).float()
-    losses = target.loss(logits, targets)
+    losses = target.loss({"logits": logits}, targets)
     known = F.binary_cross_entropy_with_logits(logits, targets.double())
     assert losses.shape == (5,) and losses.mean().item() == pytest.approx(known.item(), abs=1e-12)
 
@@ -105,7 +105,7 @@ def test_of_equally_good_cuts_the_nearest_to_an_even_chance_is_taken():
 def test_the_threshold_is_tuned_kept_and_used():
     target, _ = target_of(["a|b", "c"])
     logits = torch.tensor([[-1.0, -1.0, -4.0], [-4.0, -4.0, -2.0], [-5.0, -5.0, -5.0]])
-    predictions = target.predict(logits)
+    predictions = target.predict({"logits": logits})
     assert predictions.answers == [[], [], []]
     records = {"id": list("xyz"), "prediction": predictions.answers, "target": [["a", "b"], ["c"], []]}
     tuned = target.tune({**records, **predictions.columns})
@@ -113,7 +113,7 @@ def test_the_threshold_is_tuned_kept_and_used():
     assert target.measure(tuned)["subset_accuracy"].value == 1.0
     restored = MultiLabel(target.config)
     restored.restore(json.loads(json.dumps(target.state())))
-    assert restored.predict(logits).answers == tuned["prediction"]
+    assert restored.predict({"logits": logits}).answers == tuned["prediction"]
     assert target.state()["threshold"] == pytest.approx(float(torch.tensor(-3.0).sigmoid()))
 
 

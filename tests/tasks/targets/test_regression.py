@@ -26,18 +26,18 @@ def test_targets_are_standardised_and_predictions_are_not():
     target, table = target_of([1000, 1200, 1400])
     scaled = torch.stack([target.tensor(value) for value in table.column("value")])
     assert scaled.mean().item() == pytest.approx(0.0, abs=1e-6) and scaled.std(correction=0).item() == pytest.approx(1)
-    assert target.predict(scaled[:, None]).answers == pytest.approx([1000, 1200, 1400])
+    assert target.predict({"logits": scaled[:, None]}).answers == pytest.approx([1000, 1200, 1400])
     assert target.outputs == 1 and target.strata(table) is None
     restored = Regression(target.config)
     restored.restore(json.loads(json.dumps(target.state())))
-    assert restored.predict(scaled[:, None]).answers == target.predict(scaled[:, None]).answers
+    assert restored.predict({"logits": scaled[:, None]}).answers == target.predict({"logits": scaled[:, None]}).answers
 
 
 def test_loss_is_torchs_own():
     target, _ = target_of([1, 2])
     logits, targets = torch.randn(5, 1, dtype=torch.float64), torch.randn(5)
     known = F.mse_loss(logits[:, 0], targets.double(), reduction="none")
-    assert torch.equal(target.loss(logits, targets), known)
+    assert torch.equal(target.loss({"logits": logits}, targets), known)
 
 
 def test_equal_targets_are_refused():

@@ -30,16 +30,16 @@ def test_an_unseen_label_names_the_row_and_the_nearest():
     target, _ = target_of("bac")
     table = sources.load([("x", "a"), ("y", "bb")], "text")
     with pytest.raises(MMTransferError, match="unseen in training: 'bb'") as caught:
-        target.check(table, "test")
+        target.check(table, "test", None)
     assert "first in row 1" in caught.value.where and "closest to 'bb': b" in caught.value.do
 
 
 def test_unseen_labels_can_be_left_out_unless_nothing_is_left():
     target, _ = target_of("bac", skip_bad=True)
-    left = target.check(sources.load([("x", "a"), ("y", "bb")], "text"), "test")
+    left = target.check(sources.load([("x", "a"), ("y", "bb")], "text"), "test", None)
     assert left.ids == ["0"] and left.skipped == ({"id": "1", "reason": "label 'bb' unseen in training"},)
     with pytest.raises(MMTransferError, match="unseen in training: 'z'") as caught:
-        target.check(sources.load([("x", "z")], "text"), "test")
+        target.check(sources.load([("x", "z")], "text"), "test", None)
     assert "--skip-bad" not in caught.value.do
 
 
@@ -51,9 +51,9 @@ def test_one_class_only_is_refused():
 def test_loss_is_torchs_own_and_smoothing_is_for_training_only():
     target, _ = target_of("abc", label_smoothing=0.2)
     logits, targets = torch.randn(4, 3), torch.tensor([0, 1, 2, 1])
-    assert torch.equal(target.loss(logits, targets), F.cross_entropy(logits, targets, reduction="none"))
+    assert torch.equal(target.loss({"logits": logits}, targets), F.cross_entropy(logits, targets, reduction="none"))
     smooth = F.cross_entropy(logits, targets, reduction="none", label_smoothing=0.2)
-    assert torch.equal(target.loss(logits.requires_grad_(), targets), smooth)
+    assert torch.equal(target.loss({"logits": logits.requires_grad_()}, targets), smooth)
 
 
 def test_class_weights_are_inverse_frequencies_and_give_torchs_weighted_mean():
@@ -62,7 +62,7 @@ def test_class_weights_are_inverse_frequencies_and_give_torchs_weighted_mean():
     assert weights.mean() == pytest.approx(1.0)
     assert weights.tolist() == pytest.approx([6 / (3 * count) for count in (4, 1, 4, 1, 4, 4)])
     logits, targets = torch.randn(6, 3, dtype=torch.float64), torch.tensor([0, 1, 0, 2, 0, 0])
-    losses, each = target.loss(logits, targets), torch.from_numpy(weights)
+    losses, each = target.loss({"logits": logits}, targets), torch.from_numpy(weights)
     by_class = torch.tensor([0.5, 2.0, 2.0], dtype=torch.float64)
     known = F.cross_entropy(logits, targets, weight=by_class)
     assert ((losses * each).sum() / each.sum()).item() == pytest.approx(known.item(), abs=1e-12)
@@ -71,7 +71,7 @@ def test_class_weights_are_inverse_frequencies_and_give_torchs_weighted_mean():
 
 def test_scores_are_probabilities_of_the_labels():
     target, _ = target_of("bac")
-    predictions = target.predict(torch.tensor([[1.0, 3.0, 2.0]]))
+    predictions = target.predict({"logits": torch.tensor([[1.0, 3.0, 2.0]])})
     record = {"id": "x", "prediction": predictions.answers[0], "logits": predictions.columns["logits"][0]}
     shown = target.present(record)
     assert (shown.label, shown.labels, shown.value) == ("b", ("b",), None)
@@ -82,7 +82,7 @@ def test_scores_are_probabilities_of_the_labels():
 def test_measures_stand_by_class_up_to_twenty():
     target, _ = target_of([f"c{n:02d}" for n in range(6)])
     logits = torch.from_numpy(np.eye(6, dtype=np.float32))
-    predictions = target.predict(logits)
+    predictions = target.predict({"logits": logits})
     records = {"prediction": predictions.answers, "target": [f"c{n:02d}" for n in range(6)], **predictions.columns}
     scores = target.measure(records)
     assert scores["accuracy"].value == scores["top5_accuracy"].value == scores["f1[c03]"].value == 1.0

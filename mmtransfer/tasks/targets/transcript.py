@@ -1,4 +1,4 @@
-"""Speech recognition with CTC (Graves et al. 2006): samples, frames, a character vocabulary, greedy decoding.
+"""What is said, by CTC (Graves et al. 2006): a vocabulary of characters, greedy decoding, word and character errors.
 
 Case rule: transcripts are put into NFC and lower case, and runs of white space become one space; speech does not tell
 case. The vocabulary is the characters of the training transcripts, entry 0 the blank and `|` the space; or that of the
@@ -11,62 +11,49 @@ import logging
 import math
 import unicodedata
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
-import datasets
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmtransfer import documents
-from mmtransfer.backbones import carried, interchange
-from mmtransfer.backbones.carried import Carried
-from mmtransfer.backbones.staged import Backbone, State
-from mmtransfer.config import SPEECH, RunConfig
-from mmtransfer.data import audio, segments
-from mmtransfer.data.perturbation import STRENGTHS, perturb
-from mmtransfer.data.resampling import METHOD
-from mmtransfer.data.sources import Columns, Table
+from mmtransfer.backbones import carried
+from mmtransfer.data.table import Table
 from mmtransfer.errors import MMTransferError
 from mmtransfer.heads import CTCHead
-from mmtransfer.tasks.base import Encoded, Outputs, Prediction, Predictions, Records, Task
+from mmtransfer.tasks.base import Outputs, Prediction, Predictions, Records
+from mmtransfer.tasks.inputs.base import Input
+from mmtransfer.tasks.refusal import leave_out
+from mmtransfer.tasks.targets.base import Target
+
+if TYPE_CHECKING:
+    from mmtransfer.backbones.carried import Carried
 
 logger = logging.getLogger("mmtransfer")
 BLANK, DELIMITER = "<blank>", "|"
 
 
-class SpeechRecognition(Task):
-    """Recordings -> text."""
+class Transcript(Target):
+    """A text of characters, in the order in which the frames say them; primary metric WER."""
 
-    name = SPEECH
-    modality = "speech"
+    name = "transcript"
+    kind = "transcript"
+    reads = "frames"
     primary = "wer"
     higher_is_better = False
-    answer_column = "text"
-    seeded = True
+    extra = ("speaker",)
     symbols: list[str]
+    numbers: dict[str, int]
 
-    def __init__(self, config: RunConfig, backbone: Backbone) -> None:
-        super().__init__(config, backbone)
-        self.rate = int(backbone.preprocess["sample_rate"])
-        self.normalise = bool(backbone.preprocess["normalise"])
-        self.frames = backbone.lengths
-        self.unit = 1.0 / self.rate
-        backbone.mask_prob = float(config.mask_prob or 0.0)
+    def __init__(self, config: Any, source: str = "") -> None:
+        super().__init__(config, source)
         self.case = "lower"
         self.ctc: Mapping[str, Tensor] | None = None
-        self.source = backbone.source
 
-    def columns(self) -> Columns:
-        config = self.config
-        return Columns(
-            file=config.file_column,
-            transcript=config.transcript_column,
-            group=config.group_column,
-            rate=self.rate,
-        )
+    def columns(self) -> dict[str, Any]:
+        return {"transcript": self.config.transcript_column}
 
     def _take_vocabulary(self) -> None:
         """Symbols and head of the backbone's own checkpoint."""
@@ -79,9 +66,10 @@ class SpeechRecognition(Task):
         self._set_symbols(symbols)
 
     def prepare(self, table: Table) -> None:
+        texts = table.column(self.kind)
         if self.config.vocabulary == "backbone":
             self._take_vocabulary()
-            unwritten = sorted({c for text in table.column("text") for c in self.answer(text)} - set(self.numbers))
+            unwritten = sorted({c for text in texts for c in self.answer(text)} - set(self.numbers))
             if unwritten:
                 logger.warning(
                     "%s: the checkpoint's vocabulary lacks %d characters, which are left out: %s",
@@ -90,7 +78,7 @@ class SpeechRecognition(Task):
                     " ".join(unwritten[:20]),
                 )
             return
-        characters = sorted({character for text in table.column("text") for character in self.answer(text)} - {" "})
+        characters = sorted({character for text in texts for character in self.answer(text)} - {" "})
         if DELIMITER in characters:
             raise MMTransferError(
                 f"{DELIMITER!r} stands for the space between words and cannot occur in a transcript",
@@ -99,10 +87,10 @@ class SpeechRecognition(Task):
             )
         self._set_symbols([BLANK, DELIMITER, *characters])
 
-    def adopt(self, found: Carried) -> nn.Module:
-        self.ctc = found.ctc
-        self._set_symbols(found.names)
-        return self.head(found.backbone.width)
+    def adopt(self, carried: Carried) -> nn.Module:
+        self.ctc = carried.ctc
+        self._set_symbols(carried.names)
+        return self.head(carried.backbone.width)
 
     def _set_symbols(self, symbols: list[str]) -> None:
         self.symbols = symbols
@@ -116,74 +104,34 @@ class SpeechRecognition(Task):
         """Symbol numbers of a transcript; characters that training did not have are left out (test data only)."""
         return [self.numbers[character] for character in self.answer(text) if character in self.numbers]
 
-    def check(self, table: Table, split: str) -> Table:
-        frames = self._frames(table)
+    def check(self, table: Table, split: str, input: Input) -> Table:
         bad: dict[int, str] = {}
-        for place, text in enumerate(table.column("text")):
+        frames = input.positions(table)
+        for place, text in enumerate(table.column(self.kind)):
             labels = self._labels(text)
             needed = _frames_needed(labels)
             if frames[place] < max(1, needed if split != "test" else 1):
                 bad[place] = f"{len(labels)} labels need {needed} frames, the recording has {max(0, frames[place])}"
-        if not bad:
-            return table
-        names = table.column("id")
-        if not self.config.skip_bad or len(bad) == len(names):
-            listing = "; ".join(f"{names[place]}: {reason}" for place, reason in list(bad.items())[:10])
-            raise MMTransferError(
-                f"{len(bad)} recording(s) too short for CTC: {listing}",
-                f"{table.source} (--{split})",
-                "correct the transcripts or recordings, or leave them out with --skip-bad",
-            )
-        return table.without(list(bad), list(bad.values()))
+        return leave_out(table, split, bad, self.config.skip_bad, "recording(s) too short for CTC")
 
-    def _samples(self, table: Table) -> np.ndarray:
-        return np.fromiter((audio.samples(value, self.rate) for value in table.column("audio")), np.int64, len(table))
-
-    def _frames(self, table: Table) -> np.ndarray:
-        return self.frames(torch.from_numpy(self._samples(table))).numpy()
-
-    def rows(self, table: Table) -> tuple[datasets.Dataset, np.ndarray]:
-        return table.rows, self._samples(table).astype(np.int32)
-
-    def encode(self, row: Mapping[str, Any], seed: int | None) -> Encoded:
-        waveform = audio.load(row["audio"], self.rate)
-        if seed is not None and self.augments:
-            needed = max(1, _frames_needed(self._labels(row.get("text") or "")))
-            waveform = perturb(
-                waveform,
-                self.rate,
-                str(self.config.augment),
-                seed,
-                enough=lambda samples: int(self.frames(torch.tensor([samples]))[0]) >= needed,
-            )
-        if self.normalise:
-            waveform = audio.normalise(waveform)
-        return Encoded(waveform, length=len(waveform), target=self.target_of(row), seed=seed)
+    def least(self, row: Mapping[str, Any]) -> int:
+        return max(1, _frames_needed(self._labels(row.get(self.kind) or "")))
 
     @property
-    def augments(self) -> bool:
-        return self.config.augment in STRENGTHS
-
-    def target_of(self, row: Mapping[str, Any]) -> Tensor | None:
-        return torch.tensor(self._labels(row["text"]), dtype=torch.int64) if "text" in row else None
-
-    def encoding(self) -> dict[str, Any]:
-        return {"rate": self.rate, "normalise": self.normalise, "resampling": METHOD}
-
-    def budget(self) -> int:
-        return int(float(self.config.micro_batch_seconds or 32.0) * self.rate)
+    def outputs(self) -> int:
+        return len(self.symbols)
 
     def head(self, width: int) -> nn.Module:
-        head = CTCHead(width, len(self.symbols))
+        head = CTCHead(width, self.outputs)
         if self.ctc is not None:
             head.linear.load_state_dict(self.ctc)
         return head
 
-    def features(self, backbone: Backbone, state: State) -> State:
-        return {"x": state["x"], "lengths": state["lengths"]}
-
-    def readout(self, head: nn.Module, features: State) -> Outputs:
+    def readout(self, head: nn.Module, features: Mapping[str, Tensor]) -> Outputs:
         return {"log_probs": head(features["x"], features["lengths"]), "lengths": features["lengths"]}
+
+    def tensor(self, answer: str) -> Tensor:
+        return torch.tensor(self._labels(answer), dtype=torch.int64)
 
     def loss(self, outputs: Outputs, targets: Tensor) -> Tensor:
         """CTC loss of each example over its number of labels."""
@@ -241,21 +189,6 @@ class SpeechRecognition(Task):
         words = [len(target.split()) for target in records["target"]]
         return {**records, **{kind: [getattr(edit, kind) for edit in edits] for kind in kinds}, "words": words}
 
-    def pieces(self, table: Table) -> tuple[Table, list[int]]:
-        """Those that have a frame: of a recording that is shorter nothing is left, aloud."""
-        pieces, owners = segments.cut(table, float(self.config.max_seconds or 30.0))
-        frames = self._frames(pieces)
-        kept = np.flatnonzero(frames > 0).tolist()
-        if len(kept) == len(frames):
-            return pieces, owners
-        short = [name for name, count in zip(pieces.ids, frames, strict=True) if count < 1]
-        logger.warning(
-            "%d recording(s) are shorter than one frame of the model, and nothing is heard in them: %s",
-            len(short),
-            ", ".join(short[:10]) + (", ..." if len(short) > 10 else ""),
-        )
-        return pieces.select(kept), [owners[number] for number in kept]
-
     def join(self, records: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
         """The texts one after the other, the confidence over all frames; of nothing, nothing."""
         if not records:
@@ -269,9 +202,9 @@ class SpeechRecognition(Task):
             "confidence": math.exp(float(np.average(logs, weights=frames))),
         }
 
-    def export(self, folder: Path, backbone: Backbone, head: nn.Module) -> None:
+    def exported(self, head: nn.Module) -> dict[str, Any]:
         ctc = {name: value.detach().cpu().contiguous() for name, value in cast(CTCHead, head).linear.named_parameters()}
-        interchange.write(backbone, folder, ctc, self.symbols)
+        return {"ctc": ctc, "symbols": self.symbols}
 
     def present(self, record: Mapping[str, Any]) -> Prediction:
         return Prediction(record["id"], record["prediction"], record["confidence"], {})

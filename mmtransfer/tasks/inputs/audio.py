@@ -1,0 +1,99 @@
+"""Recordings as samples at the backbone's rate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import datasets
+import numpy as np
+import torch
+
+from mmtransfer.backbones.staged import Backbone
+from mmtransfer.config import RunConfig
+from mmtransfer.data import audio, segments
+from mmtransfer.data.perturbation import STRENGTHS, perturb
+from mmtransfer.data.resampling import METHOD
+from mmtransfer.data.table import Table
+from mmtransfer.tasks.base import Encoded, Reads
+from mmtransfer.tasks.inputs.base import Input, logger
+from mmtransfer.tasks.refusal import leave_out
+
+
+class AudioInput(Input):
+    """Samples (samples,), mono, normalised where the backbone wants it."""
+
+    modality = "speech"
+    kind = "audio"
+    seeded = True
+
+    def __init__(self, config: RunConfig, backbone: Backbone, reads: Reads) -> None:
+        super().__init__(config, backbone, reads)
+        self.rate = int(backbone.preprocess["sample_rate"])
+        self.normalise = bool(backbone.preprocess["normalise"])
+        self.frames = backbone.lengths
+        self.unit = 1.0 / self.rate
+        backbone.mask_prob = float(config.mask_prob or 0.0)
+
+    def columns(self) -> dict[str, Any]:
+        return {"file": self.config.file_column, "rate": self.rate}
+
+    def check(self, table: Table, split: str) -> Table:
+        if self.reads != "pooled":  # what else a head reads, its target has to say how many positions are enough
+            return table
+        short = np.flatnonzero(self.positions(table) < 1).tolist()
+        return leave_out(
+            table,
+            split,
+            dict.fromkeys(short, "shorter than one frame of the backbone"),
+            self.config.skip_bad,
+            "recording(s) too short",
+        )
+
+    def _samples(self, table: Table) -> np.ndarray:
+        return np.fromiter((audio.samples(value, self.rate) for value in table.column("audio")), np.int64, len(table))
+
+    def positions(self, table: Table) -> np.ndarray:
+        return self.frames(torch.from_numpy(self._samples(table))).numpy()
+
+    def rows(self, table: Table) -> tuple[datasets.Dataset, np.ndarray]:
+        return table.rows, self._samples(table).astype(np.int32)
+
+    def encode(self, row: Mapping[str, Any], seed: int | None, least: int) -> Encoded:
+        waveform = audio.load(row["audio"], self.rate)
+        if seed is not None and self.augments:
+            waveform = perturb(
+                waveform,
+                self.rate,
+                str(self.config.augment),
+                seed,
+                enough=lambda samples: int(self.frames(torch.tensor([samples]))[0]) >= least,
+            )
+        if self.normalise:
+            waveform = audio.normalise(waveform)
+        return Encoded(waveform, length=len(waveform), seed=seed)
+
+    @property
+    def augments(self) -> bool:
+        return self.config.augment in STRENGTHS
+
+    def encoding(self) -> dict[str, Any]:
+        return {"rate": self.rate, "normalise": self.normalise, "resampling": METHOD}
+
+    def budget(self) -> int:
+        return int(float(self.config.micro_batch_seconds or 32.0) * self.rate)
+
+    def pieces(self, table: Table) -> tuple[Table, list[int]]:
+        """Those that have a frame: of a recording that is shorter nothing is left, aloud."""
+        pieces, owners = segments.cut(table, float(self.config.max_seconds or 30.0))
+        frames = self.positions(pieces)
+        kept = np.flatnonzero(frames > 0).tolist()
+        if len(kept) == len(frames):
+            return pieces, owners
+        short = [name for name, count in zip(pieces.ids, frames, strict=True) if count < 1]
+        logger.warning(
+            "%d recording(s) are shorter than one frame of the model, and nothing is heard in them: %s",
+            len(short),
+            ", ".join(short[:10]) + (", ..." if len(short) > 10 else ""),
+        )
+        return pieces.select(kept), [owners[number] for number in kept]

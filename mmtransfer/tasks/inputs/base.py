@@ -1,0 +1,100 @@
+"""What an input is: one example's file or text as tensors, and all that depends on what kind of input it is."""
+
+from __future__ import annotations
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import datasets
+import numpy as np
+from torch import Tensor
+
+from mmtransfer.backbones.staged import Backbone
+from mmtransfer.config import RunConfig
+from mmtransfer.data.table import Table
+from mmtransfer.tasks.base import Encoded, Reads
+
+logger = logging.getLogger("mmtransfer")
+
+
+class Input(ABC):
+    """The protocol of an input. It knows nothing of answers, strategies or the engine."""
+
+    modality: ClassVar[str]
+    """The kind of backbone that reads it."""
+    kind: str
+    """The kind of its column, of `data.kinds.INPUTS`."""
+    config: RunConfig
+    """The settings, with what they leave to the backbone filled in."""
+    unit: float | None = 1.0
+    """What one unit of length is worth in result.json's throughput: tokens 1, samples seconds; None for fixed sizes."""
+    seeded: ClassVar[bool] = False
+    """Whether `encode` puts its seed into the state, for random masking."""
+
+    def __init__(self, config: RunConfig, backbone: Backbone, reads: Reads) -> None:
+        """Raises MMTransferError for settings that the backbone does not allow. `reads`: what a head sees of it."""
+        self.config, self.reads = config, reads
+
+    @abstractmethod
+    def columns(self) -> dict[str, Any]:
+        """The columns that the configuration names, as `Columns` takes them."""
+
+    def learn(self, table: Table) -> None:  # noqa: B027  # nothing, for most
+        """Takes from the training table what all other tables must have too."""
+
+    def check(self, table: Table, split: str) -> Table:
+        """The table without inputs that cannot be used; raises MMTransferError for those, unless --skip-bad."""
+        return table
+
+    @property
+    def augments(self) -> bool:
+        """Whether what `encode` gives in training depends on its seed."""
+        return False
+
+    @abstractmethod
+    def rows(self, table: Table) -> tuple[datasets.Dataset, np.ndarray]:
+        """Rows ready for `encode`, and each one's length in tokens or samples (int32; ones for fixed sizes)."""
+
+    @abstractmethod
+    def encode(self, row: Mapping[str, Any], seed: int | None, least: int) -> Encoded:
+        """An example as tensors, without a target. `seed` draws its augmentation, as a pure function, None in
+        evaluation; `least`: positions that the head must see of it."""
+
+    def beside(self, rows: datasets.Dataset) -> Mapping[str, list[Tensor]]:
+        """By name, of each row what the state needs behind the first stage beside `x` and lengths."""
+        return {}
+
+    @abstractmethod
+    def encoding(self) -> dict[str, Any]:
+        """All that `encode` depends on beside the row and its seed, as JSON: features are cached under it."""
+
+    @abstractmethod
+    def budget(self) -> int:
+        """The micro-batch budget of the configuration, in the unit of the lengths."""
+
+    def rows_a_core(self) -> int | None:
+        """Most inputs of a batch that one core of a CPU runs through frozen stages, where each core takes batches of
+        its own; None where all cores work on one batch."""
+        return None
+
+    def positions(self, table: Table) -> np.ndarray:
+        """Positions that a head sees of each input, int64 (n,)."""
+        return np.ones(len(table), np.int64)
+
+    def spelled(self, names: list[str]) -> list[str] | None:
+        """Class names as inputs that `rows` takes; None where such inputs are no text."""
+        return None
+
+    def pieces(self, table: Table) -> tuple[Table, list[int]]:
+        """Rows to predict on, and for each the row of `table` that it is from; a row that is too long has several, one
+        that is too short none."""
+        return table, list(range(len(table)))
+
+    def state(self) -> dict[str, Any]:
+        """What `restore` needs beside the configuration, as JSON."""
+        return {}
+
+    def restore(self, state: Mapping[str, Any]) -> None:  # noqa: B027  # nothing, for most
+        """Takes back what `state` gave."""

@@ -1,0 +1,174 @@
+"""Texts, pairs of texts and lists of words as token ids of the backbone's own tokenizer."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import datasets
+import numpy as np
+import torch
+from torch import Tensor
+
+from mmtransfer.backbones.staged import Backbone
+from mmtransfer.backbones.text import check_pooling
+from mmtransfer.config import RunConfig
+from mmtransfer.data.table import Table
+from mmtransfer.errors import MMTransferError
+from mmtransfer.tasks.base import Encoded, Reads
+from mmtransfer.tasks.inputs.base import Input, logger
+from mmtransfer.tasks.readout import CUT_OFF, WORDS
+from mmtransfer.tasks.refusal import leave_out
+
+
+class TextInput(Input):
+    """Token ids (tokens,).
+
+    A pair is one sequence, as the tokenizer joins two texts; too long a one loses tokens of its longer text. Where the
+    backbone tells two kinds of tokens, `types` says which text a token belongs to. Of a list of words, WORDS says where
+    the first piece of each is; those behind --max-length are cut off.
+    """
+
+    modality = "text"
+
+    def __init__(self, config: RunConfig, backbone: Backbone, reads: Reads) -> None:
+        pooling: Any = config.pooling or backbone.pooling
+        check_pooling(pooling)
+        super().__init__(dataclasses.replace(config, pooling=pooling), backbone, reads)
+        backbone.pooling = pooling
+        self.kind = "words" if reads == "tokens" else "text"
+        self.tokenizer: Any = backbone.tokenizer
+        self.typed = int(backbone.config.get("type_vocab_size") or 0) > 1
+        self.paired: bool | None = None if self.kind == "text" else False
+        positions = backbone.positions
+        if positions and int(config.max_length or 0) > positions:
+            raise MMTransferError(
+                f"{backbone.name} has positions for {positions} tokens, not {config.max_length}",
+                f"--max-length {config.max_length}",
+                f"give at most {positions}",
+            )
+        if self.kind == "words" and not getattr(self.tokenizer, "is_fast", False):
+            raise MMTransferError(
+                f"The tokenizer of {backbone.name} does not tell which word a token is from",
+                "--backbone",
+                "take a backbone with a fast tokenizer (tokenizer.json)",
+            )
+
+    def columns(self) -> dict[str, Any]:
+        config = self.config
+        if self.kind == "words":
+            return {"words": config.words_column}
+        return {"text": config.text_column, "pair": config.pair_column, "paired": self.paired}
+
+    def learn(self, table: Table) -> None:
+        self.paired = "pair" in table.rows.column_names
+
+    def check(self, table: Table, split: str) -> Table:
+        if ("pair" in table.rows.column_names) != self.paired:
+            there, other = ("pairs", "single texts") if self.paired else ("single texts", "pairs")
+            raise MMTransferError(
+                f"The training data are {there}, these are {other}",
+                f"{table.source} (--{split})",
+                "name the columns with --text-column and --pair-column, alike in all files",
+            )
+        if self.kind != "words":
+            return table
+        return leave_out(table, split, self._without_pieces(table), self.config.skip_bad, "row(s) with a word unread")
+
+    def rows(self, table: Table) -> tuple[datasets.Dataset, np.ndarray]:
+        if not len(table):  # the tokenizer fails on an empty list
+            return table.rows, np.zeros(0, np.int32)
+        paired = "pair" in table.rows.column_names  # of the table: to make features no training data are needed
+        encoded = self.tokenizer(
+            table.column(self.kind),
+            table.column("pair") if paired else None,
+            truncation=True,
+            max_length=int(self.config.max_length or 128),
+            return_token_type_ids=self.typed,
+            is_split_into_words=self.kind == "words",
+        )
+        ids, rows = encoded["input_ids"], table.rows.add_column("tokens", encoded["input_ids"])
+        if paired and self.typed:
+            rows = rows.add_column("types", encoded["token_type_ids"])
+        if self.kind == "words":
+            rows = rows.add_column(WORDS, self._first_pieces(table, encoded))
+        return rows, np.fromiter(map(len, ids), np.int32, len(ids))
+
+    def _first_pieces(self, table: Table, encoded: Any) -> list[list[int]]:
+        """Of each word of each row the number of its first token, from 1; CUT_OFF where none is left of it."""
+        rows = []
+        for number, words in enumerate(table.column("words")):
+            firsts: dict[int, int] = {}
+            for place, word in enumerate(encoded.word_ids(number), 1):
+                if word is not None:
+                    firsts.setdefault(word, place)
+            rows.append([firsts.get(word, CUT_OFF) for word in range(len(words))])
+        lost = [sum(first == CUT_OFF for first in firsts) for firsts in rows]
+        if any(lost):
+            logger.warning(
+                "%s: %d words in %d of %d rows lie behind --max-length %s, and are answered without being read",
+                table.source,
+                sum(lost),
+                sum(map(bool, lost)),
+                len(table),
+                self.config.max_length,
+            )
+        return rows
+
+    def encode(self, row: Mapping[str, Any], seed: int | None, least: int) -> Encoded:
+        tokens = torch.tensor(row["tokens"], dtype=torch.int64)
+        beside = {name: torch.tensor(row[name], dtype=torch.int64) for name in ("types", WORDS) if name in row}
+        return Encoded(tokens, length=len(tokens), beside=beside)
+
+    def beside(self, rows: datasets.Dataset) -> Mapping[str, list[Tensor]]:
+        if WORDS not in rows.column_names:
+            return {}
+        return {WORDS: [torch.tensor(firsts) for firsts in rows.data.column(WORDS).to_pylist()]}
+
+    def encoding(self) -> dict[str, Any]:
+        return {"max_length": int(self.config.max_length or 128), "tokenizer": fingerprint(self.tokenizer)}
+
+    def _without_pieces(self, table: Table) -> dict[int, str]:
+        """By row of words, which word the tokenizer drops as a whole."""
+        known: dict[str, bool] = {}
+        bad: dict[int, str] = {}
+        for number, words in enumerate(table.column("words")):
+            for place, word in enumerate(words, 1):
+                if word not in known:
+                    pieces = self.tokenizer([word], is_split_into_words=True, add_special_tokens=False)
+                    known[word] = bool(pieces["input_ids"])
+                if not known[word]:
+                    bad.setdefault(number, f"the tokenizer has no piece for word {place}, {word!r}")
+        return bad
+
+    def spelled(self, names: list[str]) -> list[str] | None:
+        return None if self.paired or self.kind != "text" else [worded(name) for name in names]
+
+    def budget(self) -> int:
+        return int(self.config.micro_batch_tokens or 4096)
+
+    def state(self) -> dict[str, Any]:
+        return {"paired": self.paired}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self.paired = bool(state.get("paired"))
+
+
+def fingerprint(tokenizer: Any) -> str:
+    """blake2b (16 bytes, hex) of all that turns a text into numbers: vocabulary, rules, special tokens."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    rules = json.loads(backend.to_str()) if backend is not None else tokenizer.get_vocab()
+    # what the last call asked for, not what the tokenizer is
+    kept = {name: value for name, value in rules.items() if name not in ("truncation", "padding")}
+    described = json.dumps([type(tokenizer).__name__, kept, str(tokenizer.special_tokens_map)], sort_keys=True)
+    return hashlib.blake2b(described.encode(), digest_size=16).hexdigest()
+
+
+def worded(label: str) -> str:
+    """card_arrival, card-arrival and cardArrival -> words, which they are to a tokenizer only when they are apart."""
+    apart = re.sub(r"(?<=[a-zß-öø-ÿ])(?=[A-Z])", " ", re.sub(r"[\W_]+", " ", label))
+    return " ".join(apart.split()) or label
