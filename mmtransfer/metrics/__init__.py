@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mmtransfer.metrics.multilabel import MultiLabelF1, SubsetAccuracy
     from mmtransfer.metrics.regression import MAE, MSE, R2, RMSE
     from mmtransfer.metrics.retrieval import RetrievalRecall, nearest
+    from mmtransfer.metrics.spans import EntityF1, TagAccuracy, TagF1, check_iob2, is_iob2
     from mmtransfer.metrics.transcription import CER, WER, Edits, align
 
 _MODULES = {
@@ -30,6 +31,7 @@ _MODULES = {
     "multilabel": ("MultiLabelF1", "SubsetAccuracy"),
     "regression": ("MAE", "MSE", "R2", "RMSE"),
     "retrieval": ("RetrievalRecall", "nearest"),
+    "spans": ("EntityF1", "TagAccuracy", "TagF1", "check_iob2", "is_iob2"),
     "transcription": ("CER", "WER", "Edits", "align"),
 }
 _OWNER = {name: module for module, names in _MODULES.items() for name in names}
@@ -44,6 +46,7 @@ __all__ = [
     "Accuracy",
     "ConfusionMatrix",
     "Edits",
+    "EntityF1",
     "Margins",
     "MultiLabelF1",
     "Precision",
@@ -52,9 +55,13 @@ __all__ = [
     "Score",
     "StreamingMetric",
     "SubsetAccuracy",
+    "TagAccuracy",
+    "TagF1",
     "TopKAccuracy",
     "align",
     "cells_bootstrap",
+    "check_iob2",
+    "is_iob2",
     "jackknife",
     "nearest",
     "wilson",

@@ -185,7 +185,7 @@ class _TagMetric(StreamingMetric):
             return self._values((table.T @ drawn.T).T.reshape(len(drawn), -1, 3))
 
         # what is said of the words of one sentence goes together: a score knows no more than there are sentences
-        trials = self._trials(self._totals())
+        trials = np.minimum(self._trials(self._totals()), len(self))
         found = shares_bootstrap(cells, statistic, "sentences", trials.tolist(), table.shape[1])
         return dict(zip(self.names, found, strict=True))
 

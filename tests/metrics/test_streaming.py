@@ -15,6 +15,7 @@ RANKED = ([[0, 1], [1, 0], [1, 2], [0, 2]], [0, 1, 0, 1])
 SETS = ([[1, 0], [1, 1], [0, 1], [0, 0]], [[1, 0], [0, 1], [1, 0], [0, 1]])
 NUMBERS = ([1.0, 2.5, -1.0, 0.5], [1.5, 2.0, 1.0, -2.0])
 TEXTS = (["a b", "c", "a", "b c d"], ["a b", "c d", "b", "c c"])
+TAGS = ([["B-a"], ["O", "B-b"], ["O"], ["B-b"]], [["B-a"], ["B-a", "I-a"], ["B-a"], ["B-b"]])
 EVERY = [
     (metrics.Accuracy(), CLASSES),
     (metrics.ConfusionMatrix(2), CLASSES),
@@ -32,6 +33,9 @@ EVERY = [
     (metrics.R2(), NUMBERS),
     (metrics.WER(), TEXTS),
     (metrics.CER(), TEXTS),
+    (metrics.EntityF1(), TAGS),
+    (metrics.TagAccuracy(), TAGS),
+    (metrics.TagF1(), TAGS),
 ]
 every = pytest.mark.parametrize("metric, data", EVERY, ids=[type(metric).__name__ for metric, _ in EVERY])
 
