@@ -20,6 +20,7 @@ from mmtransfer.config import told
 from mmtransfer.data import (
     arrow,
     builtin,
+    conll,
     delimited,
     encodings,
     folders,
@@ -43,6 +44,7 @@ READERS: Mapping[str, Callable[[Path, str, Columns], Records]] = {
     **dict.fromkeys(delimited.SUFFIXES, lambda path, where, columns: delimited.read(path, where, columns.named)),
     **dict.fromkeys(jsonlines.SUFFIXES, lambda path, where, columns: jsonlines.read(path, where)),
     **dict.fromkeys(arrow.SUFFIXES, lambda path, where, columns: arrow.read(path, where)),
+    **dict.fromkeys(conll.SUFFIXES, lambda path, where, columns: conll.read(path, where)),
 }
 """By suffix, what reads a table."""
 

@@ -9,10 +9,10 @@ import torch
 from mmtransfer.backbones.staged import Backbone, State
 from mmtransfer.tasks.base import Reads
 
-WORDS = "words"
+FIRSTS = "firsts"
 """In a state: of each word the number of its first token, from 1; 0 is padding."""
-CUT_OFF = -1
-"""There: of a word that lies behind the longest text."""
+UNREAD = -1
+"""There: of a word that has no token, or lies behind the longest text. A head then has its bias alone to go by."""
 
 
 def pooled(backbone: Backbone, state: State) -> State:
@@ -26,8 +26,8 @@ def frames(backbone: Backbone, state: State) -> State:
 
 
 def tokens(backbone: Backbone, state: State) -> State:
-    """The first token of each word, (batch, words, width), with the numbers of words; zeros for words cut off."""
-    firsts, x = state[WORDS], state["x"]
+    """The first token of each word, (batch, words, width), with the numbers of words; zeros for words that are not read."""
+    firsts, x = state[FIRSTS], state["x"]
     places = (firsts - 1).clamp(min=0)[..., None].expand(-1, -1, x.shape[-1])
     words = x.gather(1, places) * (firsts > 0)[..., None].to(x.dtype)
     return {"x": words, "lengths": torch.count_nonzero(firsts, 1)}

@@ -21,25 +21,26 @@ from mmtransfer.data.table import Table
 from mmtransfer.errors import MMTransferError
 from mmtransfer.tasks.base import Encoded, Reads
 from mmtransfer.tasks.inputs.base import Input, logger
-from mmtransfer.tasks.readout import CUT_OFF, WORDS
-from mmtransfer.tasks.refusal import leave_out
+from mmtransfer.tasks.readout import FIRSTS, UNREAD
 
 
 class TextInput(Input):
     """Token ids (tokens,).
 
     A pair is one sequence, as the tokenizer joins two texts; too long a one loses tokens of its longer text. Where the
-    backbone tells two kinds of tokens, `types` says which text a token belongs to. Of a list of words, WORDS says where
-    the first piece of each is; those behind --max-length are cut off.
+    backbone tells two kinds of tokens, `types` says which text a token belongs to. Of a list of words, FIRSTS says where
+    the first piece of each is; those behind --max-length, and those that the tokenizer drops, are not read.
     """
 
     modality = "text"
 
     def __init__(self, config: RunConfig, backbone: Backbone, reads: Reads) -> None:
-        pooling: Any = config.pooling or backbone.pooling
-        check_pooling(pooling)
-        super().__init__(dataclasses.replace(config, pooling=pooling), backbone, reads)
-        backbone.pooling = pooling
+        if reads == "pooled":
+            pooling: Any = config.pooling or backbone.pooling
+            check_pooling(pooling)
+            config = dataclasses.replace(config, pooling=pooling)
+            backbone.pooling = pooling
+        super().__init__(config, backbone, reads)
         self.kind = "words" if reads == "tokens" else "text"
         self.tokenizer: Any = backbone.tokenizer
         self.typed = int(backbone.config.get("type_vocab_size") or 0) > 1
@@ -75,9 +76,7 @@ class TextInput(Input):
                 f"{table.source} (--{split})",
                 "name the columns with --text-column and --pair-column, alike in all files",
             )
-        if self.kind != "words":
-            return table
-        return leave_out(table, split, self._without_pieces(table), self.config.skip_bad, "row(s) with a word unread")
+        return table
 
     def rows(self, table: Table) -> tuple[datasets.Dataset, np.ndarray]:
         if not len(table):  # the tokenizer fails on an empty list
@@ -95,55 +94,44 @@ class TextInput(Input):
         if paired and self.typed:
             rows = rows.add_column("types", encoded["token_type_ids"])
         if self.kind == "words":
-            rows = rows.add_column(WORDS, self._first_pieces(table, encoded))
+            rows = rows.add_column(FIRSTS, self._first_pieces(table, encoded))
         return rows, np.fromiter(map(len, ids), np.int32, len(ids))
 
     def _first_pieces(self, table: Table, encoded: Any) -> list[list[int]]:
-        """Of each word of each row the number of its first token, from 1; CUT_OFF where none is left of it."""
-        rows = []
+        """Of each word of each row the number of its first token, from 1; UNREAD where it has none, which is said."""
+        rows, longest = [], int(self.config.max_length or 128)
+        without: list[str] = []
+        cut = 0
         for number, words in enumerate(table.column("words")):
             firsts: dict[int, int] = {}
             for place, word in enumerate(encoded.word_ids(number), 1):
                 if word is not None:
                     firsts.setdefault(word, place)
-            rows.append([firsts.get(word, CUT_OFF) for word in range(len(words))])
-        lost = [sum(first == CUT_OFF for first in firsts) for firsts in rows]
-        if any(lost):
-            logger.warning(
-                "%s: %d words in %d of %d rows lie behind --max-length %s, and are answered without being read",
-                table.source,
-                sum(lost),
-                sum(map(bool, lost)),
-                len(table),
-                self.config.max_length,
-            )
+            rows.append([firsts.get(word, UNREAD) for word in range(len(words))])
+            whole = len(encoded["input_ids"][number]) < longest
+            last = len(words) if whole else max(firsts, default=-1)
+            without += [repr(words[word]) for word in range(last) if word not in firsts]
+            cut += sum(word > last for word in range(len(words)))
+        if without:
+            what = "%s: %d words have no piece in the backbone's vocabulary, and are answered without being read: %s"
+            logger.warning(what, table.source, len(without), ", ".join(sorted(set(without))[:10]))
+        if cut:
+            what = "%s: %d words lie behind --max-length %d, and are answered without being read"
+            logger.warning(what, table.source, cut, longest)
         return rows
 
     def encode(self, row: Mapping[str, Any], seed: int | None, least: int) -> Encoded:
         tokens = torch.tensor(row["tokens"], dtype=torch.int64)
-        beside = {name: torch.tensor(row[name], dtype=torch.int64) for name in ("types", WORDS) if name in row}
+        beside = {name: torch.tensor(row[name], dtype=torch.int64) for name in ("types", FIRSTS) if name in row}
         return Encoded(tokens, length=len(tokens), beside=beside)
 
     def beside(self, rows: datasets.Dataset) -> Mapping[str, list[Tensor]]:
-        if WORDS not in rows.column_names:
+        if FIRSTS not in rows.column_names:
             return {}
-        return {WORDS: [torch.tensor(firsts) for firsts in rows.data.column(WORDS).to_pylist()]}
+        return {FIRSTS: [torch.tensor(firsts) for firsts in rows.data.column(FIRSTS).to_pylist()]}
 
     def encoding(self) -> dict[str, Any]:
         return {"max_length": int(self.config.max_length or 128), "tokenizer": fingerprint(self.tokenizer)}
-
-    def _without_pieces(self, table: Table) -> dict[int, str]:
-        """By row of words, which word the tokenizer drops as a whole."""
-        known: dict[str, bool] = {}
-        bad: dict[int, str] = {}
-        for number, words in enumerate(table.column("words")):
-            for place, word in enumerate(words, 1):
-                if word not in known:
-                    pieces = self.tokenizer([word], is_split_into_words=True, add_special_tokens=False)
-                    known[word] = bool(pieces["input_ids"])
-                if not known[word]:
-                    bad.setdefault(number, f"the tokenizer has no piece for word {place}, {word!r}")
-        return bad
 
     def spelled(self, names: list[str]) -> list[str] | None:
         return None if self.paired or self.kind != "text" else [worded(name) for name in names]

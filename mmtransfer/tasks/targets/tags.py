@@ -55,7 +55,10 @@ class Tags(Target):
         return {"tags": self.config.tags_column}
 
     def prepare(self, table: Table) -> None:
-        self.labels = Labels(sorted({tag for tags in table.column("tags") for tag in tags}))
+        names = {tag for tags in table.column("tags") for tag in tags}
+        if is_iob2(names):  # few examples may have a type without spans of two words
+            names |= {f"I{name[1:]}" for name in names if name.startswith("B")}
+        self.labels = Labels(sorted(names))
         if len(self.labels) < 2:
             raise MMTransferError(
                 f"All training words have the tag {self.labels.names[0]!r}", table.source, "give at least two tags"
