@@ -26,7 +26,7 @@ def frames(backbone: Backbone, state: State) -> State:
 
 
 def tokens(backbone: Backbone, state: State) -> State:
-    """The first token of each word, (batch, words, width), with the numbers of words; zeros for words that are not read."""
+    """The first token of each word, (batch, words, width), zeros where it is not read, with the numbers of words."""
     firsts, x = state[FIRSTS], state["x"]
     places = (firsts - 1).clamp(min=0)[..., None].expand(-1, -1, x.shape[-1])
     words = x.gather(1, places) * (firsts > 0)[..., None].to(x.dtype)

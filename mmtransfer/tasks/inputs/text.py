@@ -28,7 +28,7 @@ class TextInput(Input):
     """Token ids (tokens,).
 
     A pair is one sequence, as the tokenizer joins two texts; too long a one loses tokens of its longer text. Where the
-    backbone tells two kinds of tokens, `types` says which text a token belongs to. Of a list of words, FIRSTS says where
+    backbone tells two kinds of tokens, `types` says which text a token is of. Of a list of words, FIRSTS says where
     the first piece of each is; those behind --max-length, and those that the tokenizer drops, are not read.
     """
 
