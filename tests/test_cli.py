@@ -112,10 +112,6 @@ def test_the_flags_are_those_that_are_committed():
         ),
         (["fit", TEXT, "--repeats", "0"], ["--repeats must be 1 or more, not 0"]),
         (["fit", TEXT, "--resume", "--out", "x", "--versus-scratch"], ["not with its control", "--strategy scratch"]),
-        (
-            ["fit", TEXT, "--train", "x", "--target", "regression", "--versus-scratch"],
-            ["There is no paired test for --target regression"],
-        ),
         (["rank", TEXT, "--train", "x", "--backbones=builtn"], ["Unknown backbone 'builtn'"]),
         (["rank", TEXT, "--train", "x", "--backbones", "a", "--repeats", "3"], ["rank does not read --repeats"]),
         (

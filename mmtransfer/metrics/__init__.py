@@ -15,21 +15,22 @@ if TYPE_CHECKING:
         ConfusionMatrix,
         Precision,
         Recall,
-        StreamingMetric,
         TopKAccuracy,
     )
     from mmtransfer.metrics.intervals import Margins, Score, cells_bootstrap, jackknife, wilson
     from mmtransfer.metrics.multilabel import MultiLabelF1, SubsetAccuracy
     from mmtransfer.metrics.regression import MAE, MSE, R2, RMSE
     from mmtransfer.metrics.retrieval import RetrievalRecall, nearest
+    from mmtransfer.metrics.streaming import StreamingMetric
     from mmtransfer.metrics.transcription import CER, WER, Edits, align
 
 _MODULES = {
-    "classification": ("F1", "Accuracy", "ConfusionMatrix", "Precision", "Recall", "StreamingMetric", "TopKAccuracy"),
+    "classification": ("F1", "Accuracy", "ConfusionMatrix", "Precision", "Recall", "TopKAccuracy"),
     "intervals": ("Margins", "Score", "cells_bootstrap", "jackknife", "wilson"),
     "multilabel": ("MultiLabelF1", "SubsetAccuracy"),
     "regression": ("MAE", "MSE", "R2", "RMSE"),
     "retrieval": ("RetrievalRecall", "nearest"),
+    "streaming": ("StreamingMetric",),
     "transcription": ("CER", "WER", "Edits", "align"),
 }
 _OWNER = {name: module for module, names in _MODULES.items() for name in names}

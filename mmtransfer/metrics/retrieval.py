@@ -9,8 +9,8 @@ import datasets
 import numpy as np
 
 from mmtransfer.errors import MMTransferError
-from mmtransfer.metrics.classification import StreamingMetric
 from mmtransfer.metrics.intervals import BLOCK, Score, wilson
+from mmtransfer.metrics.streaming import StreamingMetric
 
 
 def nearest(queries: np.ndarray, gallery: np.ndarray, k: int, leave_out: bool = False) -> np.ndarray:
