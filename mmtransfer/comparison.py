@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmtransfer.comparable import Loaded, columns, load
+from mmtransfer.comparable import Loaded, columns, load_runs
 from mmtransfer.errors import MMTransferError, damaged, suggestion
 from mmtransfer.metrics import paired
 from mmtransfer.metrics.paired import Difference
@@ -155,7 +155,7 @@ def compare(folders: Sequence[str | Path], all_pairs: bool = False) -> Compariso
     Raises MMTransferError for fewer than two entries, for a folder that is no finished run, for runs of different
     tasks, and for test data that are not the same.
     """
-    loaded = load(folders)
+    loaded = load_runs(folders)
     primary, split = loaded[0].primary
     if primary not in METRICS:
         raise MMTransferError(

@@ -60,31 +60,27 @@ FINISHED: Mapping[Any, Form] = {
 """What result.json has at least, of any run and of a finished one."""
 
 
+class Inside:
+    """A file or folder of a run, by its name there."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, folder: RunFolder, owner: type) -> Path:
+        return folder.path / self.name
+
+
 @dataclass(frozen=True)
 class RunFolder:
     """Paths of a run, and how its files are written: whole or not at all."""
 
     path: Path
 
-    @property
-    def config(self) -> Path:
-        return self.path / "config.json"
-
-    @property
-    def result(self) -> Path:
-        return self.path / "result.json"
-
-    @property
-    def model(self) -> Path:
-        return self.path / "model"
-
-    @property
-    def log(self) -> Path:
-        return self.path / "log.jsonl"
-
-    @property
-    def checkpoints(self) -> Path:
-        return self.path / "checkpoints"
+    config = Inside("config.json")
+    result = Inside("result.json")
+    model = Inside("model")
+    log = Inside("log.jsonl")
+    checkpoints = Inside("checkpoints")
 
     @property
     def store(self) -> Path:

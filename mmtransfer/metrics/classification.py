@@ -46,7 +46,6 @@ def _classes(values: Any, metric: StreamingMetric, what: str) -> np.ndarray:
 class Accuracy(StreamingMetric):
     """The share of examples whose prediction is the reference, with Wilson's interval."""
 
-    describes = "The share of right predictions."
     label = "accuracy"
     stored = ("accuracy",)
     beside: ClassVar[tuple[str, ...]] = ("f1_macro",)
@@ -96,7 +95,6 @@ class TopKAccuracy(Accuracy):
         k: how many; the score's name is "topK_accuracy". Longer lists are cut, shorter ones are right if they hold it.
     """
 
-    describes = "The share of references among the first k predicted classes."
     takes = "predictions (n, k): class numbers, best first; references (n,): class numbers."
     value_type = datasets.Sequence(datasets.Value("int64"))
     stored = ("top5_accuracy",)
@@ -140,8 +138,6 @@ class ConfusionMatrix(StreamingMetric):
     Args:
         classes: their number C; None takes the largest seen, plus one.
     """
-
-    describes = "How often each class was taken for each."
 
     def __init__(self, classes: int | None = None) -> None:
         self.classes = classes
@@ -187,11 +183,17 @@ class _ClassMetric(ConfusionMatrix):
 
     Names: "NAME_macro" (mean over the classes that occur in references or predictions), "NAME_micro" (all decisions
     pooled: the accuracy), "NAME_weighted" (mean weighted by the references of each class).
+
+    Args:
+        classes: their number; None takes the largest seen, plus one.
     """
 
     label = ""
     pooled: Sequence[str] = ("micro",)
     """The averages that are the accuracy; they get its interval."""
+
+    def __init_subclass__(cls) -> None:
+        cls.stored = tuple(f"{cls.label}_{average}" for average in AVERAGES)
 
     @classmethod
     def drawn(cls, name: str, runs: Sequence[Columns]) -> Drawn:
@@ -279,30 +281,18 @@ class _ClassMetric(ConfusionMatrix):
 
 
 class Precision(_ClassMetric):
-    """Of the examples predicted to be of a class, the share that is.
+    """Of the examples predicted to be of a class, the share that is."""
 
-    Args:
-        classes: their number; None takes the largest seen, plus one.
-    """
-
-    describes = "Of the examples predicted to be of a class, the share that is."
     label = "precision"
-    stored = tuple(f"precision_{average}" for average in AVERAGES)
 
     def _whole(self, margins: Margins) -> np.ndarray:
         return margins.predictions
 
 
 class Recall(_ClassMetric):
-    """Of the examples of a class, the share that was found; the weighted average is the accuracy.
+    """Of the examples of a class, the share that was found; the weighted average is the accuracy."""
 
-    Args:
-        classes: their number; None takes the largest seen, plus one.
-    """
-
-    describes = "Of the examples of a class, the share that was found."
     label = "recall"
-    stored = tuple(f"recall_{average}" for average in AVERAGES)
     pooled = ("micro", "weighted")
 
     def _whole(self, margins: Margins) -> np.ndarray:
@@ -310,15 +300,9 @@ class Recall(_ClassMetric):
 
 
 class F1(_ClassMetric):
-    """The harmonic mean of precision and recall, `2 hits / (references + predictions)`.
+    """The harmonic mean of precision and recall, `2 hits / (references + predictions)`."""
 
-    Args:
-        classes: their number; None takes the largest seen, plus one.
-    """
-
-    describes = "The harmonic mean of precision and recall."
     label = "f1"
-    stored = tuple(f"f1_{average}" for average in AVERAGES)
 
     def _whole(self, margins: Margins) -> np.ndarray:
         return (margins.references + margins.predictions) / 2

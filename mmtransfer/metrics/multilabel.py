@@ -80,7 +80,6 @@ class SubsetAccuracy(_LabelSets):
         labels: their number.
     """
 
-    describes = "The share of examples whose labels are all right, and none too many."
     stored = ("subset_accuracy",)
 
     @staticmethod
@@ -120,7 +119,6 @@ class MultiLabelF1(_LabelSets):
         labels: their number.
     """
 
-    describes = "The harmonic mean of precision and recall, of labels."
     stored = tuple(f"f1_{average}" for average in AVERAGES)
     beside = ("subset_accuracy",)
 

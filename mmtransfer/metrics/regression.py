@@ -34,6 +34,9 @@ class _ErrorMetric(StreamingMetric):
     lowest: ClassVar[float] = 0.0
     """No value is lower."""
 
+    def __init_subclass__(cls) -> None:
+        cls.stored = (cls.label,)
+
     def reset(self) -> None:
         self.examples = 0
         #: float64 (groups, 5): examples, squared errors, absolute errors, references and their squares, from `origin`
@@ -103,9 +106,7 @@ class _ErrorMetric(StreamingMetric):
 class MSE(_ErrorMetric):
     """Mean squared error, in squared units of the references."""
 
-    describes = "The mean of the squared errors."
     label = "mse"
-    stored = ("mse",)
 
     def _errors(self, totals: np.ndarray) -> np.ndarray:
         return totals[:, 1] / totals[:, 0]
@@ -114,9 +115,7 @@ class MSE(_ErrorMetric):
 class RMSE(_ErrorMetric):
     """Root of the mean squared error, in units of the references."""
 
-    describes = "The root of the mean of the squared errors."
     label = "rmse"
-    stored = ("rmse",)
 
     def _errors(self, totals: np.ndarray) -> np.ndarray:
         return np.sqrt(totals[:, 1] / totals[:, 0])
@@ -125,9 +124,7 @@ class RMSE(_ErrorMetric):
 class MAE(_ErrorMetric):
     """Mean absolute error, in units of the references."""
 
-    describes = "The mean of the absolute errors."
     label = "mae"
-    stored = ("mae",)
 
     def _errors(self, totals: np.ndarray) -> np.ndarray:
         return totals[:, 2] / totals[:, 0]
@@ -139,9 +136,7 @@ class R2(_ErrorMetric):
     1 is perfect, 0 is what the mean alone gives, below 0 is worse; None where all references are equal.
     """
 
-    describes = "The share of the references' variance that is explained."
     label = "r2"
-    stored = ("r2",)
     beside = ("rmse",)
     higher_is_better = True
     lowest = -np.inf

@@ -52,7 +52,6 @@ class RetrievalRecall(StreamingMetric):
         ks: the numbers of neighbours looked at; names are "recall_at_K".
     """
 
-    describes = "The share of queries with an item of their class among the first k."
     takes = "predictions (n, at least the largest k): classes of neighbours, nearest first; references (n,): classes."
     value_type = datasets.Sequence(datasets.Value("int64"))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
@@ -25,14 +26,13 @@ class StreamingMetric(evaluate.Metric):
     As evaluate's own metrics do, what is added after `compute` is counted from nothing. Until then the counts stay, so
     that `scores` may follow `compute`. `reset` forgets at once. Counts are those of this process alone.
 
-    A subclass sets `describes`, `takes`, `higher_is_better` and the types of a prediction and a reference, and writes
+    A subclass sets `takes`, `higher_is_better` and the types of a prediction and a reference, and writes
     `reset`, `__len__`, `_count`, `_compute`, `scores`. Every override of `add`, `add_batch` or `compute` needs a
     docstring: evaluate appends to it. For runs to be compared and repeated by its scores it names them in `stored`, and
     writes `drawn`; `difference` where there is a better test than a bootstrap.
     """
 
     higher_is_better: ClassVar[bool] = True
-    describes = ""
     takes = "predictions (n,) and references (n,): class numbers."
     value_type: Any = datasets.Value("int64")
     reference_type: Any = datasets.Value("int64")
@@ -55,7 +55,8 @@ class StreamingMetric(evaluate.Metric):
 
     def _info(self) -> evaluate.MetricInfo:
         features = datasets.Features({"predictions": self.value_type, "references": self.reference_type})
-        return evaluate.MetricInfo(description=self.describes, citation="", features=features)
+        description = (inspect.getdoc(type(self)) or "").partition("\n\n")[0]
+        return evaluate.MetricInfo(description=description, citation="", features=features)
 
     def _build_data_dir(self) -> str:
         # evaluate makes this folder; nothing here is ever written to it.

@@ -67,7 +67,6 @@ class WER(StreamingMetric):
     """
 
     higher_is_better = False
-    describes = "Edits over reference words."
     takes = "predictions (n,) and references (n,): texts; groups (n,): speakers, may be None."
     value_type = reference_type = datasets.Value("string")
     label = "wer"
@@ -196,7 +195,6 @@ class WER(StreamingMetric):
 class CER(WER):
     """Character error rate: as `WER`, on characters, spaces between words among them."""
 
-    describes = "Edits over reference characters."
     label = "cer"
     stored = ("cer",)
     columns = ("target", "prediction")
