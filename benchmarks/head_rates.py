@@ -159,7 +159,7 @@ def _row(case: str, trial: str, own: list[dict[str, Any]], by_trial: dict[str, l
     if usual != trial and [one["seed"] for one in by_trial[usual]] == [one["seed"] for one in own]:
         folders = [settings["out"] for settings in (*own, *by_trial[usual])]
         between = compare(folders).verdicts[0].difference
-        difference = f"{between.value:+.4f} ({between.low:+.4f} to {between.high:+.4f})"
+        difference = f"{between:+.4f}"
     score = f"{statistics.mean(test):.4f}" + (f" ({min(test):.4f} to {max(test):.4f})" if len(test) > 1 else "")
     means = f"{len(own)} | {score} | {statistics.mean(validation):.4f}"
     return f"| {case} | {trial} | {means} | {seconds:.0f} | {difference} |"

@@ -127,7 +127,7 @@ def render() -> str:
         for pair in DIFFERENCES:
             folders = [settings["out"] for name in pair for strategy, settings in given if strategy == name]
             between = compare(folders).verdicts[0].difference
-            differences.append(f"{between.value:+.4f} ({between.low:+.4f} to {between.high:+.4f})")
+            differences.append(f"{between:+.4f}")
         dtype = found["full"][0]["precision"]["dtype"]
         lines.append(f"| {' | '.join([case, dtype, *scores, *differences, ' / '.join(seconds)])} |")
     return "\n".join(lines) + "\n"

@@ -23,7 +23,7 @@ from benchmarks import data_folder
 from mmtransfer import embed
 from mmtransfer.data import builtin, sources
 from mmtransfer.data.table import Table
-from mmtransfer.metrics import RetrievalRecall, nearest
+from mmtransfer.metrics import RetrievalRecall, Score, nearest
 
 PAGE = Path(__file__).parent / "results" / "retrieval.json"
 BACKBONE, KS = "mobilenet_v2", (1, 5, 10)
@@ -59,8 +59,7 @@ def table(found: dict[str, dict[str, dict[str, Any]]]) -> str:
     lines = [f"| data | weights | {' | '.join(f'recall@{k}' for k in KS)} | chance |", "|---|---|---|---|---|---|"]
     for data, variants in found.items():
         for weights, scores in variants.items():
-            cells = [scores[f"recall_at_{k}"] for k in KS]
-            shown = [f"{cell['value']:.3f} ({cell['low']:.3f} to {cell['high']:.3f})" for cell in cells]
+            shown = [f"{Score.of(scores[f'recall_at_{k}']):.3f}" for k in KS]
             lines.append(f"| {data} | {weights} | {' | '.join(shown)} | {scores['chance']:.3f} |")
     return "\n".join(lines)
 

@@ -152,8 +152,7 @@ def _difference(row: dict[str, Any]) -> str:
     folders = [settings["out"] for *_, settings in variants(row)]
     if "each" in row or "variants" in row or not all(_finished(Path(folder)) for folder in folders):
         return "-"
-    found = compare(folders).verdicts[0].difference
-    return f"{found.value:+.4f} ({found.low:+.4f} to {found.high:+.4f})"
+    return f"{compare(folders).verdicts[0].difference:+.4f}"
 
 
 def _command(row: dict[str, Any]) -> str:
@@ -182,7 +181,9 @@ def _scores(results: Sequence[dict[str, Any]], over: str) -> str:
         return "-"
     scores = [result["metrics"][result["primary"]["split"]][result["primary"]["name"]] for result in results]
     if len(scores) == 1:
-        return f"{scores[0]['value']:.4f} ({scores[0]['low']:.4f} to {scores[0]['high']:.4f})"
+        from mmtransfer.metrics import Score
+
+        return str(Score.of(scores[0]))
     values = [score["value"] for score in scores]
     mean, spread = statistics.mean(values), f"{min(values):.4f} to {max(values):.4f}, {len(values)} {over}s"
     if over == "seed":

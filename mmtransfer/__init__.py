@@ -9,14 +9,19 @@ Public names load at first use (PEP 562): `import mmtransfer` loads neither torc
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 _PUBLIC = {
     "fit": ("mmtransfer.api", "fit"),
     "load": ("mmtransfer.api", "load"),
     "embed": ("mmtransfer.embedding", "embed"),
+    "evaluate": ("mmtransfer.scoring", "evaluate"),
     "repeat": ("mmtransfer.repeats", "repeat"),
+    "compare": ("mmtransfer.comparison", "compare"),
+    "rank": ("mmtransfer.rank", "rank"),
     "Run": ("mmtransfer.api", "Run"),
     "RunConfig": ("mmtransfer.config", "RunConfig"),
     "MMTransferError": ("mmtransfer.errors", "MMTransferError"),
@@ -33,10 +38,21 @@ __version__ = "0.1.0"
 def __getattr__(name: str) -> Any:
     if name not in _PUBLIC:
         raise AttributeError(f"module 'mmtransfer' has no attribute {name!r}; it has {', '.join(__all__)}")
-    module, attribute = _PUBLIC[name]
-    found = import_module(module)
-    return found if attribute is None else getattr(found, attribute)
+    place, attribute = _PUBLIC[name]
+    module = import_module(place)
+    return module if attribute is None else getattr(module, attribute)
 
 
 def __dir__() -> list[str]:
     return __all__
+
+
+class _Package(ModuleType):
+    """`mmtransfer.rank` is the function, also after something has imported the module of that name."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (isinstance(value, ModuleType) and _PUBLIC.get(name, ("", None))[1] is not None):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

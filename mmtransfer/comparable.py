@@ -30,7 +30,7 @@ class Loaded(NamedTuple):
         return self.result["primary"]["name"], self.result["primary"]["split"]
 
 
-def load(folders: Sequence[str | Path]) -> list[Loaded]:
+def load_runs(folders: Sequence[str | Path]) -> list[Loaded]:
     """The runs in `folders`, each once, of one task and one primary metric, scored on the same examples.
 
     A folder that is no run stands for all runs under it, however deep. Raises MMTransferError where they are not so.

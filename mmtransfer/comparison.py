@@ -17,24 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from mmtransfer.comparable import Loaded, columns, load
-from mmtransfer.errors import MMTransferError, damaged
-from mmtransfer.metrics import F1, Margins, paired
+from mmtransfer.comparable import Loaded, columns, load_runs
+from mmtransfer.errors import MMTransferError, damaged, suggestion
+from mmtransfer.metrics import paired
 from mmtransfer.metrics.paired import Difference
-from mmtransfer.metrics.transcription import ONE_SPEAKER
+from mmtransfer.metrics.stored import METRICS, metric_of
 
 LEVEL = 0.05
 """An adjusted p below it is a difference."""
-TOLD: Mapping[str, tuple[str, ...]] = {"accuracy": ("f1_macro",), "wer": ()}
-"""By primary metric, which decides, the others that are told."""
-HIGHER_IS_BETTER = {"accuracy": True, "f1_macro": True, "wer": False}
-PREDICTED: Mapping[str, tuple[str, ...]] = {
-    "accuracy": ("id", "target", "prediction"),
-    "wer": ("id", "words", "substitutions", "deletions", "insertions"),
-}
-"""By primary metric, the columns of the predictions that its tests need."""
 NO_SETTINGS = {"seed", "out", "resume", "overwrite", "threads", "workers", "log_every", "checkpoint_every"}
 NO_SETTINGS |= {"keep_checkpoints", "track"}
 """Fields in which runs of one entry may differ."""
@@ -89,25 +79,26 @@ class Contrast:
         return low is not None and high is not None and (low > 0 or high < 0)
 
     def __str__(self) -> str:
-        found, interval = self.difference, ""
-        if found.low is not None and found.high is not None:
-            interval = f" ({found.low:+.4f} to {found.high:+.4f})"
-        return f"{self.metric} {found.value:+.4f}{interval}"
+        return f"{self.metric} {self.difference:+.4f}"
 
 
 @dataclass(frozen=True)
 class Verdict(Contrast):
-    """A difference that was tested; `adjusted` is its p for all of the `comparisons`, None where there is no test."""
+    """A difference that was tested."""
 
     adjusted: float | None
+    """Its p for all of the comparisons; None where there is no test."""
     comparisons: int
+    """How many differences were tested."""
+    higher_is_better: bool
+    """Whether more of the metric is better."""
 
     @property
     def better(self) -> str | None:
         """The entry that is better, None where that is not shown."""
         if self.adjusted is None or self.adjusted >= LEVEL:
             return None
-        return self.first if (self.difference.value > 0) == HIGHER_IS_BETTER[self.metric] else self.second
+        return self.first if (self.difference.value > 0) == self.higher_is_better else self.second
 
     @property
     def is_open(self) -> bool:
@@ -130,20 +121,25 @@ class Verdict(Contrast):
 
 @dataclass(frozen=True)
 class Comparison:
-    """Entries in the order given, a verdict for every pair that was asked for, and what else differs.
-
-    `verdicts`: of the primary metric; `told`: the same pairs by the other `metrics`, not judged; `best`: the entry
-    with the best mean of the primary metric; `all_pairs`: whether all pairs were tested, or each entry with the best.
-    """
+    """Entries side by side, a verdict for every pair that was asked for, and what else differs."""
 
     task: str
     split: str
+    """The data that the scores are of."""
     metrics: Sequence[str]
+    """Names of scores: the primary one, which decides, and those that are told beside it."""
+    counted: str
+    """What the `n` of a verdict's difference is a number of."""
     entries: Sequence[Entry]
+    """In the order given."""
     best: Entry
+    """The one with the best mean of the primary score."""
     all_pairs: bool
+    """Whether all pairs were tested, or each entry with the best."""
     verdicts: Sequence[Verdict]
+    """Of the primary score, a pair each."""
     told: Sequence[Contrast]
+    """The same pairs by the other scores, not judged."""
 
 
 def compare(folders: Sequence[str | Path], all_pairs: bool = False) -> Comparison:
@@ -159,44 +155,52 @@ def compare(folders: Sequence[str | Path], all_pairs: bool = False) -> Compariso
     Raises MMTransferError for fewer than two entries, for a folder that is no finished run, for runs of different
     tasks, and for test data that are not the same.
     """
-    loaded = load(folders)
+    loaded = load_runs(folders)
     primary, split = loaded[0].primary
-    if primary not in TOLD:
-        known = ", ".join(TOLD)
+    if primary not in METRICS:
         raise MMTransferError(
-            f"There is no paired test for {primary}", str(loaded[0].place.path), f"compare runs by one of {known}"
+            f"There is no paired test for {primary}", str(loaded[0].place.path), suggestion(primary, METRICS)
         )
+    entries = _entries(loaded, split, primary)
+    metric = metric_of(primary, entries[0].predictions[0])
+    if metric is None:
+        raise damaged(loaded[0].place.predictions(split), ValueError(f"{primary} is no score of such answers"))
+    metrics = (primary, *metric.beside)
     for run in loaded:
-        lost = [metric for metric in (primary, *TOLD[primary]) if metric not in run.result["metrics"].get(split, {})]
+        lost = [name for name in metrics if name not in run.result["metrics"].get(split, {})]
         if lost:
             raise damaged(run.place.result, ValueError(f"metrics.{split}.{lost[0]} is missing"))
-    entries = _entries(loaded, split, primary)
     if len(entries) < 2:
         raise MMTransferError(
             f"The {len(loaded)} runs differ in nothing but their seed, so there is one entry",
             ", ".join(str(run.place.path) for run in loaded),
             "give runs of other settings beside them",
         )
-    best = max(entries, key=lambda entry: _merit(entry.mean(split, primary), primary))
+    best = max(entries, key=lambda entry: _merit(entry.mean(split, primary), metric.higher_is_better))
     pairs = [pair for pair in itertools.combinations(entries, 2) if all_pairs or best in pair]
-    found = [(first.name, second.name, _difference(primary, first, second)) for first, second in pairs]
-    adjusted = paired.holm([difference.p for *_, difference in found])
+    contrasts = {name: [_contrast(name, *pair) for pair in pairs] for name in metrics}
+    adjusted = paired.holm([contrast.difference.p for contrast in contrasts[primary]])
     tested = sum(p is not None for p in adjusted)
-    verdicts = [Verdict(primary, *pair, p, tested) for pair, p in zip(found, adjusted, strict=True)]
-    told = [
-        Contrast(metric, first.name, second.name, _difference(metric, first, second))
-        for metric in TOLD[primary]
-        for first, second in pairs
+    verdicts = [
+        Verdict(**vars(contrast), adjusted=p, comparisons=tested, higher_is_better=metric.higher_is_better)
+        for contrast, p in zip(contrasts[primary], adjusted, strict=True)
     ]
-    metrics = (primary, *TOLD[primary])
-    return Comparison(loaded[0].result["task"], split, metrics, entries, best, all_pairs, verdicts, told)
+    told = [contrast for name in metric.beside for contrast in contrasts[name]]
+    task = loaded[0].result["task"]
+    return Comparison(task, split, metrics, metric.counted, entries, best, all_pairs, verdicts, told)
 
 
-def _merit(value: float | None, metric: str) -> float:
+def _contrast(name: str, first: Entry, second: Entry) -> Contrast:
+    metric = metric_of(name, first.predictions[0])
+    assert metric is not None  # the primary one gives its own name, and is told beside none that it does not know
+    return Contrast(name, first.name, second.name, metric.difference(name, first.predictions, second.predictions))
+
+
+def _merit(value: float | None, higher_is_better: bool) -> float:
     """The value, or minus it: more is better; none is worst."""
     if value is None:
         return -float("inf")
-    return value if HIGHER_IS_BETTER[metric] else -value
+    return value if higher_is_better else -value
 
 
 def _entries(loaded: Sequence[Loaded], split: str, primary: str) -> list[Entry]:
@@ -213,7 +217,8 @@ def _entries(loaded: Sequence[Loaded], split: str, primary: str) -> list[Entry]:
                 ", ".join(str(run.place.path) for run in runs),
                 f"give one of them ({name})",
             )
-    predictions = {run.place.path: columns(run.place, split, PREDICTED[primary], ["speaker"]) for run in loaded}
+    needed = list(dict.fromkeys(["id", *(name for kind in METRICS[primary] for name in kind.columns)]))
+    predictions = {run.place.path: columns(run.place, split, needed, ["target", "speaker"]) for run in loaded}
     ids = predictions[loaded[0].place.path]["id"]
     for path, found in predictions.items():
         if found["id"] != ids:
@@ -237,43 +242,3 @@ def _names(groups: Sequence[Sequence[Loaded]]) -> list[str]:
     if len(set(names)) < len(names):
         names = [str(runs[0].place.path) + (f" ({len(runs)} seeds)" if len(runs) > 1 else "") for runs in groups]
     return names
-
-
-def _difference(metric: str, first: Entry, second: Entry) -> Difference:
-    one, other = first.predictions, second.predictions
-    if metric == "wer":
-        edits = [
-            [np.array(run["substitutions"]) + np.array(run["deletions"]) + np.array(run["insertions"]) for run in runs]
-            for runs in (one, other)
-        ]
-        return paired.jackknife_difference(edits[0], edits[1], np.array(one[0]["words"]), *_groups(one[0]))
-    if metric == "accuracy" and len(one) == len(other) == 1:
-        right = [np.array(run[0]["prediction"]) == np.array(run[0]["target"]) for run in (one, other)]
-        return paired.mcnemar(right[0], right[1])
-    labels = sorted({label for run in (*one, *other) for name in ("target", "prediction") for label in run[name]})
-    numbers = {label: number for number, label in enumerate(labels)}
-
-    def coded(values: Sequence[str]) -> np.ndarray:
-        return np.array([numbers[value] for value in values])
-
-    f1 = F1(len(labels))
-
-    def statistic(margins: Margins) -> np.ndarray:
-        if metric == "accuracy":
-            return margins.hits.sum(1) / margins.references.sum(1)
-        return f1.averages(margins)[:, 0]
-
-    predictions = [[coded(run["prediction"]) for run in runs] for runs in (one, other)]
-    return paired.bootstrap(coded(one[0]["target"]), predictions[0], predictions[1], len(labels), statistic)
-
-
-def _groups(predictions: Mapping[str, list[Any]]) -> tuple[list[str], str]:
-    """Of each recording what it is left out with, and what that is: its speaker; itself where there is one speaker."""
-    words = predictions["words"]
-    speakers = predictions.get("speaker") or [None] * len(words)
-    recordings = [f"recording {place}" for place in range(len(words))]
-    groups = [name or own for name, own in zip(speakers, recordings, strict=True)]
-    if groups == recordings:
-        return groups, "recording"
-    speaking = {name for name, count in zip(groups, words, strict=True) if count}
-    return (groups, "speaker") if len(speaking) > 1 else (recordings, ONE_SPEAKER)

@@ -32,13 +32,6 @@ def check_versus(settings: Mapping[str, Any]) -> None:
             "leave it out; then mmtransfer fit TASK --config RUN/config.json --strategy scratch --out RUN-scratch, and "
             "mmtransfer compare RUN RUN-scratch",
         )
-    target = settings.get("target", "single-label")
-    if target != "single-label":
-        raise MMTransferError(
-            f"There is no paired test for --target {target}",
-            "--versus-scratch",
-            "leave it out, and train with --strategy scratch for a control",
-        )
     if from_scratch(settings):
         raise MMTransferError(
             "The run is from scratch itself", "--versus-scratch", "leave it out, or give a backbone with weights"

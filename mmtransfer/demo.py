@@ -13,6 +13,7 @@ from mmtransfer.comparison import Comparison
 from mmtransfer.control import versus_scratch
 from mmtransfer.defaults import BUILTIN, OWN_DATA
 from mmtransfer.errors import MMTransferError
+from mmtransfer.metrics import Score
 from mmtransfer.terminal import visible
 
 logger = logging.getLogger("mmtransfer")
@@ -51,13 +52,17 @@ def _show(comparisons: Sequence[Comparison]) -> None:
         table.add_column(heading)
     for comparison in comparisons:
         first, split = comparison.verdicts[0], comparison.split
-        scores = [entry.scores(split, first.metric)[0] for entry in comparison.entries]
-        cells = [f"{score['value']:.3f}\n({score['low']:.3f} to {score['high']:.3f})" for score in scores]
-        found = first.difference
-        interval = "" if found.low is None else f"\n({found.low:+.3f} to {found.high:+.3f})"
+        scores = [Score.of(entry.scores(split, first.metric)[0]) for entry in comparison.entries]
+        cells = [_in_two_lines(f"{score:.3f}") for score in scores]
+        difference = _in_two_lines(f"{first.difference:+.3f}")
         better = {first.first: "transfer is better", first.second: "scratch is better"}
         verdict = better.get(first.better or "", "open" if first.is_open else "not shown")
         seconds = " / ".join(f"{entry.cost()['seconds']:.0f}" for entry in comparison.entries)
         data = str(comparison.entries[0].results[0]["data"][split]["source"]).removeprefix("builtin:")
-        table.add_row(f"{data}\n{first.metric}", *cells, f"{found.value:+.3f}{interval}\n{verdict}", seconds)
+        table.add_row(f"{data}\n{first.metric}", *cells, f"{difference}\n{verdict}", seconds)
     Console().print(table)
+
+
+def _in_two_lines(estimate: str) -> str:
+    """The interval under the value."""
+    return estimate.replace(" (", "\n(", 1)

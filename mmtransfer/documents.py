@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from mmtransfer import files
+
 PROGRAM = "mmtransfer"
 """What files of a run say of who wrote them."""
 
@@ -100,11 +102,11 @@ def _called(form: Form) -> str:
     return "a list" if isinstance(form, list) else "an object" if isinstance(form, Mapping) else CALLED[form]
 
 
-def write(path: Path, content: Mapping[str, Any]) -> None:
-    """Writes JSON by rename: whole or not at all."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_bytes(encoded(content))
-    temporary.replace(path)
+def write(
+    path: Path, content: Mapping[str, Any], default: Callable[[Any], Any] | None = None, shared: bool = False
+) -> None:
+    """Writes JSON, whole or not at all; `default` as of `encoded`, `shared` as of `files.replacing`."""
+    files.write_bytes(path, encoded(content, default), shared)
 
 
 def encoded(content: Any, default: Callable[[Any], Any] | None = None) -> bytes:

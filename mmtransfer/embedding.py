@@ -13,8 +13,8 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 from torch import nn
 
-from mmtransfer import backbones
-from mmtransfer.backbones import weights as files
+from mmtransfer import backbones, files
+from mmtransfer.backbones import weights
 from mmtransfer.backbones.staged import Backbone
 from mmtransfer.cache import settings
 from mmtransfer.config import IMAGE, SPEECH, TEXT, RunConfig, make
@@ -56,20 +56,16 @@ class Features:
         path = Path(path)
         check(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(path.name + ".tmp")
         if path.suffix == ".npy":
-            with temporary.open("wb") as file:
+            files.write_text(path.with_suffix(".ids.txt"), "".join(name.replace("\n", " ") + "\n" for name in self.ids))
+            with files.replacing(path) as place, place.open("wb") as file:
                 np.save(file, self.values)
-            lines = "".join(name.replace("\n", " ") + "\n" for name in self.ids)
-            path.with_suffix(".ids.txt").write_text(lines, encoding="utf-8")
         else:
             import pyarrow
-            import pyarrow.parquet
 
             offsets = np.arange(len(self.ids) + 1, dtype=np.int32) * self.values.shape[1]
             lists = pyarrow.ListArray.from_arrays(offsets, pyarrow.array(self.values.reshape(-1)))
-            pyarrow.parquet.write_table(pyarrow.table({"id": self.ids, "features": lists}), temporary)
-        temporary.replace(path)
+            files.write_table(path, pyarrow.table({"id": self.ids, "features": lists}))
 
 
 def check(path: str | Path) -> None:
@@ -109,7 +105,7 @@ def embed(backbone: str | Path, data: Any, split: str = "test", seed: int = 0, *
         config = make(folder.read_config() | fields, str(folder.config))
         usable = precision.usable(config.precision, processes.accelerator().device)
         config = replace(config, precision=cast(Any, usable))
-        loaded = files.read(folder.model)
+        loaded = weights.read(folder.model)
     else:
         sources.refuse_missing(data, "the inputs", labelled=False)
         loaded = backbones.load(str(backbone), fields.pop("weights", None))
@@ -136,9 +132,9 @@ def features_of(backbone: Backbone, task: Task, config: RunConfig, data: Any, sp
     found = _pooled(backbone, task, replace(config, cache=mode), examples)
     if list(owners) == list(range(len(table))):
         return Features(table.ids, found)
-    weights = lengths[:, None] / np.bincount(owners, lengths, len(table))[owners, None]
+    shares = lengths[:, None] / np.bincount(owners, lengths, len(table))[owners, None]
     values = np.zeros((len(table), found.shape[1]), np.float32)
-    np.add.at(values, owners, found * weights.astype(np.float32))
+    np.add.at(values, owners, found * shares.astype(np.float32))
     return Features(table.ids, values)
 
 

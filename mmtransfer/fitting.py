@@ -119,7 +119,7 @@ class Fitting:
         `received`: signals, as they come in.
         """
         config, accelerator = self.config, self.accelerator
-        local = launcher.number("LOCAL_WORLD_SIZE", 1)
+        local = launcher.local_processes()
         self.threads = precision.set_threads(config.threads, local)
         self.allocator = precision.tune_allocator()
         precision.warn_of_lone_process()

@@ -27,6 +27,16 @@ def is_main() -> bool:
     return number("RANK", 0) <= 0
 
 
+def processes() -> int:
+    """How many processes were started."""
+    return number("WORLD_SIZE", 1)
+
+
+def local_processes() -> int:
+    """How many of them are on this machine."""
+    return number("LOCAL_WORLD_SIZE", 1)
+
+
 def check() -> None:
     """Raises MMTransferError for variables that are no numbers, or do not fit each other."""
     found = {name: number(name, -1) for name in NUMBERS if os.environ.get(name)}

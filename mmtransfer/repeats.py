@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import re
 import statistics
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from mmtransfer.documents import PROGRAM
 from mmtransfer.engine import processes, sharding
 from mmtransfer.engine.signals import Interrupted
 from mmtransfer.errors import MMTransferError
-from mmtransfer.metrics import crossed
+from mmtransfer.metrics import crossed, stored
 from mmtransfer.resolution import resolve
 from mmtransfer.run import RunFolder, default_name, scored_on
 
@@ -80,16 +81,16 @@ class Repeats:
             return None, None, "not every run has a value"
         if len({scored_on(run.result, split)["fingerprint"] for run in self.runs}) > 1:
             return None, None, f"every seed has {split} data of its own"
-        found = crossed.statistics(name, self._records[split])
+        found = stored.drawn(name, self._records[split])
         if found is None:
             return None, None, "not known how to draw it again"
-        statistic, units, share, _ = found
-        if units < 2:
+        if found.units < 2:
             return None, None, "one example or recording does not tell how others would do"
-        again = statistic(np.ones((1, units)))[0]
-        if any(abs(one - other) > 1e-6 for one, other in zip(again.tolist(), values, strict=True)):
+        again = found.statistic(np.ones((1, found.units)))[0].tolist()
+        if not all(map(partial(math.isclose, rel_tol=1e-9, abs_tol=1e-6), again, values)):
             return None, None, "the stored predictions give another value"
-        return (*crossed.crossed(statistic, units, len(values), share), found.method)
+        interval = crossed.crossed(found.statistic, found.units, len(values), found.share, found.lowest)
+        return (*interval, found.method)
 
     @cached_property
     def _records(self) -> dict[str, list[dict[str, list[Any]]]]:

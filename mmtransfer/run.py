@@ -14,7 +14,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from mmtransfer import belongings, disk, documents, lock
+from mmtransfer import belongings, disk, documents, files, lock
 from mmtransfer.config import make
 from mmtransfer.defaults import DEFAULTS
 from mmtransfer.documents import PROGRAM, Form
@@ -60,31 +60,27 @@ FINISHED: Mapping[Any, Form] = {
 """What result.json has at least, of any run and of a finished one."""
 
 
+class Inside:
+    """A file or folder of a run, by its name there."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, folder: RunFolder, owner: type) -> Path:
+        return folder.path / self.name
+
+
 @dataclass(frozen=True)
 class RunFolder:
     """Paths of a run, and how its files are written: whole or not at all."""
 
     path: Path
 
-    @property
-    def config(self) -> Path:
-        return self.path / "config.json"
-
-    @property
-    def result(self) -> Path:
-        return self.path / "result.json"
-
-    @property
-    def model(self) -> Path:
-        return self.path / "model"
-
-    @property
-    def log(self) -> Path:
-        return self.path / "log.jsonl"
-
-    @property
-    def checkpoints(self) -> Path:
-        return self.path / "checkpoints"
+    config = Inside("config.json")
+    result = Inside("result.json")
+    model = Inside("model")
+    log = Inside("log.jsonl")
+    checkpoints = Inside("checkpoints")
 
     @property
     def store(self) -> Path:
@@ -131,15 +127,12 @@ class RunFolder:
     def write_predictions(self, split: str, records: Mapping[str, list[Any]]) -> None:
         """Writes predictions/SPLIT.parquet."""
         import pyarrow
-        import pyarrow.parquet
 
         path = self.predictions(split)
         columns = {name: pyarrow.array(values, _type(name, values)) for name, values in records.items()}
-        temporary = path.with_name(path.name + ".tmp")
         with disk.writing(path):
             path.parent.mkdir(exist_ok=True)
-            pyarrow.parquet.write_table(pyarrow.table(columns), temporary)
-            temporary.replace(path)
+            files.write_table(path, pyarrow.table(columns))
 
     def read_predictions(
         self, split: str, without: Sequence[str] = (), needed: Sequence[str] = ("id",)
@@ -170,10 +163,8 @@ class RunFolder:
         """Drops the log's lines after a step: those of work that a resumed run does again."""
         if self.log.exists():
             lines = [line for line in self.log.read_bytes().splitlines() if _step(line) <= steps]
-            temporary = self.log.with_name(self.log.name + ".tmp")
             with disk.writing(self.log):
-                temporary.write_bytes(b"".join(line + b"\n" for line in lines))
-                temporary.replace(self.log)
+                files.write_bytes(self.log, b"".join(line + b"\n" for line in lines))
 
     def read_config(self, whole: bool = False) -> dict[str, Any]:
         """config.json, `whole` if it is to be gone on with; raises MMTransferError for a file that is not a run's."""

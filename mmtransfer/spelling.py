@@ -116,6 +116,9 @@ def _call(command: re.Match[str]) -> str:
     if verb == "fit" and len(own) == 1:
         arguments = [f"task={_literal(own[0])}", *(_argument(name, value) for name, value in options)]
         return f"mmtransfer.fit({', '.join(arguments)})"
+    if verb == "compare" and own and {name for name, _ in options} <= {"all-pairs"}:
+        arguments = [f"[{', '.join(map(_literal, own))}]", *(_argument(name, value) for name, value in options)]
+        return f"mmtransfer.compare({', '.join(arguments)})"
     if verb == "evaluate" and len(own) == 1 and [name for name, _ in options] == ["test"]:
         return f"mmtransfer.load({_literal(own[0])}).evaluate({options[0][1]})"
     return command[0]

@@ -15,10 +15,10 @@ import torch
 from safetensors.torch import load_file
 
 import mmtransfer as mmt
+from mmtransfer.cli.flags import parse
 from mmtransfer.config import IMAGE, SPEECH, TEXT
 from mmtransfer.engine.state import TrainState
 from mmtransfer.errors import MMTransferError
-from mmtransfer.flags import parse
 
 TASKS = (IMAGE, TEXT, SPEECH)
 COMMON = {"weights": "none", "epochs": 1, "batch_size": 12, "threads": 1, "log_every": 2}
@@ -177,8 +177,15 @@ print(json.dumps(found))
 @pytest.mark.parametrize("task", TASKS)
 def test_a_loaded_run_scores_what_it_scored(runs, places, task):
     scores = mmt.load(runs[task].folder.path).evaluate(places[1][task]["test"])
+    assert mmt.evaluate(runs[task].folder.path, places[1][task]["test"]) == scores
     for name, score in runs[task].metrics["test"].items():
         assert scores[name].value == pytest.approx(score["value"], abs=1e-6)
+
+
+def test_weights_are_for_backbones_only(runs):
+    with pytest.raises(MMTransferError, match="A run has its own weights") as error:
+        mmt.evaluate(runs[TEXT].folder.path, "x.csv", weights="none.pth")
+    assert error.value.where == "--weights none.pth"
 
 
 @pytest.mark.parametrize("task", TASKS)

@@ -14,8 +14,8 @@ import tiny
 from PIL import Image
 
 import mmtransfer as mmt
+from mmtransfer.cli.flags import parse
 from mmtransfer.config import IMAGE, SPEECH, TEXT
-from mmtransfer.flags import parse
 
 
 def table(path: Path, rows: list[tuple[str, ...]], header: tuple[str, ...] = ("text", "label")) -> Path:

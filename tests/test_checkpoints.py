@@ -13,6 +13,7 @@ import torchvision
 import transformers
 from torch import nn
 
+import mmtransfer
 from mmtransfer import api, cli
 from mmtransfer.config import IMAGE, SPEECH, TEXT
 
@@ -173,7 +174,8 @@ def test_a_text_classifier_is_evaluated_as_it_is(tmp_path: Path, capsys: pytest.
     cli.main(["evaluate", str(place), "--test", flags[3]])
     shown = capsys.readouterr().out
     assert "accuracy" in shown and "95 % interval" in shown
-    scores = api.evaluate_backbone(str(place), flags[3])
+    scores = mmtransfer.evaluate(place, flags[3])
+    assert scores == api.evaluate_backbone(str(place), flags[3])
     assert scores["accuracy"].n == 12 and scores["accuracy"].low < scores["accuracy"].value < scores["accuracy"].high
     rows = (tmp_path / "validation.csv").read_text().replace(",y\n", ",maybe\n")
     (tmp_path / "strange.csv").write_text(rows)

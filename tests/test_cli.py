@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import doctest
 import json
 import re
 import runpy
@@ -21,9 +22,10 @@ import tyro
 
 import mmtransfer
 from mmtransfer import cli, strategies
+from mmtransfer.cli import words as words_of_verbs
+from mmtransfer.cli.flags import parse
 from mmtransfer.config import IMAGE, SPEECH, TEXT
 from mmtransfer.errors import MMTransferError
-from mmtransfer.flags import parse
 
 ROOT = Path(__file__).parent.parent
 FLAGS = ROOT / "tests" / "flags.txt"
@@ -112,10 +114,6 @@ def test_the_flags_are_those_that_are_committed():
         ),
         (["fit", TEXT, "--repeats", "0"], ["--repeats must be 1 or more, not 0"]),
         (["fit", TEXT, "--resume", "--out", "x", "--versus-scratch"], ["not with its control", "--strategy scratch"]),
-        (
-            ["fit", TEXT, "--train", "x", "--target", "regression", "--versus-scratch"],
-            ["There is no paired test for --target regression"],
-        ),
         (["rank", TEXT, "--train", "x", "--backbones=builtn"], ["Unknown backbone 'builtn'"]),
         (["rank", TEXT, "--train", "x", "--backbones", "a", "--repeats", "3"], ["rank does not read --repeats"]),
         (
@@ -139,6 +137,11 @@ def test_a_word_that_is_not_known_is_three_lines_and_status_2(command, tmp_path,
     assert [line.split(":")[0].strip() for line in said.splitlines()] == ["error", "where", "do"]
     assert all(part in said for part in expected), said
     assert not any(tmp_path.iterdir())
+
+
+def test_words_with_their_values_are_taken_out():
+    assert doctest.testmod(words_of_verbs).attempted and not doctest.testmod(words_of_verbs).failed
+    assert words_of_verbs.taken(["x"], "--folds") == ([], ["x"])
 
 
 def test_a_value_of_another_type_is_status_2(command):
@@ -192,6 +195,18 @@ def test_public_names_import_in_both_spellings(name):
     exec(f"from mmtransfer import {name}", there)
     assert there[name] is getattr(mmtransfer, name)
     assert name in dir(mmtransfer)
+
+
+def test_a_function_keeps_its_name_after_the_module_of_that_name_is_imported():
+    code = """
+import mmtransfer
+import mmtransfer.rank
+from mmtransfer.rank import Ranked, rank
+assert mmtransfer.rank is rank and callable(rank), mmtransfer.rank
+assert mmtransfer.heads.__name__ == "mmtransfer.heads"
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
 
 
 def test_a_name_that_is_not_public_is_refused_with_those_that_are():

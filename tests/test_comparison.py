@@ -11,9 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from mmtransfer import comparison
+from mmtransfer import compare
 from mmtransfer.cli import main
-from mmtransfer.comparison import compare
 from mmtransfer.config import IMAGE, SPEECH, TEXT
 from mmtransfer.errors import MMTransferError
 from mmtransfer.metrics import Score, wilson
@@ -205,6 +204,57 @@ def test_word_errors_of_one_speaker_are_compared_by_recording(tmp_path):
     )
 
 
+def judged(folder: Path, share: float, **changes: Any) -> Path:
+    """A run of several labels an example, each decided rightly in about `share` of the cases."""
+    rng = np.random.default_rng(int(share * 1000))
+    true = np.random.default_rng(0).random((200, 3)) < 0.4
+    given = np.where(rng.random(true.shape) < share, true, ~true)
+    columns = {"id": [f"{number}" for number in range(200)]}
+    for name, sets in (("target", true), ("prediction", given)):
+        columns[name] = [[LABELS[label] for label in np.flatnonzero(row)] for row in sets]
+    shares = [2 * (true & given).sum() / (true.sum() + given.sum()), (true == given).all(1).mean()]
+    scores = [Score(float(value), 0.1, 0.9, 200, "by hand") for value in shares]
+    return write(folder, TEXT, columns, dict(zip(("f1_micro", "subset_accuracy"), scores, strict=True)), **changes)
+
+
+def measured(folder: Path, error: float, **changes: Any) -> Path:
+    """A run of numbers."""
+    target = np.random.default_rng(0).normal(size=200)
+    given = target + error * np.random.default_rng(int(error * 1000)).normal(size=200)
+    columns = {"id": [f"{number}" for number in range(200)], "target": target.tolist(), "prediction": given.tolist()}
+    rmse = float(np.square(given - target).mean() ** 0.5)
+    values = {"r2": 1 - rmse**2 / float(target.var()), "rmse": rmse}
+    scores = {name: Score(value, 0.1, 0.9, 200, "by hand") for name, value in values.items()}
+    return write(folder, TEXT, columns, scores, **changes)
+
+
+@pytest.mark.parametrize(
+    ("make", "good", "bad", "metrics"),
+    [(judged, 0.9, 0.7, ["f1_micro", "subset_accuracy"]), (measured, 0.3, 0.6, ["r2", "rmse"])],
+)
+def test_labels_and_numbers_have_a_paired_test(tmp_path, capsys, make, good, bad, metrics):
+    a, b = make(tmp_path / "a", good), make(tmp_path / "b", bad, lr=1)
+    found = compare([a, b])
+    verdict, (told,) = found.verdicts[0], found.told
+    assert list(found.metrics) == metrics and [verdict.metric, told.metric] == metrics
+    assert verdict.better == "a" == found.best.name and verdict.difference.low > 0
+    assert verdict.difference.method == "paired bootstrap, 2000 draws" and verdict.difference.n == 200
+    scores = [json.loads((run / "result.json").read_text())["metrics"]["test"] for run in (a, b)]
+    for contrast in (verdict, told):
+        one, other = (score[contrast.metric]["value"] for score in scores)
+        assert contrast.difference.value == pytest.approx(one - other)
+    assert main(["compare", str(a), str(b)]) is None and "200 examples" in capsys.readouterr().out
+    seeds = [make(tmp_path / "c" / f"seed-{seed}", bad + seed / 100, lr=2, seed=seed) for seed in range(2)]
+    assert "seeds crossed" in compare([a, *seeds]).verdicts[0].difference.method
+
+
+def test_a_score_that_answers_of_this_kind_do_not_have(tmp_path):
+    runs = [classified(tmp_path / name, share, lr=share) for name, share in (("a", 0.9), ("b", 0.5))]
+    for run in runs:
+        edit(run, "result.json", lambda result: result["primary"].update(name="subset_accuracy"))
+    assert "subset_accuracy is no score of such answers" in refused(runs).what
+
+
 def test_the_table_shows_scores_costs_and_verdicts(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     a, b = classified(tmp_path / "a", 0.9), classified(tmp_path / "b", 0.5, lr=1)
@@ -338,9 +388,9 @@ def test_the_same_ids_with_other_answers(tmp_path):
 def test_a_metric_without_paired_test(tmp_path):
     runs = [classified(tmp_path / "a", 0.9), classified(tmp_path / "b", 0.5, lr=1)]
     for run in runs:
-        edit(run, "result.json", lambda result: result["primary"].update(name="r2"))
+        edit(run, "result.json", lambda result: result["primary"].update(name="f1_macr"))
     error = refused(runs)
-    assert error.what == "There is no paired test for r2" and "accuracy, wer" in error.do
+    assert error.what == "There is no paired test for f1_macr" and "did you mean f1_macro" in error.do
 
 
 def test_missing_predictions(tmp_path):
@@ -371,8 +421,3 @@ def test_predictions_that_cannot_be_read_or_are_of_others(tmp_path):
     file.write_bytes(b"PAR1")
     error = refused([a, b])
     assert error.what.startswith("The run folder is damaged: test.parquet cannot be read") and error.where == str(file)
-
-
-def test_what_is_told_has_a_direction():
-    names = {name for primary, others in comparison.TOLD.items() for name in (primary, *others)}
-    assert names == comparison.HIGHER_IS_BETTER.keys() and comparison.TOLD.keys() == comparison.PREDICTED.keys()

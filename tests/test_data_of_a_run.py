@@ -17,10 +17,10 @@ import pytest
 import tiny
 
 import mmtransfer as mmt
+from mmtransfer.cli.flags import parse
 from mmtransfer.config import IMAGE, TEXT
 from mmtransfer.engine.signals import Interrupted
 from mmtransfer.errors import MMTransferError
-from mmtransfer.flags import parse
 
 COMMON = {"weights": "none", "batch_size": 12, "threads": 1, "strategy": "full", "cache": "off"}
 

@@ -15,9 +15,9 @@ import pytest
 import tiny
 
 import mmtransfer as mmt
+from mmtransfer.cli.flags import parse
 from mmtransfer.config import TEXT
 from mmtransfer.errors import MMTransferError
-from mmtransfer.flags import parse
 
 FULL = "files may not be so large here"
 """What a disk is made to say; a full one says so in the same way."""

@@ -13,11 +13,11 @@ import pytest
 import tiny
 
 import mmtransfer as mmt
+from mmtransfer.cli.flags import parse
 from mmtransfer.config import IMAGE, SPEECH, TEXT, make
 from mmtransfer.data.assembly import assemble
 from mmtransfer.data.sources import Columns
 from mmtransfer.errors import MMTransferError
-from mmtransfer.flags import parse
 
 WORDS = [f"{a} {b} {c}" for a in "abcd" for b in "efgh" for c in "ij"]
 """Texts that all differ."""

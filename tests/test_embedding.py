@@ -14,12 +14,12 @@ from safetensors.torch import load_file
 import mmtransfer as mmt
 from mmtransfer.backbones.contract import features
 from mmtransfer.backbones.staged import Backbone
+from mmtransfer.cli.flags import parse
 from mmtransfer.config import IMAGE, SPEECH, TEXT
 from mmtransfer.data import audio, sources
 from mmtransfer.embedding import Features, features_of
 from mmtransfer.engine import caching
 from mmtransfer.errors import MMTransferError
-from mmtransfer.flags import parse
 
 MAKERS = {IMAGE: tiny.images, TEXT: tiny.text, SPEECH: tiny.speech}
 

@@ -16,10 +16,10 @@ import tiny
 
 import mmtransfer as mmt
 from mmtransfer import lock
+from mmtransfer.cli.flags import parse
 from mmtransfer.config import TEXT
 from mmtransfer.engine.signals import Interrupted
 from mmtransfer.errors import MMTransferError
-from mmtransfer.flags import parse
 
 
 @pytest.fixture(scope="module")

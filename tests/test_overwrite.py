@@ -13,10 +13,10 @@ import tiny
 
 import mmtransfer as mmt
 from mmtransfer import fitting
+from mmtransfer.cli.flags import parse
 from mmtransfer.comparison import compare
 from mmtransfer.config import IMAGE, SPEECH, TEXT
 from mmtransfer.errors import MMTransferError
-from mmtransfer.flags import parse
 
 COMMON = {"weights": "none", "epochs": 1, "batch_size": 24, "threads": 1, "cache": "off"}
 

@@ -13,10 +13,10 @@ import tiny
 from PIL import Image
 
 import mmtransfer as mmt
+from mmtransfer.cli.flags import parse
 from mmtransfer.config import IMAGE
 from mmtransfer.data import images
 from mmtransfer.errors import MMTransferError
-from mmtransfer.flags import parse
 
 BROKEN = [b"Exif\0\0garbage", b"Exif\0\0II*\0", b"Exif\0\0MM\0*\0\0"]
 """EXIF for which Pillow raises SyntaxError, and struct.error twice."""

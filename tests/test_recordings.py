@@ -16,10 +16,10 @@ import soundfile
 import tiny
 
 import mmtransfer as mmt
+from mmtransfer.cli.flags import parse
 from mmtransfer.config import SPEECH
 from mmtransfer.data import audio, sources
 from mmtransfer.errors import MMTransferError
-from mmtransfer.flags import parse
 
 RATE = 16_000
 

@@ -9,11 +9,11 @@ import pytest
 import tiny
 
 import mmtransfer as mmt
+from mmtransfer.cli.flags import parse
 from mmtransfer.comparison import compare
 from mmtransfer.config import SPEECH, TEXT, RunConfig, make
 from mmtransfer.engine.signals import Interrupted
 from mmtransfer.errors import MMTransferError
-from mmtransfer.flags import parse
 
 
 @pytest.fixture(scope="module")
@@ -130,3 +130,20 @@ def test_runs_that_give_no_label_to_any_example_can_be_repeated(tmp_path):
     test = [row for row in rows if not row["label"]][:8]
     made = mmt.repeat(n=2, train=rows, test=test, **settings, epochs=1, threads=1, cache="off", out=tmp_path / "runs")
     assert made.metrics["test"]
+
+
+@pytest.mark.parametrize("target", ["regression", "multi-label"])
+def test_numbers_and_labels_spread_and_are_compared(tmp_path, target):
+    rows = [{"text": "a b c d"[: 1 + 2 * (number % 4)], "label": float(number % 4)} for number in range(48)]
+    if target == "multi-label":
+        rows = [{**row, "label": ["x", "y", "z"][: int(row["label"])] or ["w"]} for row in rows]
+    settings = {"task": TEXT, "target": target, "backbone": tiny.text(tmp_path)[5], "weights": "none", "epochs": 2}
+    settings |= {"train": rows[:32], "test": rows[32:], "max_length": 16, "threads": 1, "cache": "off"}
+    made = mmt.repeat(n=2, **settings, out=tmp_path / "all")
+    name = made.runs[0].result["primary"]["name"]
+    spread = made.metrics["test"][name]
+    assert spread["low"] <= spread["mean"] <= spread["high"] and spread["method"].startswith("crossed bootstrap")
+    other = mmt.fit(**settings, lr=1e-2, out=tmp_path / "other")
+    difference = mmt.compare([made.folder, other.folder.path]).verdicts[0].difference
+    assert difference.value == pytest.approx(spread["mean"] - other.metrics["test"][name]["value"])
+    assert difference.method == "paired bootstrap, 2000 draws, seeds crossed"

@@ -30,5 +30,5 @@ def probe(train: np.ndarray, labels: list[str], test: np.ndarray, wanted: list[s
 
 def row(name: str, scores: list[Score]) -> str:
     """A row of a card's table."""
-    cells = [f"{score.value:.3f} ({score.low:.3f} to {score.high:.3f})" for score in scores]
+    cells = [f"{score:.3f}" for score in scores]
     return f"| {' | '.join([name, *cells])} |"

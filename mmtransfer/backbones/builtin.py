@@ -11,13 +11,12 @@ mmtransfer/builtin/NAME/
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from safetensors.torch import save_file
 from torch import Tensor
 
+from mmtransfer import files
 from mmtransfer.backbones import interchange, weights
 from mmtransfer.backbones.staged import Backbone
 from mmtransfer.errors import MMTransferError, unknown
@@ -77,13 +76,13 @@ def pack(
     overflown = [key for key, value in halves.items() if not value.isfinite().all()]
     if overflown:
         raise ValueError(f"not finite in float16: {', '.join(overflown)}")
-    save_file(halves, folder / weights.TENSORS, weights.FORMAT)
+    files.write_tensors(folder / weights.TENSORS, halves, weights.FORMAT)
     if ctc is not None:
         interchange.write(backbone, folder, ctc, symbols)
-    (folder / CARD).write_text(card, encoding="utf-8")
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in (CHECKSUM, CARD))
-    lines = [f"{_digest(path)}  {path.relative_to(folder).as_posix()}\n" for path in files]
-    (folder / CHECKSUM).write_text("".join(lines), encoding="utf-8")
+    files.write_text(folder / CARD, card)
+    packed = sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in (CHECKSUM, CARD))
+    lines = [f"{files.digest(path, 'sha256')}  {path.relative_to(folder).as_posix()}\n" for path in packed]
+    files.write_text(folder / CHECKSUM, "".join(lines))
     return folder
 
 
@@ -96,10 +95,5 @@ def _verify(folder: Path, name: str) -> None:
         digest, _, file = line.partition("  ")
         if not (folder / file).is_file():
             raise MMTransferError(f"{what} is not whole: {file} is missing", where, do)
-        if _digest(folder / file) != digest:
+        if files.digest(folder / file, "sha256") != digest:
             raise MMTransferError(f"{what} is damaged: {file} has another checksum", where, do)
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

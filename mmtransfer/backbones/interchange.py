@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
-from mmtransfer import documents
+from mmtransfer import documents, files
 from mmtransfer.backbones import classifiers
 from mmtransfer.backbones.classifiers import Classifier, Tagger
 from mmtransfer.backbones.staged import Backbone
@@ -43,34 +42,30 @@ def write(
         return
     config: dict[str, Any] = {**backbone.config, "architectures": [backbone.library], "dtype": "float32"}
     config.pop(classifiers.PIPELINES, None)  # of the run that this one's backbone comes from
-    files = {TENSORS: _names(folder / TENSORS)}
+    held = {TENSORS: _names(folder / TENSORS)}
     if ctc is not None:
         config |= {"architectures": [backbone.library.removesuffix("Model") + "ForCTC"]}
         config |= {"vocab_size": len(symbols), "pad_token_id": 0}
-        save_file({f"lm_head.{name}": value for name, value in ctc.items()}, folder / CTC, FORMAT)
-        files[CTC] = _names(folder / CTC)
-        _write(folder / "preprocessor_config.json", _preprocessor(backbone))
+        files.write_tensors(folder / CTC, {f"lm_head.{name}": value for name, value in ctc.items()}, FORMAT)
+        held[CTC] = _names(folder / CTC)
+        documents.write(folder / "preprocessor_config.json", _preprocessor(backbone))
         _write_tokenizer(folder, symbols)
     if head is not None:
         settings, tensors = classifiers.export(backbone, head)
         config |= settings
         (folder / CLASSIFIER).unlink(missing_ok=True)
         if tensors:
-            save_file(tensors, folder / CLASSIFIER, FORMAT)
-            files[CLASSIFIER] = list(tensors)
-    _write(folder / "config.json", config)
-    size = sum((folder / file).stat().st_size for file in files)
-    index = {name: file for file, names in files.items() for name in names}
-    _write(folder / "model.safetensors.index.json", {"metadata": {"total_size": size}, "weight_map": index})
+            files.write_tensors(folder / CLASSIFIER, tensors, FORMAT)
+            held[CLASSIFIER] = list(tensors)
+    documents.write(folder / "config.json", config, default=list)
+    size = sum((folder / file).stat().st_size for file in held)
+    index = {name: file for file, names in held.items() for name in names}
+    documents.write(folder / "model.safetensors.index.json", {"metadata": {"total_size": size}, "weight_map": index})
 
 
 def _names(file: Path) -> list[str]:
     with safe_open(file, "pt") as tensors:
         return list(tensors.keys())
-
-
-def _write(path: Path, content: Mapping[str, Any]) -> None:
-    path.write_bytes(documents.encoded(content, default=list))
 
 
 def _preprocessor(backbone: Backbone) -> dict[str, Any]:
@@ -88,9 +83,9 @@ def _preprocessor(backbone: Backbone) -> dict[str, Any]:
 def _write_tokenizer(folder: Path, symbols: Sequence[str]) -> None:
     """vocab.json and the settings of transformers' CTC tokenizer; entries without a name get one of their number."""
     names = [symbol or f"<{number}>" for number, symbol in enumerate(symbols)]
-    _write(folder / "vocab.json", {name: number for number, name in enumerate(names)})
+    documents.write(folder / "vocab.json", {name: number for number, name in enumerate(names)})
     special = {"pad_token": names[0], "word_delimiter_token": names[1]}
     # without names of these the tokenizer would add some behind the vocabulary
     absent = {"bos_token": None, "eos_token": None, "unk_token": None}
     settings = {"tokenizer_class": "Wav2Vec2CTCTokenizer", "do_lower_case": False, **special, **absent}
-    _write(folder / "tokenizer_config.json", settings)
+    documents.write(folder / "tokenizer_config.json", settings)

@@ -5,11 +5,10 @@ model/manifest.json: {"files": {name: {"size": bytes, "sha256": hex}}}, of all f
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
-from mmtransfer import disk, documents
+from mmtransfer import disk, documents, files
 from mmtransfer.errors import MMTransferError, damaged
 
 MANIFEST = "manifest.json"
@@ -23,9 +22,9 @@ def remove(folder: Path) -> None:
 
 def write(folder: Path) -> None:
     """Notes sizes and digests of all files in a folder, by rename; to be called last, when all of them are there."""
-    files = {path.name: _facts(path) for path in sorted(folder.iterdir()) if path.is_file() and path.name != MANIFEST}
+    noted = {path.name: _facts(path) for path in sorted(folder.iterdir()) if path.is_file() and path.name != MANIFEST}
     with disk.writing(folder / MANIFEST):
-        documents.write(folder / MANIFEST, {"files": files})
+        documents.write(folder / MANIFEST, {"files": noted})
 
 
 def check(folder: Path) -> None:
@@ -44,7 +43,7 @@ def check(folder: Path) -> None:
         size = file.stat().st_size
         if size != facts["size"]:
             raise _other(file, f"it has {size} bytes instead of {facts['size']}")
-        if _digest(file) != facts["sha256"]:
+        if files.digest(file, "sha256") != facts["sha256"]:
             raise _other(file, "it has the size, but another content")
 
 
@@ -68,9 +67,4 @@ def _other(file: Path, how: str) -> MMTransferError:
 
 
 def _facts(path: Path) -> dict[str, Any]:
-    return {"size": path.stat().st_size, "sha256": _digest(path)}
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return {"size": path.stat().st_size, "sha256": files.digest(path, "sha256")}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import os
 import pickle
@@ -14,10 +13,10 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
-from mmtransfer import documents
+from mmtransfer import documents, files
 from mmtransfer.backbones import foreign, manifest
 from mmtransfer.backbones.staged import Backbone
 from mmtransfer.errors import MMTransferError, damaged
@@ -84,21 +83,19 @@ def save(backbone: Backbone, folder: Path, store: Path | None = None) -> None:
     system has none), so that runs on the same frozen backbone cost one copy.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / DESCRIPTION).write_text(json.dumps(backbone.describe(), indent=2, default=list) + "\n", encoding="utf-8")
+    documents.write(folder / DESCRIPTION, backbone.describe(), default=list)
     if backbone.tokenizer is not None:
         backbone.tokenizer.save_pretrained(folder)
     target = folder / TENSORS
     state = {name: value.cpu() for name, value in backbone.library_state().items()}
     if store is None:
-        save_file(state, target, FORMAT)
+        files.write_tensors(target, state, FORMAT)
         return
     store.mkdir(parents=True, exist_ok=True)
     digest = _digest(state)
     kept = store / f"{digest}.safetensors"
     if not _holds(kept, digest):
-        temporary = kept.with_suffix(f".{os.getpid()}.tmp")
-        save_file(state, temporary, FORMAT)
-        temporary.replace(kept)
+        files.write_tensors(kept, state, FORMAT, shared=True)
     target.unlink(missing_ok=True)
     try:
         os.link(kept, target)

@@ -19,12 +19,12 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from mmtransfer import documents, files
 from mmtransfer.backbones.staged import State
-from mmtransfer.cache.store import FORMAT, INDEX, discard, read_json, sync, write_json
+from mmtransfer.cache.store import FORMAT, INDEX, discard
 from mmtransfer.data.plan import Indices
 
 SHARD_BYTES = 64 * 2**20
@@ -112,7 +112,7 @@ def shards(batches: Sequence[Indices], sizes: np.ndarray, target: int = SHARD_BY
 def begun(folder: Path) -> dict[str, Any] | None:
     """The plan of a build that was killed, as given to `build`; None if there is none."""
     try:
-        return dict(read_json(folder / PLAN)["plan"])
+        return dict(documents.read(folder / PLAN, {})["plan"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -128,7 +128,7 @@ def build(
     if begun(folder) != dict(plan):
         for path in folder.iterdir():
             path.unlink()
-        write_json(folder / PLAN, {"plan": dict(plan)})
+        documents.write(folder / PLAN, {"plan": dict(plan)}, shared=True)
     missing = [number for number, _ in enumerate(groups) if _intact(folder / _name(number)) is None]
     done = sum(len(batch) for number, group in enumerate(groups) if number not in missing for batch in group)
     yield done
@@ -136,20 +136,13 @@ def build(
     for number in missing:
         rows, x, offsets = _joined([next(states) for _ in groups[number]])
         tensors = {"x": x, "rows": rows} | ({} if offsets is None else {"offsets": offsets})
-        temporary = folder / f"{_name(number)}.tmp"
-        try:
-            save_file(tensors, temporary, metadata={"digest": _digest(tensors)})
-            sync(temporary)
-        except BaseException:  # half a shard would only fill a full disk
-            temporary.unlink(missing_ok=True)
-            raise
-        temporary.replace(folder / _name(number))
-        sync(folder)
+        files.write_tensors(folder / _name(number), tensors, {"digest": _digest(tensors)})
         done += len(rows)
         yield done
     digests = {_name(number): _intact(folder / _name(number)) for number in range(len(groups))}
     size = sum((folder / name).stat().st_size for name in digests)
-    write_json(folder / INDEX, {"format": FORMAT, **about, "rows": done, "bytes": size, "shards": digests})
+    index = {"format": FORMAT, **about, "rows": done, "bytes": size, "shards": digests}
+    documents.write(folder / INDEX, index, shared=True)
     (folder / PLAN).unlink()
     try:
         folder.rename(final)
@@ -157,7 +150,7 @@ def build(
         if not (final / INDEX).is_file():
             raise
         discard(folder)  # another run was first, where the file system has no locks
-    sync(final.parent)
+    files.sync(final.parent)
 
 
 def load(folder: Path, cut: int, count: int, memory: int) -> Features:
@@ -166,7 +159,7 @@ def load(folder: Path, cut: int, count: int, memory: int) -> Features:
     Raises Damaged if anything is not as the index says.
     """
     try:
-        index = read_json(folder / INDEX)
+        index = documents.read(folder / INDEX, {})
         if index["format"] != FORMAT:
             raise Damaged(f"its format is {index['format']}, not {FORMAT}")
         names, size = dict(index["shards"]), int(index["bytes"])

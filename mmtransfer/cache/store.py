@@ -7,7 +7,6 @@ FOLDER/fingerprints/           digests of data, under digests of their paths, si
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mmtransfer import documents
 from mmtransfer.errors import MMTransferError, unknown
 
 FORMAT = 1
@@ -68,7 +68,7 @@ class Store:
         for folder in sorted(self._folders(), key=lambda folder: folder.stat().st_mtime):
             state = "unfinished" if folder.name.endswith(PARTIAL) else "ready"
             try:
-                index = read_json(folder / INDEX) if state == "ready" else {}
+                index = documents.read(folder / INDEX, {}) if state == "ready" else {}
             except (OSError, ValueError):
                 index, state = {}, "damaged"
             found.append({**index, "key": folder.name.removesuffix(PARTIAL), "bytes": _bytes(folder), "state": state})
@@ -135,32 +135,6 @@ class Store:
         if not self.features.is_dir():
             return []
         return [folder for folder in self.features.iterdir() if folder.is_dir()]
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object; ValueError for anything else."""
-    value = json.loads(path.read_text(encoding="utf-8"))
-    if not isinstance(value, dict):
-        raise ValueError("not a JSON object")
-    return value
-
-
-def write_json(path: Path, value: dict[str, Any]) -> None:
-    """Whole or not at all, also when the machine stops."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
-    sync(temporary)
-    temporary.replace(path)
-    sync(path.parent)
-
-
-def sync(path: Path) -> None:
-    """Waits until a file, or a folder's list of names, is on disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def discard(folder: Path) -> None:

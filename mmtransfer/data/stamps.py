@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mmtransfer import files
 from mmtransfer.data import digests
 from mmtransfer.data.table import Table
 
@@ -60,9 +61,7 @@ def _remembered(folder: Path, stamp: str | None, compute: Callable[[], bytes], w
     found = compute()
     try:
         memory.parent.mkdir(parents=True, exist_ok=True)
-        temporary = memory.with_name(f"{stamp}.{os.getpid()}.tmp")
-        temporary.write_bytes(found)
-        temporary.replace(memory)
+        files.write_bytes(memory, found, shared=True)
     except OSError:  # only slower without
         pass
     return found
@@ -74,11 +73,11 @@ def listing(table: Table, answers: bool) -> str | None:
     if not table.input.in_files:
         return None
     column = table.input.name
-    files = table.column(column)
-    if any(file["bytes"] is not None for file in files):
+    listed = table.column(column)
+    if any(file["bytes"] is not None for file in listed):
         return None
     newest, stamps = 0.0, []
-    for file in files:
+    for file in listed:
         try:
             status = os.stat(file["path"])
         except OSError:

@@ -8,7 +8,6 @@ checkpoints/
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
@@ -22,7 +21,7 @@ from typing import Any
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from mmtransfer import disk, documents
+from mmtransfer import disk, documents, files
 from mmtransfer.engine.state import TrainState
 from mmtransfer.engine.trained import Trained
 from mmtransfer.errors import MMTransferError
@@ -40,7 +39,7 @@ def write(folder: Path, name: str, tensors: Mapping[str, Mapping[str, Tensor]], 
     temporary, final = folder / f"{name}.tmp", folder / name
     with disk.writing(temporary):
         folder.mkdir(exist_ok=True)
-        _remove(temporary)
+        files.remove(temporary)
         temporary.mkdir()
     for part, values in tensors.items():
         with disk.writing(temporary / part):
@@ -49,14 +48,14 @@ def write(folder: Path, name: str, tensors: Mapping[str, Mapping[str, Tensor]], 
     with disk.writing(final):
         if state is not None:
             (temporary / "state.json").write_text(json.dumps(state))
-        manifest = {path.name: _digest(path) for path in sorted(temporary.iterdir())}
+        manifest = {path.name: files.digest(path) for path in sorted(temporary.iterdir())}
         (temporary / "manifest.json").write_text(json.dumps(manifest))
         for path in temporary.iterdir():
-            _sync(path)
-        _sync(temporary)
-        _remove(final)
+            files.sync(path)
+        files.sync(temporary)
+        files.remove(final)
         temporary.rename(final)
-        _sync(folder)
+        files.sync(folder)
 
 
 def commit(folder: Path, name: str, best: str | None) -> None:
@@ -72,15 +71,12 @@ def commit(folder: Path, name: str, best: str | None) -> None:
 
 def point(folder: Path, name: str) -> None:
     """Makes `name` the last checkpoint; those after it, which are damaged, go with the next commit."""
-    temporary, pointer = folder / "last.tmp", folder / "last"
-    _remove(temporary)
+    pointer = folder / "last"
     with disk.writing(pointer):
-        temporary.write_text(name + "\n")
-        _sync(temporary)
+        files.remove(folder / f"last{files.TEMPORARY}")
         if pointer.is_dir():  # somebody's: a file cannot take its place
             pointer.rename(folder / f"last.{os.getpid()}")
-        temporary.rename(pointer)
-        _sync(folder)
+        files.write_text(pointer, name + "\n")
 
 
 def newest(folder: Path) -> Path | None:
@@ -105,7 +101,7 @@ def intact(path: Path) -> bool:
     """Whether every file of a checkpoint has the checksum of its manifest."""
     manifest = _manifest(path)
     try:
-        return bool(manifest) and all(_digest(path / name) == digest for name, digest in manifest.items())
+        return bool(manifest) and all(files.digest(path / name) == digest for name, digest in manifest.items())
     except (OSError, ValueError):  # a name that no file can have
         return False
 
@@ -141,7 +137,7 @@ def remove(folder: Path) -> None:
     """Removes all checkpoints of a run that has succeeded; what else lies in the folder stays there, aloud."""
     for path in (*_checkpoints(folder), folder / "last", folder / "last.tmp"):
         with suppress(OSError):
-            _remove(path)
+            files.remove(path)
     with suppress(OSError):
         folder.rmdir()
     if folder.exists():
@@ -185,24 +181,3 @@ def state_of(path: Path) -> dict[str, Any] | None:
         return documents.read(path / "state.json", STATE)
     except (OSError, ValueError):
         return None
-
-
-def _remove(path: Path) -> None:
-    """Removes a file or a folder, if there is one."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

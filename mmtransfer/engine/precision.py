@@ -43,7 +43,7 @@ def set_threads(threads: int | None, local_processes: int) -> int:
 
 def warn_of_lone_process() -> None:
     """Says so where `accelerate launch` was asked for several CPU processes and started one (accelerate 1.15 does)."""
-    if launcher.number("WORLD_SIZE", 1) > 1:
+    if launcher.processes() > 1:
         return
     try:
         words = Path(f"/proc/{os.getppid()}/cmdline").read_bytes().decode().split("\0")

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
         ConfusionMatrix,
         Precision,
         Recall,
-        StreamingMetric,
         TopKAccuracy,
     )
     from mmtransfer.metrics.intervals import Margins, Score, cells_bootstrap, jackknife, wilson
@@ -23,15 +22,17 @@ if TYPE_CHECKING:
     from mmtransfer.metrics.regression import MAE, MSE, R2, RMSE
     from mmtransfer.metrics.retrieval import RetrievalRecall, nearest
     from mmtransfer.metrics.spans import EntityF1, TagAccuracy, TagF1, check_iob2, is_iob2
+    from mmtransfer.metrics.streaming import StreamingMetric
     from mmtransfer.metrics.transcription import CER, WER, Edits, align
 
 _MODULES = {
-    "classification": ("F1", "Accuracy", "ConfusionMatrix", "Precision", "Recall", "StreamingMetric", "TopKAccuracy"),
+    "classification": ("F1", "Accuracy", "ConfusionMatrix", "Precision", "Recall", "TopKAccuracy"),
     "intervals": ("Margins", "Score", "cells_bootstrap", "jackknife", "wilson"),
     "multilabel": ("MultiLabelF1", "SubsetAccuracy"),
     "regression": ("MAE", "MSE", "R2", "RMSE"),
     "retrieval": ("RetrievalRecall", "nearest"),
     "spans": ("EntityF1", "TagAccuracy", "TagF1", "check_iob2", "is_iob2"),
+    "streaming": ("StreamingMetric",),
     "transcription": ("CER", "WER", "Edits", "align"),
 }
 _OWNER = {name: module for module, names in _MODULES.items() for name in names}

@@ -5,106 +5,23 @@ They keep counts, not rows, and touch neither disk nor network. Classes are numb
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
 
 import datasets
-import evaluate
 import numpy as np
+from scipy.sparse import csr_array
 
 from mmtransfer.errors import MMTransferError
+from mmtransfer.metrics import paired
+from mmtransfer.metrics.crossed import Drawn, drawn_share
 from mmtransfer.metrics.intervals import Margins, Score, cells_bootstrap, wilson
+from mmtransfer.metrics.paired import Difference, Statistic
+from mmtransfer.metrics.streaming import Columns, StreamingMetric
 
 AVERAGES = ("macro", "micro", "weighted")
 GROWN_CLASSES = 10_000
 """A confusion matrix grows by itself to so many classes (0.8 GB); more must be asked for."""
-
-
-class StreamingMetric(evaluate.Metric):
-    """What all metrics here share: the interface of evaluate over counts.
-
-    As evaluate's own metrics do, what is added after `compute` is counted from nothing. Until then the counts stay, so
-    that `scores` may follow `compute`. `reset` forgets at once. Counts are those of this process alone.
-
-    A subclass sets `describes`, `takes`, `higher_is_better` and the types of a prediction and a reference, and writes
-    `reset`, `__len__`, `_count`, `_compute`, `scores`. Every override of `add`, `add_batch` or `compute` needs a
-    docstring: evaluate appends to it.
-    """
-
-    higher_is_better = True
-    describes = ""
-    takes = "predictions (n,) and references (n,): class numbers."
-    value_type: Any = datasets.Value("int64")
-    reference_type: Any = datasets.Value("int64")
-
-    def __init__(self) -> None:
-        #: whether the counts were computed already, so that the next ones begin anew
-        self.computed = False
-        self.reset()
-        super().__init__(keep_in_memory=True)
-
-    def _info(self) -> evaluate.MetricInfo:
-        features = datasets.Features({"predictions": self.value_type, "references": self.reference_type})
-        return evaluate.MetricInfo(description=self.describes, citation="", features=features)
-
-    def _build_data_dir(self) -> str:
-        # evaluate makes this folder; nothing here is ever written to it.
-        return os.path.join(self._data_dir_root, self.name, self.config_name)
-
-    def reset(self) -> None:
-        """Forgets everything added."""
-        raise NotImplementedError
-
-    def _count(self, predictions: Any, references: Any) -> None:
-        raise NotImplementedError
-
-    def scores(self) -> dict[str, Score]:
-        """The values with their 95 % intervals, by the names that `compute` uses."""
-        raise NotImplementedError
-
-    def add(self, *, prediction: Any = None, reference: Any = None, **plural: Any) -> None:
-        """Counts one example; `predictions` and `references` are taken too, since evaluate.combine spells them so."""
-        one = {"predictions": prediction, "references": reference} | plural
-        self.add_batch(**{name: [value] for name, value in one.items()})
-
-    def add_batch(self, *, predictions: Any = None, references: Any = None) -> None:
-        """Counts a batch: lists, arrays or tensors of equal length."""
-        self._check_lengths(predictions, references)
-        self._begin()
-        self._count(predictions, references)
-
-    def compute(self, *, predictions: Any = None, references: Any = None, **columns: Any) -> dict[str, Any]:
-        """The values over everything added since the last `compute`; counts what is given first, if anything is."""
-        if predictions is not None or references is not None:
-            self.add_batch(predictions=predictions, references=references, **columns)
-        self._begin()
-        self._check_counted()
-        self.computed = True
-        return self._compute()
-
-    def _begin(self) -> None:
-        """Forgets what was computed already."""
-        if self.computed:
-            self.reset()
-            self.computed = False
-
-    def _check_lengths(self, predictions: Any, references: Any) -> None:
-        if predictions is None or references is None or len(predictions) != len(references):
-            sizes = ["none" if values is None else str(len(values)) for values in (predictions, references)]
-            raise MMTransferError(
-                f"{sizes[0]} predictions for {sizes[1]} references",
-                f"the metric {self.name}",
-                "give as many of the one as of the other",
-            )
-
-    def _check_counted(self) -> None:
-        if not len(self):
-            raise MMTransferError(
-                "Nothing was added, so there is nothing to compute",
-                f"the metric {self.name}",
-                f"call add_batch(predictions=..., references=...) first; it takes {self.takes}",
-            )
 
 
 def _integers(values: Any, metric: StreamingMetric, what: str) -> np.ndarray:
@@ -129,10 +46,28 @@ def _classes(values: Any, metric: StreamingMetric, what: str) -> np.ndarray:
 class Accuracy(StreamingMetric):
     """The share of examples whose prediction is the reference, with Wilson's interval."""
 
-    describes = "The share of right predictions."
     label = "accuracy"
+    stored = ("accuracy",)
+    beside: ClassVar[tuple[str, ...]] = ("f1_macro",)
     hits: int
     examples: int
+
+    @classmethod
+    def _right(cls, run: Columns) -> np.ndarray:
+        """bool (n,): whether each example's prediction is right."""
+        return np.array(_equal(run["target"], run["prediction"]))
+
+    @classmethod
+    def drawn(cls, name: str, runs: Sequence[Columns]) -> Drawn:
+        return drawn_share([cls._right(run) for run in runs])
+
+    @classmethod
+    def difference(cls, name: str, first: Sequence[Columns], second: Sequence[Columns]) -> Difference:
+        if len(first) == len(second) == 1:
+            return paired.mcnemar(cls._right(first[0]), cls._right(second[0]))
+        return _margins_difference(
+            first, second, lambda classes: lambda margins: margins.hits.sum(1) / margins.references.sum(1)
+        )
 
     def reset(self) -> None:
         self.hits = self.examples = 0
@@ -160,9 +95,23 @@ class TopKAccuracy(Accuracy):
         k: how many; the score's name is "topK_accuracy". Longer lists are cut, shorter ones are right if they hold it.
     """
 
-    describes = "The share of references among the first k predicted classes."
     takes = "predictions (n, k): class numbers, best first; references (n,): class numbers."
     value_type = datasets.Sequence(datasets.Value("int64"))
+    stored = ("top5_accuracy",)
+    columns = ("target", "top5")
+    beside = ()
+
+    @classmethod
+    def reads(cls, predictions: Columns) -> bool:
+        return "top5" in predictions  # not stored of five classes and fewer
+
+    @classmethod
+    def _right(cls, run: Columns) -> np.ndarray:
+        return np.array([target in best for target, best in zip(run["target"], run["top5"], strict=True)])
+
+    @classmethod
+    def difference(cls, name: str, first: Sequence[Columns], second: Sequence[Columns]) -> Difference:
+        return paired.share_difference([cls._right(run) for run in first], [cls._right(run) for run in second])
 
     def __init__(self, k: int = 5) -> None:
         if k < 1:
@@ -189,8 +138,6 @@ class ConfusionMatrix(StreamingMetric):
     Args:
         classes: their number C; None takes the largest seen, plus one.
     """
-
-    describes = "How often each class was taken for each."
 
     def __init__(self, classes: int | None = None) -> None:
         self.classes = classes
@@ -236,11 +183,54 @@ class _ClassMetric(ConfusionMatrix):
 
     Names: "NAME_macro" (mean over the classes that occur in references or predictions), "NAME_micro" (all decisions
     pooled: the accuracy), "NAME_weighted" (mean weighted by the references of each class).
+
+    Args:
+        classes: their number; None takes the largest seen, plus one.
     """
 
     label = ""
     pooled: Sequence[str] = ("micro",)
     """The averages that are the accuracy; they get its interval."""
+
+    def __init_subclass__(cls) -> None:
+        cls.stored = tuple(f"{cls.label}_{average}" for average in AVERAGES)
+
+    @classmethod
+    def drawn(cls, name: str, runs: Sequence[Columns]) -> Drawn:
+        names = sorted({str(value) for run in runs for column in ("target", "prediction") for value in run[column]})
+        numbers = {name: number for number, name in enumerate(names)}
+        metric, n, place = cls(len(names)), len(runs[0]["target"]), cls.stored.index(name)
+
+        def incidence(values: list[Any], kept: list[bool]) -> csr_array:
+            columns = [numbers[str(value)] for value, keep in zip(values, kept, strict=True) if keep]
+            rows = np.flatnonzero(kept)
+            return csr_array((np.ones(len(rows)), (rows, columns)), (n, len(names)))
+
+        everything = [True] * n
+        matrices = [
+            (
+                incidence(run["target"], _equal(run["target"], run["prediction"])),
+                incidence(run["target"], everything),
+                incidence(run["prediction"], everything),
+            )
+            for run in runs
+        ]
+
+        def statistic(weights: np.ndarray) -> np.ndarray:
+            margins = [Margins(*(weights @ matrix for matrix in run)) for run in matrices]
+            return np.stack([metric.averages(one)[:, place] for one in margins], 1)
+
+        return Drawn(statistic, n, True)
+
+    @classmethod
+    def difference(cls, name: str, first: Sequence[Columns], second: Sequence[Columns]) -> Difference:
+        place = cls.stored.index(name)
+
+        def statistic(classes: int) -> Statistic:
+            metric = cls(classes)
+            return lambda margins: metric.averages(margins)[:, place]
+
+        return _margins_difference(first, second, statistic)
 
     def _whole(self, margins: Margins) -> np.ndarray:
         """(draws, classes): what the hits of a class are a share of."""
@@ -291,13 +281,8 @@ class _ClassMetric(ConfusionMatrix):
 
 
 class Precision(_ClassMetric):
-    """Of the examples predicted to be of a class, the share that is.
+    """Of the examples predicted to be of a class, the share that is."""
 
-    Args:
-        classes: their number; None takes the largest seen, plus one.
-    """
-
-    describes = "Of the examples predicted to be of a class, the share that is."
     label = "precision"
 
     def _whole(self, margins: Margins) -> np.ndarray:
@@ -305,13 +290,8 @@ class Precision(_ClassMetric):
 
 
 class Recall(_ClassMetric):
-    """Of the examples of a class, the share that was found; the weighted average is the accuracy.
+    """Of the examples of a class, the share that was found; the weighted average is the accuracy."""
 
-    Args:
-        classes: their number; None takes the largest seen, plus one.
-    """
-
-    describes = "Of the examples of a class, the share that was found."
     label = "recall"
     pooled = ("micro", "weighted")
 
@@ -320,14 +300,27 @@ class Recall(_ClassMetric):
 
 
 class F1(_ClassMetric):
-    """The harmonic mean of precision and recall, `2 hits / (references + predictions)`.
+    """The harmonic mean of precision and recall, `2 hits / (references + predictions)`."""
 
-    Args:
-        classes: their number; None takes the largest seen, plus one.
-    """
-
-    describes = "The harmonic mean of precision and recall."
     label = "f1"
 
     def _whole(self, margins: Margins) -> np.ndarray:
         return (margins.references + margins.predictions) / 2
+
+
+def _equal(targets: Sequence[Any], predictions: Sequence[Any]) -> list[bool]:
+    return [target == prediction for target, prediction in zip(targets, predictions, strict=True)]
+
+
+def _margins_difference(
+    first: Sequence[Columns], second: Sequence[Columns], statistic: Callable[[int], Statistic]
+) -> Difference:
+    """The difference of a score that depends on confusion matrices; `statistic`: number of classes -> the score."""
+    labels = sorted({label for run in (*first, *second) for name in ("target", "prediction") for label in run[name]})
+    numbers = {label: number for number, label in enumerate(labels)}
+
+    def coded(values: Sequence[Any]) -> np.ndarray:
+        return np.array([numbers[value] for value in values])
+
+    one, other = ([coded(run["prediction"]) for run in runs] for runs in (first, second))
+    return paired.bootstrap(coded(first[0]["target"]), one, other, len(labels), statistic(len(labels)))

@@ -6,8 +6,8 @@ memory than over a hundred.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -23,24 +23,52 @@ MANY_CELLS = 1000
 
 
 @dataclass(frozen=True)
-class Score:
-    """A value with its 95 % interval.
+class Estimate:
+    """A value with its 95 % interval. Formatted, it is both: in digits as a number's, four by default.
 
-    `n` is the number of examples (of one class: its references), for word and character errors that of reference words
-    or characters.
-    `low` and `high` are None where no interval can be had (one speaker), `value` too where nothing was counted.
-    `method` says how the interval was made.
+    >>> print(Estimate(0.123, 0.1, 0.15), Estimate(0.5, None, None))
+    0.1230 (0.1000 to 0.1500) 0.5000
+    >>> f"{Estimate(0.123, 0.1, 0.15):+.2f}"
+    '+0.12 (+0.10 to +0.15)'
     """
 
     value: float | None
+    """None where nothing was counted."""
     low: float | None
+    """Lower end of the interval; None where none can be had (one speaker), as is `high`."""
     high: float | None
-    n: int
-    method: str
+
+    def interval(self, digits: str = ".4f") -> str:
+        """The interval alone, `unknown` where there is none."""
+        return "unknown" if self.low is None or self.high is None else f"{self.low:{digits}} to {self.high:{digits}}"
+
+    def __format__(self, digits: str) -> str:
+        digits = digits or ".4f"
+        value = "-" if self.value is None else format(self.value, digits)
+        return value if self.low is None else f"{value} ({self.interval(digits)})"
+
+    def __str__(self) -> str:
+        return format(self, "")
 
     def as_dict(self) -> dict[str, Any]:
-        """As result.json holds it."""
+        """As JSON holds it."""
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class Score(Estimate):
+    """A metric's value with its 95 % interval."""
+
+    n: int
+    """Number of examples (of one class: its references); of word and character errors that of reference words or
+    characters."""
+    method: str
+    """How the interval was made."""
+
+    @classmethod
+    def of(cls, found: Mapping[str, Any]) -> Score:
+        """The score that result.json holds."""
+        return cls(**{field.name: found[field.name] for field in fields(cls)})
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ are at most as many as examples, a few bytes each.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import datasets
@@ -14,8 +15,11 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from mmtransfer.errors import MMTransferError
-from mmtransfer.metrics.classification import StreamingMetric
+from mmtransfer.metrics import paired
+from mmtransfer.metrics.crossed import Drawn, drawn_share
 from mmtransfer.metrics.intervals import Score, shares_bootstrap, wilson
+from mmtransfer.metrics.paired import Difference
+from mmtransfer.metrics.streaming import Columns, StreamingMetric
 
 AVERAGES = ("macro", "micro", "weighted", "samples")
 
@@ -29,6 +33,7 @@ class _LabelSets(StreamingMetric):
 
     takes = "predictions (n, labels) and references (n, labels): 0 or 1 for every label."
     value_type = reference_type = datasets.Sequence(datasets.Value("int64"))
+    lists = True
 
     def __init__(self, labels: int) -> None:
         self.labels = labels
@@ -75,7 +80,21 @@ class SubsetAccuracy(_LabelSets):
         labels: their number.
     """
 
-    describes = "The share of examples whose labels are all right, and none too many."
+    stored = ("subset_accuracy",)
+
+    @staticmethod
+    def _right(run: Columns) -> np.ndarray:
+        """bool (n,): whether each example's set of labels is right."""
+        pairs = zip(run["target"], run["prediction"], strict=True)
+        return np.array([set(target) == set(prediction) for target, prediction in pairs])
+
+    @classmethod
+    def drawn(cls, name: str, runs: Sequence[Columns]) -> Drawn:
+        return drawn_share([cls._right(run) for run in runs])
+
+    @classmethod
+    def difference(cls, name: str, first: Sequence[Columns], second: Sequence[Columns]) -> Difference:
+        return paired.share_difference([cls._right(run) for run in first], [cls._right(run) for run in second])
 
     def _hits(self) -> int:
         counts, predicted, true = self._sets()
@@ -100,9 +119,37 @@ class MultiLabelF1(_LabelSets):
         labels: their number.
     """
 
-    describes = "The harmonic mean of precision and recall, of labels."
+    stored = tuple(f"f1_{average}" for average in AVERAGES)
+    beside = ("subset_accuracy",)
 
-    def _averages(self, hits: np.ndarray, sums: np.ndarray, references: np.ndarray) -> np.ndarray:
+    @classmethod
+    def drawn(cls, name: str, runs: Sequence[Columns]) -> Drawn:
+        """Of stored predictions the macro average is over the labels that are true or predicted of any example."""
+        labels = sorted({label for run in runs for column in cls.columns for own in run[column] for label in own})
+        numbers, place = {label: number for number, label in enumerate(labels)}, cls.stored.index(name)
+        n = len(runs[0]["target"])
+
+        def indicators(answers: Sequence[Sequence[str]]) -> csr_array:
+            rows = [row for row, own in enumerate(answers) for _ in set(own)]
+            columns = [numbers[label] for own in answers for label in set(own)]
+            return csr_array((np.ones(len(rows)), (rows, columns)), (n, len(labels)))
+
+        true = indicators(runs[0]["target"])
+        given = [indicators(run["prediction"]) for run in runs]
+        hits = [true * own for own in given]
+        each = [_shares(hit.sum(1), own.sum(1) + true.sum(1)) for hit, own in zip(hits, given, strict=True)]
+
+        def statistic(weights: np.ndarray) -> np.ndarray:
+            references, scores = weights @ true, []
+            for hit, own, samples in zip(hits, given, each, strict=True):
+                averages = cls._averages(weights @ hit, weights @ own + references, references)
+                scores.append(np.column_stack([averages, weights @ samples / weights.sum(1)])[:, place])
+            return np.stack(scores, 1)
+
+        return Drawn(statistic, n, True)
+
+    @staticmethod
+    def _averages(hits: np.ndarray, sums: np.ndarray, references: np.ndarray) -> np.ndarray:
         """(draws, 3) of counts (draws, labels); `sums` are references plus predictions."""
         shares = _shares(hits, sums)
         micro = _shares(hits.sum(1), sums.sum(1))

@@ -8,37 +8,31 @@ its exact test. All differences are first minus second.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.sparse import csr_array
 from scipy.stats import binomtest, norm, t
 
-from mmtransfer.metrics.intervals import BLOCK, Margins, Z, wilson
+from mmtransfer.metrics.crossed import Drawn, drawn_share
+from mmtransfer.metrics.intervals import BLOCK, Estimate, Margins, Z, wilson
 
 Statistic = Callable[[Margins], np.ndarray]
 """Margins of (draws, classes) -> (draws,)."""
 
 
 @dataclass(frozen=True)
-class Difference:
-    """First minus second.
-
-    `low`, `high`, `p` are None where nothing can be said (one speaker); `p` is two-sided; `n` is the number of
-    examples, of word errors that of reference words; `method` says how interval and test were made.
-    """
+class Difference(Estimate):
+    """First minus second; the interval and `p` are None where nothing can be said (one speaker)."""
 
     value: float
-    low: float | None
-    high: float | None
+    """NaN where a score has no value."""
     p: float | None
+    """Two-sided."""
     n: int
+    """Number of examples; of word errors that of reference words, of character errors of characters."""
     method: str
-
-    def as_dict(self) -> dict[str, Any]:
-        """As JSON holds it."""
-        return asdict(self)
+    """How interval and test were made."""
 
 
 def mcnemar(first: np.ndarray, second: np.ndarray) -> Difference:
@@ -88,16 +82,48 @@ def bootstrap(
         seed: of the draws.
         draws: number of resamples.
     """
-    runs, n = [*first, *second], len(targets)
     # examples on which target and all predictions agree are one cell: a multinomial draw of the cells is a resample
-    cells, counts = np.unique(np.stack([targets, *runs]), axis=1, return_counts=True)
-    rng, split = np.random.default_rng(seed), len(first)
+    cells, counts = np.unique(np.stack([targets, *first, *second]), axis=1, return_counts=True)
 
     def scores(drawn: np.ndarray) -> np.ndarray:
         return np.stack([statistic(_margins(cells[0], predictions, drawn, classes)) for predictions in cells[1:]])
 
+    return _bootstrap(counts, scores, len(first), 3 * classes, seed, draws)
+
+
+def share_difference(first: Sequence[np.ndarray], second: Sequence[np.ndarray]) -> Difference:
+    """Of shares of examples that runs are right on, bool (n,) each: the exact test of two runs, else the bootstrap."""
+    if len(first) == len(second) == 1:
+        return mcnemar(first[0], second[0])
+    return drawn_difference(drawn_share([*first, *second]), len(first))
+
+
+def drawn_difference(drawn: Drawn, split: int, seed: int = 0, draws: int = 2000) -> Difference:
+    """The same of any score that can be drawn again; the first `split` of its runs are one group, the others another.
+
+    One unit alone says nothing: no interval. Nor is there one where the score has no value.
+    """
+    if drawn.units < 2:
+        points = drawn.statistic(np.ones((1, drawn.units)))[0]
+        value = float(points[:split].mean() - points[split:].mean())
+        return Difference(value, None, None, None, drawn.units, f"one {drawn.unit} does not tell how others would do")
+    ones = np.ones(drawn.units, np.int64)
+    return _bootstrap(ones, lambda counts: drawn.statistic(counts.T.astype(np.float64)).T, split, 0, seed, draws)
+
+
+def _bootstrap(
+    counts: np.ndarray,
+    scores: Callable[[np.ndarray], np.ndarray],
+    split: int,
+    width: int,
+    seed: int,
+    draws: int,
+) -> Difference:
+    """Draws examples, in cells of `counts` (cells,), and runs; `scores`: counts (cells, draws) -> (runs, draws), which
+    holds `width` numbers for a draw beside the counts."""
+    rng, n = np.random.default_rng(seed), int(counts.sum())
     points = scores(counts[:, None])[:, 0]
-    block = max(1, BLOCK // (len(counts) + 3 * classes))
+    block = max(1, BLOCK // (len(counts) + width))
     sizes = [min(block, draws - start) for start in range(0, draws, block)]
     found = np.concatenate([scores(rng.multinomial(n, counts / n, size=size).T) for size in sizes], 1)
     picked = [
@@ -105,8 +131,12 @@ def bootstrap(
         for group in (found[:split], found[split:])
     ]
     value = float(np.mean(points[:split]) - np.mean(points[split:]))
-    deviation = float((picked[0] - picked[1]).std(ddof=1))
-    method = f"paired bootstrap, {draws} draws" + (", seeds crossed" if len(runs) > 2 else "")
+    method = f"paired bootstrap, {draws} draws" + (", seeds crossed" if len(points) > 2 else "")
+    differences = picked[0] - picked[1]
+    differences = differences[np.isfinite(differences)]
+    if not np.isfinite(value) or len(differences) < 2:
+        return Difference(value, None, None, None, n, f"{method}; a score has no value")
+    deviation = float(differences.std(ddof=1))
     p = float(2 * norm.sf(abs(value) / deviation)) if deviation > 1e-12 else float(abs(value) < 1e-12)
     return Difference(value, value - Z * deviation, value + Z * deviation, p, n, method)
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import datasets
 import numpy as np
 
 from mmtransfer.errors import MMTransferError
-from mmtransfer.metrics.classification import StreamingMetric
+from mmtransfer.metrics.crossed import Drawn
 from mmtransfer.metrics.intervals import Score, Z, resampled
+from mmtransfer.metrics.streaming import Columns, StreamingMetric
 
 GROUPS = 2000
 """Groups whose sums are kept: up to so many examples each is its own, so that the bootstrap is that of examples."""
@@ -29,6 +31,11 @@ class _ErrorMetric(StreamingMetric):
     takes = "predictions (n,) and references (n,): real numbers."
     value_type = reference_type = datasets.Value("float64")
     label: ClassVar[str]
+    lowest: ClassVar[float] = 0.0
+    """No value is lower."""
+
+    def __init_subclass__(cls) -> None:
+        cls.stored = (cls.label,)
 
     def reset(self) -> None:
         self.examples = 0
@@ -45,9 +52,8 @@ class _ErrorMetric(StreamingMetric):
             return
         if not self.examples:
             self.origin = float(true[0])  # far from 0, squares of the references themselves would lose their digits
-        errors, centred = predicted - true, true - self.origin
-        columns = np.stack([np.ones(len(true)), errors**2, np.abs(errors), centred, centred**2], 1)
-        np.add.at(self.sums, (self.examples + np.arange(len(true))) % GROUPS, columns)
+        summands = _summands(predicted, true, self.origin)
+        np.add.at(self.sums, (self.examples + np.arange(len(true))) % GROUPS, summands)
         self.examples += len(true)
 
     def _numbers(self, values: Any, what: str) -> np.ndarray:
@@ -62,9 +68,19 @@ class _ErrorMetric(StreamingMetric):
         """(draws,) of sums (draws, 5): the error, of R2 what it lacks to 1; NaN where it has no value."""
         raise NotImplementedError
 
-    def _shown(self, error: float) -> float:
-        """The value of an error."""
+    def _shown(self, error: Any) -> Any:
+        """The value of an error, a number or an array."""
         return error
+
+    @classmethod
+    def drawn(cls, name: str, runs: Sequence[Columns]) -> Drawn:
+        true, metric = np.asarray(runs[0]["target"], np.float64), cls()
+        summands = [_summands(np.asarray(run["prediction"], np.float64), true, float(true[0])) for run in runs]
+
+        def statistic(weights: np.ndarray) -> np.ndarray:
+            return np.stack([metric._shown(metric._errors(weights @ own)) for own in summands], 1)
+
+        return Drawn(statistic, len(true), False, lowest=cls.lowest)
 
     def _compute(self) -> dict[str, float | None]:
         error = float(self._errors(self.sums.sum(0)[None])[0])
@@ -90,7 +106,6 @@ class _ErrorMetric(StreamingMetric):
 class MSE(_ErrorMetric):
     """Mean squared error, in squared units of the references."""
 
-    describes = "The mean of the squared errors."
     label = "mse"
 
     def _errors(self, totals: np.ndarray) -> np.ndarray:
@@ -100,7 +115,6 @@ class MSE(_ErrorMetric):
 class RMSE(_ErrorMetric):
     """Root of the mean squared error, in units of the references."""
 
-    describes = "The root of the mean of the squared errors."
     label = "rmse"
 
     def _errors(self, totals: np.ndarray) -> np.ndarray:
@@ -110,7 +124,6 @@ class RMSE(_ErrorMetric):
 class MAE(_ErrorMetric):
     """Mean absolute error, in units of the references."""
 
-    describes = "The mean of the absolute errors."
     label = "mae"
 
     def _errors(self, totals: np.ndarray) -> np.ndarray:
@@ -123,9 +136,10 @@ class R2(_ErrorMetric):
     1 is perfect, 0 is what the mean alone gives, below 0 is worse; None where all references are equal.
     """
 
-    describes = "The share of the references' variance that is explained."
     label = "r2"
+    beside = ("rmse",)
     higher_is_better = True
+    lowest = -np.inf
 
     def _errors(self, totals: np.ndarray) -> np.ndarray:
         n, squared, _, centred, squares = totals.T
@@ -133,5 +147,11 @@ class R2(_ErrorMetric):
         flat = spread <= 1e-12 * squares
         return np.where(flat, np.nan, squared / np.where(flat, 1.0, spread))
 
-    def _shown(self, error: float) -> float:
+    def _shown(self, error: Any) -> Any:
         return 1.0 - error
+
+
+def _summands(predicted: np.ndarray, true: np.ndarray, origin: float) -> np.ndarray:
+    """(n, 5): of each example what the sums are made of; `origin`: what references are counted from."""
+    errors, centred = predicted - true, true - origin
+    return np.stack([np.ones(len(true)), errors**2, np.abs(errors), centred, centred**2], 1)

@@ -9,8 +9,8 @@ import datasets
 import numpy as np
 
 from mmtransfer.errors import MMTransferError
-from mmtransfer.metrics.classification import StreamingMetric
 from mmtransfer.metrics.intervals import BLOCK, Score, wilson
+from mmtransfer.metrics.streaming import StreamingMetric
 
 
 def nearest(queries: np.ndarray, gallery: np.ndarray, k: int, leave_out: bool = False) -> np.ndarray:
@@ -52,7 +52,6 @@ class RetrievalRecall(StreamingMetric):
         ks: the numbers of neighbours looked at; names are "recall_at_K".
     """
 
-    describes = "The share of queries with an item of their class among the first k."
     takes = "predictions (n, at least the largest k): classes of neighbours, nearest first; references (n,): classes."
     value_type = datasets.Sequence(datasets.Value("int64"))
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import datasets
 import numpy as np
 
 from mmtransfer.errors import MMTransferError
-from mmtransfer.metrics.classification import StreamingMetric
+from mmtransfer.metrics import paired
+from mmtransfer.metrics.crossed import Drawn
 from mmtransfer.metrics.intervals import Score, jackknife
+from mmtransfer.metrics.paired import Difference
+from mmtransfer.metrics.streaming import Columns, StreamingMetric
 
 ONE_SPEAKER = "recording (one speaker, so it tells nothing of others)"
 """The unit of intervals where all words are of one speaker."""
@@ -64,10 +67,12 @@ class WER(StreamingMetric):
     """
 
     higher_is_better = False
-    describes = "Edits over reference words."
     takes = "predictions (n,) and references (n,): texts; groups (n,): speakers, may be None."
     value_type = reference_type = datasets.Value("string")
     label = "wer"
+    stored = ("wer",)
+    columns: ClassVar[tuple[str, ...]] = ("words", "substitutions", "deletions", "insertions")
+    counted = "reference words"
 
     def reset(self) -> None:
         self.recordings = 0
@@ -82,7 +87,40 @@ class WER(StreamingMetric):
     def __len__(self) -> int:
         return self.recordings
 
-    def _tokens(self, text: str) -> Sequence[str]:
+    @classmethod
+    def drawn(cls, name: str, runs: Sequence[Columns]) -> Drawn:
+        """Units are speakers; of recordings without one, and of one speaker alone, the recordings."""
+        counted, unit = [], ""
+        for run in runs:
+            metric = cls()
+            metric.add_batch(predictions=run["prediction"], references=run["target"], groups=run.get("speaker"))
+            counts, unit = metric.units()
+            counted.append(np.array(counts, np.float64))
+        edits, words = np.stack([one[:, 0] for one in counted]), counted[0][:, 1]
+
+        def statistic(weights: np.ndarray) -> np.ndarray:
+            return weights @ edits.T / np.maximum(weights @ words, 1e-9)[:, None]
+
+        return Drawn(statistic, len(words), False, unit)
+
+    @classmethod
+    def difference(cls, name: str, first: Sequence[Columns], second: Sequence[Columns]) -> Difference:
+        edits = [[cls._edits(run) for run in runs] for runs in (first, second)]
+        lengths = cls._lengths(first[0])
+        return paired.jackknife_difference(edits[0], edits[1], lengths, *_groups(first[0].get("speaker"), lengths))
+
+    @classmethod
+    def _edits(cls, run: Columns) -> np.ndarray:
+        """(n,): edits of each recording."""
+        return np.array(run["substitutions"]) + np.array(run["deletions"]) + np.array(run["insertions"])
+
+    @classmethod
+    def _lengths(cls, run: Columns) -> np.ndarray:
+        """(n,): words of each recording's reference."""
+        return np.array(run["words"])
+
+    @staticmethod
+    def _tokens(text: str) -> Sequence[str]:
         return text.split()
 
     def add(self, *, prediction: Any = None, reference: Any = None, group: str | None = None, **plural: Any) -> None:
@@ -114,8 +152,8 @@ class WER(StreamingMetric):
             self._add_recording(prediction, reference, group)
 
     def _add_recording(self, prediction: str, reference: str, group: str | None) -> None:
-        tokens = self._tokens(unicodedata.normalize("NFC", reference))
-        edits = align(tokens, self._tokens(unicodedata.normalize("NFC", prediction)))
+        tokens = self._tokens(_composed(reference))
+        edits = align(tokens, self._tokens(_composed(prediction)))
         self.substitutions += edits.substitutions
         self.deletions += edits.deletions
         self.insertions += edits.insertions
@@ -157,8 +195,34 @@ class WER(StreamingMetric):
 class CER(WER):
     """Character error rate: as `WER`, on characters, spaces between words among them."""
 
-    describes = "Edits over reference characters."
     label = "cer"
+    stored = ("cer",)
+    columns = ("target", "prediction")
+    counted = "reference characters"
 
-    def _tokens(self, text: str) -> Sequence[str]:
+    @staticmethod
+    def _tokens(text: str) -> Sequence[str]:
         return text.strip()
+
+    @classmethod
+    def _edits(cls, run: Columns) -> np.ndarray:
+        pairs = zip(run["target"], run["prediction"], strict=True)
+        return np.array([align(*(cls._tokens(_composed(text)) for text in pair)).total for pair in pairs])
+
+    @classmethod
+    def _lengths(cls, run: Columns) -> np.ndarray:
+        return np.array([len(cls._tokens(_composed(text))) for text in run["target"]])
+
+
+def _composed(text: str) -> str:
+    return unicodedata.normalize("NFC", text)
+
+
+def _groups(speakers: Sequence[str | None] | None, lengths: np.ndarray) -> tuple[list[str], str]:
+    """Of each recording what it is left out with, and what that is: its speaker; itself where there is one speaker."""
+    recordings = [f"recording {place}" for place in range(len(lengths))]
+    groups = [name or own for name, own in zip(speakers or [None] * len(lengths), recordings, strict=True)]
+    if groups == recordings:
+        return groups, "recording"
+    speaking = {name for name, count in zip(groups, lengths.tolist(), strict=True) if count}
+    return (groups, "speaker") if len(speaking) > 1 else (recordings, ONE_SPEAKER)

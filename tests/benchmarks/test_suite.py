@@ -7,7 +7,7 @@ import json
 import pytest
 
 from benchmarks import suite
-from mmtransfer.flags import parse
+from mmtransfer.cli.flags import parse
 
 ROWS = json.loads((suite.HERE / "rows.json").read_text())
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from mmtransfer.cache.store import INDEX, Store, default_folder, discard, write_json
+from mmtransfer import documents
+from mmtransfer.cache.store import INDEX, Store, default_folder, discard
 from mmtransfer.errors import MMTransferError
 
 
@@ -16,7 +17,7 @@ def store(tmp_path):
     for key, size in (("aa11", 10), ("aa22", 20), ("bb33.partial", 30)):
         store.entry(key).mkdir(parents=True)
         (store.entry(key) / "00000.safetensors").write_bytes(b"x" * size)
-    write_json(store.entry("aa11") / INDEX, {"split": "train"})
+    documents.write(store.entry("aa11") / INDEX, {"split": "train"})
     return store
 
 

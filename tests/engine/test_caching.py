@@ -22,6 +22,7 @@ from mmtransfer import api, backbones
 from mmtransfer.cache import features, key
 from mmtransfer.cache.settings import Cache
 from mmtransfer.cache.store import INDEX
+from mmtransfer.cli.flags import parse
 from mmtransfer.config import IMAGE, SPEECH, TEXT
 from mmtransfer.data import sources, stamps
 from mmtransfer.engine import caching, estimate
@@ -30,7 +31,6 @@ from mmtransfer.engine.loop import Stopped
 from mmtransfer.engine.signals import Interrupted
 from mmtransfer.engine.trained import Trained
 from mmtransfer.errors import MMTransferError
-from mmtransfer.flags import parse
 from mmtransfer.resolution import resolve
 
 COMMON = ["--weights", "none", "--epochs", "2", "--batch-size", "12", "--log-every", "1", "--threads", "1"]

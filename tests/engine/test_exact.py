@@ -14,10 +14,10 @@ from safetensors.torch import load_file, save_file
 from torch import equal
 
 import mmtransfer as mmt
+from mmtransfer.cli.flags import parse
 from mmtransfer.config import IMAGE, SPEECH, TEXT
 from mmtransfer.engine import exact
 from mmtransfer.errors import MMTransferError
-from mmtransfer.flags import parse
 
 PROBE = ["--weights", "none", "--threads", "1", "--strategy", "linear-probe"]
 

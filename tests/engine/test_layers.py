@@ -14,12 +14,12 @@ from safetensors.torch import load_file
 
 import mmtransfer as mmt
 from mmtransfer import backbones
+from mmtransfer.cli.flags import parse
 from mmtransfer.config import IMAGE, TEXT
 from mmtransfer.engine import caching
 from mmtransfer.engine.loop import Stopped
 from mmtransfer.engine.signals import Interrupted
 from mmtransfer.errors import MMTransferError
-from mmtransfer.flags import parse
 
 PROBE = ["--weights", "none", "--threads", "1", "--strategy", "linear-probe", "--strategy.layer"]
 

@@ -10,10 +10,10 @@ import tiny
 import yaml
 
 import mmtransfer as mmt
+from mmtransfer.cli.flags import parse
 from mmtransfer.config import TEXT
 from mmtransfer.engine import phases, tracking
 from mmtransfer.errors import MMTransferError
-from mmtransfer.flags import parse
 
 
 @pytest.fixture(scope="module")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import doctest
+
 import numpy as np
 import pytest
 from scipy.stats import binomtest, t
 
 from mmtransfer.metrics import F1, Margins, Score, cells_bootstrap, jackknife, wilson
 from mmtransfer.metrics import intervals as module
+from mmtransfer.metrics.paired import Difference
 
 
 def accuracy(margins: Margins) -> np.ndarray:
@@ -162,3 +165,13 @@ def test_jackknife_covers_the_pooled_rate_of_ten_speakers():
         score = jackknife(rng.binomial(80, rates), [80] * 10)
         covered.append(score.low <= 0.2 <= score.high)
     assert 0.92 <= np.mean(covered) <= 0.97
+
+
+def test_a_score_is_spoken_with_its_interval():
+    score = Score(0.81234, 0.7, 0.9, 100, "by hand")
+    assert str(score) == "0.8123 (0.7000 to 0.9000)" and f"{score:.2f}" == "0.81 (0.70 to 0.90)"
+    assert f"{Difference(-0.05, -0.1, 0.01, 0.2, 9, 'by hand'):+.2f}" == "-0.05 (-0.10 to +0.01)"
+    alone, none = Score(0.5, None, None, 1, "one speaker"), Score(None, None, None, 0, "nothing")
+    assert (str(alone), alone.interval(), str(none), none.interval()) == ("0.5000", "unknown", "-", "unknown")
+    assert Score.of(score.as_dict() | {"later": 1}) == score
+    assert doctest.testmod(module).attempted and not doctest.testmod(module).failed

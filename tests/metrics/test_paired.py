@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest, norm, ttest_rel
 
-from mmtransfer.metrics import F1, Margins, paired
+from mmtransfer.metrics import CER, F1, R2, Margins, MultiLabelF1, SubsetAccuracy, paired
+from mmtransfer.metrics.stored import METRICS, metric_of
 
 
 def accuracy(margins: Margins) -> np.ndarray:
@@ -116,3 +117,76 @@ def test_holm_by_hand():
     assert paired.holm([0.01, 0.04, None, 0.03]) == pytest.approx([0.03, 0.06, None, 0.06])
     assert paired.holm([0.6, 0.9]) == [1.0, 1.0]
     assert paired.holm([]) == []
+
+
+def pair_of_numbers(rng: np.random.Generator, n: int, errors: tuple[float, ...]) -> list[dict]:
+    """Runs whose errors have a part in common, since an example is hard for all."""
+    target, hard = rng.normal(size=n), rng.normal(size=n)
+    return [
+        {"target": target.tolist(), "prediction": (target + e * (hard + rng.normal(size=n))).tolist()} for e in errors
+    ]
+
+
+def pair_of_labels(rng: np.random.Generator, n: int, shares: tuple[float, ...]) -> list[dict]:
+    true, hard = rng.random((n, 4)) < 0.3, rng.normal(size=(n, 4))
+
+    def named(sets: np.ndarray) -> list[list[str]]:
+        return [[f"l{label}" for label in np.flatnonzero(row)] for row in sets]
+
+    right = [(hard + rng.normal(size=(n, 4))) / 2**0.5 < norm.ppf(share) for share in shares]
+    return [{"target": named(true), "prediction": named(np.where(own, true, ~true))} for own in right]
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "make", "values"),
+    [(R2, "r2", pair_of_numbers, (0.3, 0.35)), (MultiLabelF1, "f1_micro", pair_of_labels, (0.9, 0.85))],
+)
+def test_intervals_of_pairs_of_labels_and_numbers_cover(kind, name, make, values):
+    """The truth is the difference on 200,000 examples."""
+    rng, trials = np.random.default_rng(0), 120
+    many = kind.drawn(name, make(rng, 200_000, values)).statistic(np.ones((1, 200_000)))[0]
+    truth, covered = many[0] - many[1], 0
+    for trial in range(trials):
+        first, second = make(rng, 100, values)
+        found = paired.drawn_difference(kind.drawn(name, [first, second]), 1, seed=trial, draws=300)
+        covered += found.low <= truth <= found.high
+    assert 0.88 < covered / trials <= 1.0
+
+
+def test_equal_runs_of_numbers_and_labels_do_not_differ():
+    rng = np.random.default_rng(0)
+    for name, run in (("r2", pair_of_numbers(rng, 50, (0.3,))), ("f1_micro", pair_of_labels(rng, 50, (0.9,)))):
+        metric = metric_of(name, run[0])
+        found = metric.difference(name, run, run)
+        assert (found.value, found.low, found.high, found.p) == (0, 0, 0, 1)
+
+
+def test_the_exact_sets_of_two_runs_have_the_exact_test():
+    first, second = pair_of_labels(np.random.default_rng(0), 60, (0.95, 0.7))
+    assert SubsetAccuracy.difference("subset_accuracy", [first], [second]).method.startswith("exact McNemar")
+    several = SubsetAccuracy.difference("subset_accuracy", [first, first], [second])
+    assert "seeds crossed" in several.method and several.low > 0
+
+
+def test_one_example_and_answers_without_spread_say_nothing():
+    one = [{"target": [1.0], "prediction": [2.0]}], [{"target": [1.0], "prediction": [1.5]}]
+    found = metric_of("rmse", one[0][0]).difference("rmse", *one)
+    assert found.value == 0.5 and (found.low, found.high, found.p) == (None, None, None)
+    flat = [{"target": [1.0] * 5, "prediction": [float(n) for n in range(5)]}]
+    found = R2.difference("r2", flat, flat)
+    assert np.isnan(found.value) and found.p is None and "no value" in found.method
+
+
+def test_characters_are_compared_as_words_are():
+    said = [["abc", "ab", "xy"], ["ab", "a", "x"]]
+    runs = [{"target": ["abc", "abc", "xyz"], "prediction": one, "speaker": ["s", "t", "u"]} for one in said]
+    found = CER.difference("cer", runs[:1], runs[1:])
+    assert found.value == pytest.approx(2 / 9 - 5 / 9) and found.n == 9 and "by speaker, 3 groups" in found.method
+
+
+def test_what_is_told_beside_a_metric_has_a_metric_of_the_same_columns():
+    for name, kinds in METRICS.items():
+        for kind in kinds:
+            beside = {other for told in kind.beside for other in METRICS[told] if other.lists == kind.lists}
+            assert name in kind.stored and {other.columns for other in beside} <= {kind.columns}
+            assert all(any(other.lists == kind.lists for other in METRICS[told]) for told in kind.beside)

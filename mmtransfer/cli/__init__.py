@@ -10,7 +10,8 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from mmtransfer import disk, launcher, spelling, terminal, verbs
+from mmtransfer import disk, launcher, spelling, terminal
+from mmtransfer.cli import cache, compare, demo, embed, evaluate, fit, predict, rank
 from mmtransfer.errors import MMTransferError, unknown
 
 logger = logging.getLogger("mmtransfer")
@@ -28,14 +29,14 @@ USAGE = """usage: mmtransfer VERB ...
 `mmtransfer VERB --help` says more, `mmtransfer fit TASK --help` lists its flags; `--debug` shows stack traces."""
 
 VERBS: Mapping[str, Callable[[list[str]], None]] = {
-    "fit": verbs.fit,
-    "predict": verbs.predict,
-    "evaluate": verbs.evaluate,
-    "embed": verbs.embed,
-    "compare": verbs.compare,
-    "demo": verbs.demo,
-    "rank": verbs.rank,
-    "cache": verbs.cache,
+    "fit": fit.run,
+    "predict": predict.run,
+    "evaluate": evaluate.run,
+    "embed": embed.run,
+    "compare": compare.run,
+    "demo": demo.run,
+    "rank": rank.run,
+    "cache": cache.run,
 }
 
 
@@ -48,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 def recipe(task: str, **choices: Any) -> None:
     """What a recipe's `__main__` calls: `mmtransfer fit TASK` with the recipe's choices where the user has none."""
     words = sys.argv[1:]
-    _guarded(words, lambda: verbs.fit([task, *words], choices, program=sys.argv[0]))
+    _guarded(words, lambda: fit.run([task, *words], choices, program=sys.argv[0]))
 
 
 def _guarded(words: list[str], action: Callable[[], None]) -> None:

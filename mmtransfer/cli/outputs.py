@@ -7,11 +7,10 @@ import json
 import os
 import re
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from mmtransfer import disk
+from mmtransfer import disk, files
 from mmtransfer.errors import MMTransferError
 
 if TYPE_CHECKING:
@@ -45,14 +44,8 @@ def write(predictions: Sequence[Prediction], path: str | Path) -> None:
     have six digits. In JSON and Parquet all is as it was predicted. The file is there whole or not at all.
     """
     path = Path(path)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        with disk.writing(path):
-            _WRITERS[path.suffix.lower()](predictions, temporary)
-            temporary.replace(path)
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
+    with disk.writing(path), files.replacing(path, shared=True) as place:
+        _WRITERS[path.suffix.lower()](predictions, place)
 
 
 def _open(path: Path) -> IO[str]:

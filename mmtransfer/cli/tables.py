@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # loads evaluate, and with it transformers
     from mmtransfer.comparison import Comparison, Entry
+    from mmtransfer.metrics import Score
+    from mmtransfer.rank import Ranking
 
 from mmtransfer import launcher
 from mmtransfer.terminal import visible
@@ -15,12 +17,14 @@ from mmtransfer.terminal import visible
 
 def show(run: Any) -> None:
     """The end of a run: scores with intervals, time, where it is and what to do with it."""
+    from mmtransfer.metrics.intervals import Score
+
     if not launcher.is_main():
         return
     primary = run.result["primary"]["name"]
     for split, metrics in run.metrics.items():
         few = {name for name in metrics if name == primary or not name.endswith(("]", "_micro", "_weighted"))}
-        show_scores(split, {name: score for name, score in metrics.items() if name in few})
+        show_scores(split, {name: Score.of(score) for name, score in metrics.items() if name in few})
     place = visible(str(run.folder.path))
     print(f"{run.result['seconds']['total']:.0f} s; the run is in {place}")
     print(f"next: mmtransfer predict {place} INPUT")
@@ -31,6 +35,8 @@ def show_spread(repeats: Any) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from mmtransfer.metrics.intervals import Estimate
+
     if not launcher.is_main():
         return
     for split, metrics in repeats.metrics.items():
@@ -39,23 +45,23 @@ def show_spread(repeats: Any) -> None:
         for name, spread in metrics.items():
             if not name.endswith(("]", "_micro", "_weighted")):
                 cells = ["-" if spread[key] is None else f"{spread[key]:.4f}" for key in ("mean", "sd", "min", "max")]
-                interval = "unknown" if spread["low"] is None else f"{spread['low']:.4f} to {spread['high']:.4f}"
+                interval = Estimate(spread["mean"], spread["low"], spread["high"]).interval()
                 table.add_row(visible(name), cells[0], interval, *cells[1:])
         Console(markup=False).print(table)
     print(visible(f"the runs and repeats.json are in {repeats.folder}"))
 
 
-def show_scores(split: str, metrics: Mapping[str, Mapping[str, Any]]) -> None:
+def show_scores(split: str, scores: Mapping[str, Score]) -> None:
+    """Prints value, interval and number of examples, by name."""
     from rich.console import Console
     from rich.table import Table
 
     table = Table(title=visible(split), title_justify="left")
     for name, justify in (("metric", "left"), ("value", "right"), ("95 % interval", "right"), ("n", "right")):
         table.add_column(name, justify=justify)  # type: ignore[arg-type]
-    for name, score in metrics.items():
-        interval = "unknown" if score["low"] is None else f"{score['low']:.4f} to {score['high']:.4f}"
-        value = "-" if score["value"] is None else f"{score['value']:.4f}"
-        table.add_row(visible(name), value, interval, str(score["n"]))
+    for name, score in scores.items():
+        value = "-" if score.value is None else f"{score.value:.4f}"
+        table.add_row(visible(name), value, score.interval(), str(score.n))
     Console(markup=False).print(table)  # f1[a] is a name, and no style
 
 
@@ -69,6 +75,19 @@ def show_rows(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]])
     for row in rows:
         table.add_row(*map(visible, row))
     Console(markup=False).print(table)
+
+
+def show_ranking(task: str, ranking: Ranking) -> None:
+    """Prints backbones, best first, and then those that could not be had."""
+    columns = ("", "backbone", ranking[0].metric, "95 % interval", "examples/s", "parameters", "MB", "seconds")
+    rows = []
+    for ranked in ranking:
+        score = [f"{ranked.score.value:.4f}", ranked.score.interval()]
+        size = [f"{ranked.parameters / 1e6:.1f} M", f"{ranked.bytes / 1e6:.0f}"]
+        speed, seconds = f"{ranked.examples_per_second:.0f}", f"{ranked.seconds:.0f}"
+        rows.append(["*" if ranked.best else "", ranked.backbone, *score, speed, *size, seconds])
+    rows += [["", backbone, "not to be had", *[""] * (len(columns) - 3)] for backbone in ranking.missing]
+    show_rows(f"{task}: linear probe, cross-validated", columns, rows)
 
 
 def _short(count: float) -> str:
@@ -100,10 +119,8 @@ def show_comparison(comparison: Comparison) -> None:
                 print(visible(f"  also {other}"))
     first, methods = comparison.verdicts[0], dict.fromkeys(verdict.difference.method for verdict in comparison.verdicts)
     print(visible(_rule(comparison)))
-    unit = "reference words" if first.metric == "wer" else "examples"
-    print(
-        f"intervals are 95 %, each of one difference, not adjusted; {first.difference.n} {unit}; {'; '.join(methods)}"
-    )
+    counted = f"{first.difference.n} {comparison.counted}"
+    print(f"intervals are 95 %, each of one difference, not adjusted; {counted}; {'; '.join(methods)}")
 
 
 def _rule(comparison: Comparison) -> str:
@@ -140,10 +157,11 @@ def _show_entries(comparison: Comparison) -> None:
 
 def spoken(scores: Sequence[Mapping[str, Any]]) -> str:
     """A score with its interval; of several seeds the mean and the range of the runs."""
+    from mmtransfer.metrics.intervals import Score
+
     values = [score["value"] for score in scores]
     if None in values:
         return "-"
     if len(values) > 1:
         return f"{statistics.fmean(values):.4f} (runs {min(values):.4f} to {max(values):.4f})"
-    low, high = scores[0]["low"], scores[0]["high"]
-    return f"{values[0]:.4f}" + ("" if low is None else f" ({low:.4f} to {high:.4f})")
+    return str(Score.of(scores[0]))

@@ -1,0 +1,38 @@
+"""`mmtransfer evaluate RUN --test DATA`: scores of a finished run, or of a backbone with the head that it carries."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import tyro
+
+from mmtransfer.cli import tables
+from mmtransfer.cli.words import Columns, parse
+
+
+@dataclasses.dataclass(frozen=True)
+class Words(Columns):
+    """What can be said after the verb."""
+
+    run: tyro.conf.Positional[str]
+    """Folder of a finished run; or a backbone whose checkpoint carries a head: a torchvision network, a folder or hub
+    name of transformers."""
+    test: str
+    """Labelled data."""
+    weights: str | None = None
+    """Of a torchvision network: name of its published weights, or a .pth/.safetensors file."""
+    label_column: str | None = None
+    """Column with the label."""
+    transcript_column: str | None = None
+    """Column with the transcript."""
+    skip_bad: bool = False
+    """Leave out examples that cannot be read or have an unknown label, aloud, instead of stopping."""
+
+
+def run(words: list[str]) -> None:
+    """Prints all scores of the data."""
+    about = "Scores a finished run, or a backbone with the head that its checkpoint carries."
+    said = parse(Words, words, "evaluate", about)
+    from mmtransfer.scoring import evaluate
+
+    tables.show_scores("test", evaluate(said.run, said.test, said.weights, skip_bad=said.skip_bad, **said.columns()))

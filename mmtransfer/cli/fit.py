@@ -1,0 +1,91 @@
+"""`mmtransfer fit TASK`: trains a model; several with --repeats, its control with --versus-scratch."""
+
+from __future__ import annotations
+
+import logging
+import types
+from collections.abc import Mapping
+from typing import Any
+
+from mmtransfer import launcher
+from mmtransfer.cli import tables
+from mmtransfer.cli.flags import parse
+from mmtransfer.cli.installation import check_trio
+from mmtransfer.defaults import BUILTIN, CASE, DEFAULTS, OWN_DATA, without_data
+from mmtransfer.errors import MMTransferError, unknown
+
+logger = logging.getLogger("mmtransfer")
+
+
+def run(words: list[str], choices: Mapping[str, Any] = types.MappingProxyType({}), program: str = "") -> None:
+    """`choices`: a recipe's settings, where the words say nothing; `program`: the recipe's own name."""
+    if not words or words[0] in ("-h", "--help"):
+        print(f"usage: mmtransfer fit TASK [flags]\n\nTASK: {', '.join(DEFAULTS)}; `--help` after it lists its flags")
+        return
+    task, words = words[0], words[1:]
+    if task not in DEFAULTS:
+        raise unknown("task", task, DEFAULTS, "mmtransfer fit TASK")
+    settings = parse(task, words, choices, program or f"mmtransfer fit {task}")
+    repeats, versus = settings.pop("repeats", 1), settings.pop("versus_scratch", None)
+    if repeats < 1:
+        raise MMTransferError(f"--repeats must be 1 or more, not {repeats}", "--repeats", "change the value")
+    if settings.get("train") is None and not settings.get("resume"):
+        if not program:
+            raise without_data(task)
+        settings["train"] = CASE
+    builtin = settings.get("train") == CASE and not settings.get("resume")
+    if builtin:
+        _announce(task, settings, repeats, versus)
+    check_trio()
+    if repeats > 1:
+        _repeat(settings, repeats, versus)
+        return
+    _fit(settings, versus, builtin)
+    if builtin and launcher.is_main():
+        command = f"accelerate launch {program}" if program else f"mmtransfer fit {task}"
+        print(f"next, with your own data: {command} {OWN_DATA[task]} --backbone builtin")
+
+
+def _fit(settings: Mapping[str, Any], versus: bool | None, builtin: bool) -> None:
+    """One run, and its control where that is asked for, or on built-in data not refused."""
+    from mmtransfer.api import fit
+    from mmtransfer.control import check_versus, from_scratch, versus_scratch
+
+    if versus is None:
+        versus = builtin and settings.get("shots") != 0 and not from_scratch(settings)
+    if versus:
+        check_versus(settings)
+    done = fit(**settings)
+    tables.show(done)
+    if versus:
+        comparison = versus_scratch(settings, done)
+        if launcher.is_main():
+            tables.show_comparison(comparison)
+
+
+def _repeat(settings: Mapping[str, Any], repeats: int, versus: bool | None) -> None:
+    if versus:
+        raise MMTransferError(
+            "--repeats and --versus-scratch exclude each other",
+            "the command line",
+            "repeat both, in folders of their own, and compare them: mmtransfer compare OUT OTHER",
+        )
+    from mmtransfer.repeats import repeat
+
+    tables.show_spread(repeat(n=repeats, **settings))
+
+
+def _announce(task: str, settings: Mapping[str, Any], repeats: int, versus: bool | None) -> None:
+    """Says what is about to be done on built-in data; and for how long, where the settings are the usual ones."""
+    scratch = settings.get("strategy") == "scratch" or settings.get("weights") == "none"
+    start = "random weights" if scratch else settings.get("backbone") or "the built-in backbone"
+    control = versus or (versus is None and repeats == 1 and not scratch and settings.get("shots") != 0)
+    parts = [f"{task} on {BUILTIN[task].data['train']} from {start}"]
+    if repeats > 1:
+        parts.append(f"with {repeats} seeds")
+    if control:
+        parts.append("and the same from random weights beside it")
+    if settings.keys() <= {"task", "train", "out", "overwrite", "seed"}:
+        minutes = BUILTIN[task].minutes * repeats * (2 if control else 1)
+        parts.append(f"in about {minutes:.0f} minute{'s' if minutes > 1.5 else ''} on 2 cores")
+    logger.info(", ".join(parts))

@@ -1,0 +1,182 @@
+"""The flags of `fit`, made from the settings of a task and the options of a strategy, and checked before all else."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any, Literal, NamedTuple
+
+import tyro
+
+from mmtransfer import config as configuration
+from mmtransfer import strategies
+from mmtransfer.cli.words import plain, value_of
+from mmtransfer.config import FIELDS, RunConfig, flag, reads
+from mmtransfer.defaults import DEFAULTS
+from mmtransfer.errors import MMTransferError, suggestion
+
+NO_FLAGS = {"strategy_options", "task", "based_on"}
+"""Settings without a flag: the task is a word, the strategy's options are flags of their own, what settings are based
+on is the file of --config."""
+STRATEGY = "strategy__"
+"""Before the name of a strategy's option, where settings and options stand side by side."""
+
+
+class Option(NamedTuple):
+    """A flag as tyro is told of it."""
+
+    key: str
+    """The field that holds its value."""
+    spelled: str
+    """How it is written, with dashes."""
+    kind: Any
+    """Type of its value."""
+    default: Any
+    about: str
+    """What --help says."""
+
+
+OF_THE_VERB = (
+    Option("config", "--config", str | None, None, "A JSON file of settings, such as a run's config.json."),
+    Option(
+        "repeats",
+        "--repeats",
+        int,
+        1,
+        "Runs with the seeds SEED, SEED + 1, ..., in OUT/seed-S; OUT/repeats.json says how their scores spread.",
+    ),
+    Option(
+        "versus_scratch",
+        "--versus-scratch",
+        bool,
+        False,
+        "Train the same from random weights as well, in OUT-scratch, and compare; on where no data is given.",
+    ),
+)
+"""Flags that are no settings of a run."""
+
+
+def parse(task: str, words: Sequence[str], choices: Mapping[str, Any], program: str) -> dict[str, Any]:
+    """The settings that a command line gives, over those of `--config`, over a recipe's choices.
+
+    Raises MMTransferError for an option that does not exist or that the task or strategy does not read.
+    """
+    file = value_of(words, "--config")
+    base = _base(task, choices, file)
+    usual = base.get("strategy") or _default_of(task, "strategy")
+    strategy = value_of(words, "--strategy") or usual
+    if strategy != usual:
+        base.pop("strategy_options", None)
+    options = [*OF_THE_VERB, *_settings(task, base, strategy), *_strategy_options(base, strategy)]
+    _refuse_unknown(words, task, strategy, [option.spelled for option in options])
+    about = f"Trains a model for {task} with the strategy {strategy}: {_summary(strategies.STRATEGIES[strategy])}"
+    parsed = _parsed(options, words, program, about)
+    spoken = {plain(word) for word in words if word.startswith("--")}
+    values = {option.key: getattr(parsed, option.key) for option in options if option.spelled in spoken}
+    values.pop("config", None)
+    chosen = dict(base.get("strategy_options") or {})
+    chosen |= {key.removeprefix(STRATEGY): value for key, value in values.items() if key.startswith(STRATEGY)}
+    settings = {key: value for key, value in base.items() if key in FIELDS}
+    settings |= {key: value for key, value in values.items() if not key.startswith(STRATEGY)}
+    if file:
+        settings["based_on"] = file
+    if chosen:
+        settings |= {"strategy": strategy, "strategy_options": chosen}
+    return settings
+
+
+def _base(task: str, choices: Mapping[str, Any], file: str | None) -> dict[str, Any]:
+    """Settings before any flag: a recipe's choices, and over them those of a file."""
+    where = f"--config {file}"
+    base = {**choices, **(configuration.read(file, where) if file else {})}
+    if base.setdefault("task", task) != task:
+        raise MMTransferError(f"The configuration is for {base['task']}", where, f"use fit {base['task']}")
+    configuration.make(base, where)
+    return base
+
+
+def _settings(task: str, base: Mapping[str, Any], strategy: str) -> Iterator[Option]:
+    """The flags of a run's settings that the task reads."""
+    documents, hints = _documents(RunConfig), typing.get_type_hints(RunConfig)
+    for name in FIELDS:
+        if name in NO_FLAGS or not reads(name, task):
+            continue
+        kind = str | None if name in ("train", "validation", "test") else hints[name]
+        default = base.get(name, _default_of(task, name))
+        default = tuple(default) if isinstance(default, list) else default  # JSON has no tuples
+        if name == "strategy":
+            kind, default = Literal[tuple(strategies.STRATEGIES)], strategy
+        elif default is not None and types.NoneType in typing.get_args(kind):
+            kind = typing.Union[tuple(arg for arg in typing.get_args(kind) if arg is not types.NoneType)]  # noqa: UP007
+        yield Option(name, flag(name), kind, default, documents[name])
+
+
+def _strategy_options(base: Mapping[str, Any], strategy: str) -> Iterator[Option]:
+    """The flags of a strategy's own options."""
+    kind, given = strategies.STRATEGIES[strategy], base.get("strategy_options") or {}
+    documents, hints = _documents(kind), typing.get_type_hints(kind)
+    for field in dataclasses.fields(kind):
+        name = field.name
+        default = given.get(name, field.default)
+        spelled = f"--strategy.{name.replace('_', '-')}"
+        yield Option(f"{STRATEGY}{name}", spelled, hints[name], default, documents[name])
+
+
+def _parsed(options: Sequence[Option], words: Sequence[str], program: str, about: str) -> Any:
+    """An object with a field for each option; `about`: what the help says first."""
+    flags = dataclasses.make_dataclass(
+        "Flags",
+        [
+            (
+                option.key,
+                Annotated[option.kind, tyro.conf.arg(name=option.spelled[2:], help=option.about)],
+                dataclasses.field(default=option.default),
+            )
+            for option in options
+        ],
+        kw_only=True,
+        frozen=True,
+    )
+    return tyro.cli(flags, args=list(words), prog=program, description=about)
+
+
+def _default_of(task: str, name: str) -> Any:
+    default = FIELDS[name].default
+    return DEFAULTS[task].get(name, default) if default is None else default
+
+
+def _refuse_unknown(words: Sequence[str], task: str, strategy: str, known: Sequence[str]) -> None:
+    for word in words:
+        spelled = plain(word)
+        if not word.startswith("--") or spelled in known or spelled == "--help":
+            continue
+        name = spelled[2:].replace("-", "_")
+        if name in FIELDS:
+            readers = ", ".join(configuration.owners(name) or ()) or "fit, as a word"
+            raise MMTransferError(f"{task} does not read {spelled}", "the command line", f"leave it out ({readers})")
+        if spelled.startswith("--strategy."):
+            raise _no_option(spelled, strategy, [option for option in known if option.startswith("--strategy.")])
+        raise MMTransferError(f"Unknown option {spelled}", "the command line", suggestion(spelled, known))
+
+
+def _no_option(spelled: str, strategy: str, options: Sequence[str]) -> MMTransferError:
+    """The error for an option that the strategy does not have; it names the strategies that do."""
+    name, kinds = spelled.removeprefix("--strategy.").replace("-", "_"), strategies.STRATEGIES
+    owners = [kind for kind in kinds if name in {field.name for field in dataclasses.fields(kinds[kind])}]
+    do = f"its options: {', '.join(options) or 'none'}" + (
+        f"; {spelled} is one of {', '.join(owners)}" if owners else ""
+    )
+    return MMTransferError(f"{strategy} has no option {spelled}", "the command line", do)
+
+
+def _documents(kind: type[Any]) -> dict[str, str]:
+    """The docstrings under a dataclass's fields."""
+    from tyro._docstrings import get_field_docstring  # the parser that tyro's own help uses
+
+    return {field.name: get_field_docstring(kind, field.name, ()) or "" for field in dataclasses.fields(kind)}
+
+
+def _summary(kind: type[Any]) -> str:
+    return (kind.__doc__ or "").split("\n\n")[0].strip()

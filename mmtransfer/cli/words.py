@@ -1,0 +1,76 @@
+"""What the words of several verbs have in common: columns of data, flags by their names, refusals."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import tyro
+
+from mmtransfer.config import flag
+from mmtransfer.errors import MMTransferError, suggestion
+
+PLACES = {"run", "runs", "input", "backbone", "data", "action", "keys"}
+"""Fields that are told by their place, and have no flag."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Columns:
+    """Flags of verbs that read data."""
+
+    text_column: str | None = None
+    """Column with the text; the run's, or guessed, if None. So are the others."""
+    pair_column: str | None = None
+    """Column with the second text, of pairs."""
+    file_column: str | None = None
+    """Column with the file name, relative to the table, or its bytes."""
+
+    def columns(self) -> dict[str, str]:
+        """Those that were named."""
+        named = dataclasses.asdict(self).items()
+        return {name: value for name, value in named if name.endswith("_column") and value is not None}
+
+
+def parse(kind: type[Any], words: Sequence[str], verb: str, about: str) -> Any:
+    """An object of the dataclass `kind` from the words of a verb; `about`: what its help says first.
+
+    Raises MMTransferError for a flag that the verb does not have.
+    """
+    known = sorted(flag(field.name) for field in dataclasses.fields(kind) if field.name not in PLACES)
+    for word in words:
+        if word.startswith("--") and plain(word) not in (*known, "--help"):
+            raise MMTransferError(f"Unknown option {plain(word)}", "the command line", suggestion(plain(word), known))
+    return tyro.cli(kind, args=list(words), prog=f"mmtransfer {verb}", description=about)
+
+
+def plain(word: str) -> str:
+    """A flag as it is listed: without value, with dashes, without the no- of a boolean."""
+    word = word.split("=", 1)[0].replace("_", "-")
+    return "--" + word[5:] if word.startswith("--no-") else word
+
+
+def value_of(words: Sequence[str], name: str) -> str | None:
+    """The value of a flag, None where it is not among the words."""
+    for place, word in enumerate(words):
+        if word == name and place + 1 < len(words):
+            return words[place + 1]
+        if word.startswith(name + "="):
+            return word.split("=", 1)[1]
+    return None
+
+
+def taken(words: Sequence[str], name: str) -> tuple[list[str], list[str]]:
+    """The values of a flag of one or more values, and the words without them.
+
+    >>> taken(["--train", "x", "--folds=3", "--backbones", "a", "b"], "--backbones")
+    (['a', 'b'], ['--train', 'x', '--folds=3'])
+    """
+    words = [part for word in words for part in (word.split("=", 1) if word.startswith(f"{name}=") else [word])]
+    if name not in words:
+        return [], words
+    start = words.index(name)
+    stop = start + 1
+    while stop < len(words) and not words[stop].startswith("--"):
+        stop += 1
+    return words[start + 1 : stop], [*words[:start], *words[stop:]]

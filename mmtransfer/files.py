@@ -1,0 +1,94 @@
+"""Files that are there whole or not at all, also when the machine stops: written beside, synced, renamed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # loads torch
+    from torch import Tensor
+
+TEMPORARY = ".tmp"
+"""Behind the name of a file while it is written."""
+
+
+@contextmanager
+def replacing(path: Path, shared: bool = False) -> Iterator[Path]:
+    """A place beside `path` to write to, which becomes `path` when the block ends; nothing is left when it fails.
+
+    `shared`: other processes may write the same file at the same time, so the place has this one's number in its name.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "a.txt"
+    >>> with replacing(path) as place:
+    ...     _ = place.write_text("whole")
+    >>> path.read_text(), [file.name for file in path.parent.iterdir()]
+    ('whole', ['a.txt'])
+    """
+    temporary = path.with_name(f"{path.name}.{os.getpid()}{TEMPORARY}" if shared else f"{path.name}{TEMPORARY}")
+    try:
+        yield temporary
+        sync(temporary)
+        temporary.replace(path)
+    except BaseException:  # half a file would only fill a full disk
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+    with suppress(PermissionError):  # a folder that can be written need not be readable
+        sync(path.parent)
+
+
+def sync(path: Path) -> None:
+    """Waits until a file's bytes, or a folder's list of names, are on disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_bytes(path: Path, data: bytes, shared: bool = False) -> None:
+    """Writes bytes; `shared` as of `replacing`."""
+    with replacing(path, shared) as place:
+        place.write_bytes(data)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes text as UTF-8."""
+    write_bytes(path, text.encode())
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, str], shared: bool = False) -> None:
+    """Writes a safetensors file; `about`: its metadata; `shared` as of `replacing`."""
+    from safetensors.torch import save_file
+
+    with replacing(path, shared) as place:
+        save_file(dict(tensors), place, dict(about))
+
+
+def write_table(path: Path, table: Any) -> None:
+    """Writes a `pyarrow.Table` as Parquet."""
+    import pyarrow.parquet
+
+    with replacing(path) as place:
+        pyarrow.parquet.write_table(table, place)
+
+
+def digest(path: Path, algorithm: str = "blake2b") -> str:
+    """Digest of a file's bytes, hex: BLAKE2b of 16 bytes, or another `algorithm` of hashlib by its name."""
+    with path.open("rb") as file:
+        blake = algorithm == "blake2b"
+        return hashlib.file_digest(file, (lambda: hashlib.blake2b(digest_size=16)) if blake else algorithm).hexdigest()
+
+
+def remove(path: Path) -> None:
+    """Removes a file, a link or a whole folder, if there is one."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
