@@ -14,10 +14,9 @@ from accelerate.utils import broadcast_object_list
 
 from mmtransfer.backbones import carried, weights
 from mmtransfer.backbones.manifest import MANIFEST
-from mmtransfer.config import RunConfig, make
+from mmtransfer.config import RunConfig
 from mmtransfer.data import sources
 from mmtransfer.data.sources import Table
-from mmtransfer.defaults import DEFAULTS
 from mmtransfer.embedding import COLUMNS, Features, cached, features_of
 from mmtransfer.engine import precision, processes, sharding, tracking
 from mmtransfer.engine.evaluation import Records, evaluate
@@ -26,7 +25,7 @@ from mmtransfer.engine.loop import Job
 from mmtransfer.engine.trained import Trained
 from mmtransfer.errors import MMTransferError, damaged
 from mmtransfer.fitting import Fitting
-from mmtransfer.resolution import resolve
+from mmtransfer.resolution import complete, resolve
 from mmtransfer.run import RunFolder, default_name
 from mmtransfer.tasks import TASKS, Prediction
 
@@ -80,7 +79,7 @@ def load(folder: str | Path, **fields: Any) -> Run:
         raise MMTransferError(
             f"A run is used with its own settings, not with {', '.join(sorted(strange))}", str(folder), "leave them out"
         )
-    result, config = place.read_result(), make(place.read_config() | fields, str(place.config))
+    result, config = place.read_result(), complete(place.read_config() | fields, str(place.config))
     if result["task"] != config.task:
         raise damaged(place.config, ValueError(f"its task is {config.task}, that of result.json {result['task']}"))
     return Run(place, result, config)
@@ -97,7 +96,7 @@ def evaluate_backbone(backbone: str, test: Any, weights: str | None = None, **fi
     sources.refuse_missing(test, "--test")
     found = carried.load(backbone, weights)
     name = next(name for name in TASKS if TASKS[name].modality == found.backbone.modality)
-    config = make({"task": name, **DEFAULTS[name], **found.settings, **fields}, "the settings")
+    config = complete({"task": name, **found.settings, **fields})
     task = TASKS[name].make(config, found.backbone)
     head = task.adopt(found)
     table = sources.load(test, task.modality, task.columns(), config.skip_bad, "--test", split="test")
@@ -180,4 +179,4 @@ class Run:
         examples = examples_of(self.model.task, table)
         if stored == "features":
             examples = cached(self.model, self.config, examples, accelerator)
-        return evaluate(self.model, examples, accelerator, int(self.config.workers or 0), label)
+        return evaluate(self.model, examples, accelerator, self.config.workers, label)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from mmtransfer.config import AUDIO, IMAGE, SPEECH, TAGS, TEXT
+from mmtransfer.config import AUDIO, FIELDS, IMAGE, SPEECH, TAGS, TEXT, RunConfig, default_of
 from mmtransfer.errors import MMTransferError
 
 DEFAULTS: Mapping[str, Mapping[str, Any]] = {
@@ -163,3 +163,18 @@ def without_data(task: str) -> MMTransferError:
         "--train",
         f"give --train DATA; to try it: --train {own} --backbone builtin, or `mmtransfer demo` for every task",
     )
+
+
+def as_given(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a whole record of settings (a RunConfig, a config.json) those that somebody may have chosen.
+
+    A record holds every value and does not say who chose it: what is at the default of its field or of its task is
+    taken for not chosen, here and nowhere else.
+    """
+    usual = DEFAULTS.get(values.get("task", RunConfig.task), {})
+    known = {name: usual.get(name, default_of(name)) for name in FIELDS}
+    return {
+        name: value
+        for name, value in values.items()
+        if name == "task" or (value is not None and value != known.get(name))
+    }

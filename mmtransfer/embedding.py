@@ -17,7 +17,7 @@ from mmtransfer import backbones, files
 from mmtransfer.backbones import weights
 from mmtransfer.backbones.staged import Backbone
 from mmtransfer.cache import settings
-from mmtransfer.config import IMAGE, SPEECH, TEXT, RunConfig, make
+from mmtransfer.config import IMAGE, SPEECH, TEXT, RunConfig
 from mmtransfer.data import sources
 from mmtransfer.engine import caching, precision, processes
 from mmtransfer.engine.loading import Examples, Stored
@@ -25,7 +25,7 @@ from mmtransfer.engine.loop import Job
 from mmtransfer.engine.state import TrainState
 from mmtransfer.engine.trained import Trained
 from mmtransfer.errors import MMTransferError
-from mmtransfer.resolution import resolve
+from mmtransfer.resolution import complete, resolve
 from mmtransfer.run import RunFolder
 from mmtransfer.seeding import number
 from mmtransfer.strategies import Phase
@@ -102,7 +102,7 @@ def embed(backbone: str | Path, data: Any, split: str = "test", seed: int = 0, *
                 str(backbone),
                 "leave them out, or name a backbone",
             )
-        config = make(folder.read_config() | fields, str(folder.config))
+        config = complete(folder.read_config() | fields, str(folder.config))
         usable = precision.usable(config.precision, processes.accelerator().device)
         config = replace(config, precision=cast(Any, usable))
         loaded = weights.read(folder.model)
@@ -179,7 +179,7 @@ def _job(model: Trained, config: RunConfig, examples: Examples, accelerator: Acc
         validation=None,
         accelerator=accelerator,
         folder=Path(os.devnull),
-        workers=int(config.workers or 0),
+        workers=config.workers,
         state=TrainState(),
         interrupted=lambda: False,
         expired=lambda: False,

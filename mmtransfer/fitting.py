@@ -130,9 +130,9 @@ class Fitting:
             for split in ("train", "validation", "test"):  # said before a backbone is loaded, which may take minutes
                 whose = f"{self.folder.config}: " if config.resume else ""
                 sources.refuse_missing(getattr(config, split), whose + flag(split))
-            backbone = backbones.load(str(config.backbone), config.weights, task_class.modality)
+            backbone = backbones.load(config.backbone, config.weights, task_class.modality)
             self.backbone_sha256 = weights.sha256(backbone)
-            plan = planned(config, len(backbone.stages), task_class.exact(config) is not None)
+            plan = planned(config, len(backbone.stages))
             if config.augment == "auto":
                 looped = [phase for phase in plan if phase.solver == "loop"]
                 whole = bool(looped) and all(phase.stages and min(phase.stages) == 0 for phase in looped)
@@ -166,7 +166,7 @@ class Fitting:
             validation=examples.get("validation"),
             accelerator=accelerator,
             folder=self.folder.path,
-            workers=int(config.workers or 0),
+            workers=config.workers,
             state=state,
             interrupted=lambda: bool(received),
             expired=self._deadline(state, examples),

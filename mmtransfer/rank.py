@@ -78,7 +78,7 @@ def rank(task: str, train: Any, backbones: Sequence[str], folds: int = FOLDS, **
     missing: dict[str, MMTransferError] = {}
     for backbone, config in configs.items():
         try:
-            known_backbones.check(str(config.backbone))
+            known_backbones.check(config.backbone)
             found.append(_ranked(prepare(config, aloud=not found), backbone, folds))
         except MMTransferError as error:
             if not _is_about(error, config):

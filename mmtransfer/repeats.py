@@ -21,6 +21,7 @@ from accelerate.utils import broadcast_object_list
 from mmtransfer import disk, lock
 from mmtransfer.api import Run, fit
 from mmtransfer.config import RunConfig
+from mmtransfer.defaults import as_given
 from mmtransfer.documents import PROGRAM
 from mmtransfer.engine import processes, sharding
 from mmtransfer.engine.signals import Interrupted
@@ -123,7 +124,7 @@ def repeat(config: RunConfig | None = None, n: int = 3, **fields: Any) -> Repeat
     """
     if n < 1:
         raise MMTransferError(f"{n} runs are none", "--repeats", "give 1 or more")
-    own = {name: value for name, value in vars(config).items() if value != getattr(RunConfig(), name)} if config else {}
+    own = as_given(vars(config)) if config else {}
     given = own | fields
     task, resume = given.setdefault("task", RunConfig.task), given.pop("resume", False)
     sharding.refuse()

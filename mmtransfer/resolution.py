@@ -1,4 +1,7 @@
-"""From what a user gave to a configuration without gaps: defaults, built-in data, the run that is resumed."""
+"""From what a user gave to a configuration without gaps: defaults, built-in data, the run that is resumed.
+
+What the user gave stays a mapping of its own until `resolve` has completed it; nobody else fills anything in.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,8 @@ from typing import Any
 import torch
 
 from mmtransfer import strategies
-from mmtransfer.config import FIELDS, SPEECH, RunConfig, flag, make
-from mmtransfer.defaults import BUILTIN, CASE, DEFAULTS, HEAD_LR_RATIO, LIKE_THE_BACKBONE, without_data
+from mmtransfer.config import FIELDS, SPEECH, RunConfig, default_of, filled_in, flag, make
+from mmtransfer.defaults import BUILTIN, CASE, DEFAULTS, HEAD_LR_RATIO, LIKE_THE_BACKBONE, as_given, without_data
 from mmtransfer.errors import MMTransferError
 from mmtransfer.run import RunFolder
 from mmtransfer.tasks import TASKS
@@ -45,72 +48,91 @@ RESUMABLE = {
 
 
 def resolve(config: RunConfig | None = None, **fields: Any) -> RunConfig:
-    """The configuration with every None filled in that the task or the strategy has a default for.
+    """The configuration with every gap filled in that the task, the strategy or the machine has a value for.
 
     Order: `fields`, `config`, the run's own when resuming, the built-in data's choices where `train` is `builtin`, the
     task's defaults. Raises MMTransferError where there is no training data.
     """
-    given = {f.name: getattr(config, f.name) for f in dataclasses.fields(config)} if config else {}
-    given = {name: value for name, value in given.items() if name == "task" or value != _default(name)} | fields
+    given = (as_given(vars(config)) if config else {}) | {k: v for k, v in fields.items() if v is not None}
     strategy = given.get("strategy")
     if strategy is not None and not isinstance(strategy, str):
         given["strategy"] = strategies.name_of(strategy)
         given["strategy_options"] = dataclasses.asdict(strategy)
     make(given, "the settings")
     if given.get("resume"):
-        given = _resumed(given)
+        return complete(_resumed(given))
     task = given.setdefault("task", RunConfig.task)
     TASKS[task]
-    builtin: Mapping[str, Any] = {}
-    ratio = LIKE_THE_BACKBONE if task == SPEECH else HEAD_LR_RATIO
-    case = isinstance(given.get("train"), str) and given["train"] == CASE
-    if given.get("train") is None or (case and task not in BUILTIN):
+    if given.get("train") is None or (given["train"] == CASE and task not in BUILTIN):
         raise without_data(task)
-    if case:
-        own, given["train"] = BUILTIN[task], None
-        builtin = own.data if given.get("backbone") else {**own.data, **own.model}
-        ratio = ratio if given.get("backbone") else LIKE_THE_BACKBONE
-        if given.get("strategy") == "scratch" and not given.get("backbone"):
-            builtin = {**builtin, **own.scratch}
-        if given.get("fraction") is not None:  # another part of the data
-            builtin = {name: value for name, value in builtin.items() if name != "shots"}
-    filled = {name: value for name, value in {**DEFAULTS[task], **builtin}.items() if given.get(name) is None}
-    given.update(filled)
-    if given["strategy"] == "scratch":
-        if given.get("weights") not in (None, "none"):
-            raise MMTransferError("scratch trains from random weights", f"--weights {given['weights']}", "leave it out")
-        given["weights"] = "none"
-    if given.get("nesterov") and given.get("optimizer") != "sgd":
+    usual, ratio = {}, LIKE_THE_BACKBONE if task == SPEECH else HEAD_LR_RATIO
+    if isinstance(given["train"], str) and given["train"] == CASE:
+        usual, ratio = _of_builtin(given), ratio if "backbone" in given else LIKE_THE_BACKBONE
+        del given["train"]
+    settings = {**usual, **given}
+    settings["strategy_options"] = _options(settings, given, ratio)
+    return complete(settings)
+
+
+def complete(settings: Mapping[str, Any], where: str = "the settings") -> RunConfig:
+    """The configuration of these settings with its gaps filled in: by the task's defaults, and by the machine."""
+    usual = DEFAULTS.get(settings.get("task", RunConfig.task), {})
+    values = {**usual, **{name: value for name, value in settings.items() if value is not None}}
+    if values.get("strategy") == "scratch":
+        if values.get("weights", "none") != "none":
+            what = f"--weights {values['weights']}"
+            raise MMTransferError("scratch trains from random weights", what, "leave it out")
+        values["weights"] = "none"
+    if values.get("nesterov") and values.get("optimizer") != "sgd":
         raise MMTransferError("AdamW does not read --nesterov", "--nesterov", "leave it out, or give --optimizer sgd")
-    made = strategies.make(given["strategy"], given.get("strategy_options") or {})
-    given["strategy_options"] = _complete(dataclasses.asdict(made), ratio)
-    if given.get("workers") is None:
-        given["workers"] = min(8, os.cpu_count() or 1) if torch.cuda.is_available() else 0
-    return make(given, "the settings")
+    values.setdefault("workers", min(8, os.cpu_count() or 1) if torch.cuda.is_available() else 0)
+    for name in filled_in(values.get("task", RunConfig.task)):
+        if name == "micro_batch_size":  # the images of a whole step
+            values.setdefault(name, values["batch_size"])
+    return make(values, where)
 
 
-def _complete(options: dict[str, Any], ratio: float) -> dict[str, Any]:
-    """A strategy's options with the rate of a fresh head over the backbone's, where it has one and none was given."""
-    return options | ({"head_lr_ratio": ratio} if options.get("head_lr_ratio", ratio) is None else {})
+def _of_builtin(given: Mapping[str, Any]) -> dict[str, Any]:
+    """What the task takes for its own built-in data, where the user says nothing else."""
+    own = BUILTIN[given["task"]]
+    values = {**own.data, **({} if "backbone" in given else own.model)}
+    if given.get("strategy") == "scratch" and "backbone" not in given:
+        values |= own.scratch
+    if given.get("fraction") is not None:  # another part of the data
+        values.pop("shots", None)
+    return values
 
 
-def planned(config: RunConfig, stages: int, exact: bool) -> list[strategies.Phase]:
-    """The phases of the configured strategy on a backbone of `stages` stages; `exact`: whether the task has an exact
-    solver.
+def _options(settings: Mapping[str, Any], given: Mapping[str, Any], ratio: float) -> dict[str, Any]:
+    """The strategy's options, all of them: `ratio` is the rate of a fresh head over the backbone's, where the strategy
+    has one; how a head on frozen features is found is decided here, once.
 
     Where the head alone would be found exactly, settings that change what is minimised make the loop train it, aloud,
-    or are refused if the exact solver was asked for; settings of how it is minimised are named as not read. What
-    stands in config.json because every value does is at its default, and is neither.
+    or are refused if the exact solver was asked for; settings of how it is minimised are named as not read.
     """
-    made = strategies.make(str(config.strategy), config.strategy_options)
-    lr, epochs = float(config.lr or 0), int(config.epochs or 1)
-    plan: list[strategies.Phase] = made.plan(stages, lr, epochs, exact)
-    if config.shots == 0:
-        _check_zero_shot(config, plan)
-    if any(phase.solver == "loop" for phase in plan):
-        return plan
-    other = _given(config, OTHER_PROBLEM)
-    if other and config.strategy_options.get("solver") == "exact":
+    task, name = settings["task"], settings.get("strategy") or DEFAULTS[settings["task"]]["strategy"]
+    made = strategies.make(name, settings.get("strategy_options") or {})
+    options = dataclasses.asdict(made)
+    if options.get("head_lr_ratio", ratio) is None:
+        options["head_lr_ratio"] = ratio
+    if "solver" not in options:
+        return options
+    exact = TASKS[task].exact(make({"task": task, **{k: v for k, v in given.items() if k in ("target", "head")}}, ""))
+    if options["solver"] == "exact" and exact is None:
+        raise MMTransferError(
+            "The task's loss has no exact solver", "--strategy.solver exact", "give --strategy.solver loop"
+        )
+    asked, options["solver"] = options["solver"], options["solver"] or ("exact" if exact else "loop")
+    if options["solver"] == "exact" and made.head_only:
+        options["solver"] = _solver_of_a_probe(given, asked)
+    return options
+
+
+def _solver_of_a_probe(given: Mapping[str, Any], asked: str | None) -> str:
+    """`exact`, or `loop` where the user's settings change the problem."""
+    chosen = [name for name in given if (name, given[name]) != ("augment", "none")]
+    other = [flag(name) for name in OTHER_PROBLEM if name in chosen]
+    if other and asked == "exact":
         raise MMTransferError(
             f"The exact solver does not read {', '.join(other)}",
             "--strategy.solver exact",
@@ -118,14 +140,23 @@ def planned(config: RunConfig, stages: int, exact: bool) -> list[strategies.Phas
         )
     if other:
         logger.warning("the head is trained by the loop: the exact solver does not read %s", ", ".join(other))
-        return list(made.plan(stages, lr, epochs, False))
-    unread = _given(config, OTHER_WAY)
+        return "loop"
+    unread = [flag(name) for name in OTHER_WAY if name in chosen]
     if unread:
         logger.warning(
             "the head is found exactly, without %s; --strategy.solver loop would read %s",
             ", ".join(unread),
             "it" if len(unread) == 1 else "them",
         )
+    return "exact"
+
+
+def planned(config: RunConfig, stages: int) -> list[strategies.Phase]:
+    """The phases of the configured strategy on a backbone of `stages` stages."""
+    made = strategies.make(config.strategy, config.strategy_options)
+    plan: list[strategies.Phase] = made.plan(stages, config.lr, config.epochs)
+    if config.shots == 0:
+        _check_zero_shot(config, plan)
     return plan
 
 
@@ -148,35 +179,15 @@ def _check_zero_shot(config: RunConfig, plan: Sequence[strategies.Phase]) -> Non
         raise MMTransferError(f"Without examples {name} has nothing to work on", "--shots 0", f"leave {name} out")
 
 
-def _given(config: RunConfig, names: Sequence[str]) -> list[str]:
-    """The flags of these settings that are not at a default."""
-    usual = DEFAULTS[config.task]
-    builtin: Mapping[str, Any] = {}
-    if isinstance(config.train, str) and config.train.startswith("builtin:") and config.task in BUILTIN:
-        builtin = {**BUILTIN[config.task].data, **BUILTIN[config.task].model}
-    found = []
-    for name in names:
-        value = getattr(config, name)
-        harmless = (None, _default(name), usual.get(name), builtin.get(name), *(("none",) if name == "augment" else ()))
-        if value not in harmless:
-            found.append(flag(name))
-    return found
-
-
-def _default(name: str) -> Any:
-    default = FIELDS[name]
-    return {} if default.default is dataclasses.MISSING else default.default
-
-
 def _resumed(given: dict[str, Any]) -> dict[str, Any]:
     """The settings of the run in `out`, with those replaced that a resumed run may change."""
-    path = RunFolder(Path(given["out"])).config
-    if not path.exists():
+    folder = RunFolder(Path(given["out"]))
+    if not folder.config.exists():
         raise MMTransferError(
             "There is no run to resume: config.json is missing", f"--out {given['out']}", "check --out"
         )
     # a setting may be younger than the run
-    saved = {name: _default(name) for name in FIELDS} | RunFolder(Path(given["out"])).read_config(whole=True)
+    saved = {name: default_of(name) for name in FIELDS} | folder.read_config(whole=True)
     if given.get("train") == CASE and str(saved["train"]).startswith("builtin:"):
         given = {name: value for name, value in given.items() if name != "train"}  # the run was started so
     for name, value in given.items():
@@ -193,9 +204,9 @@ def _resumed(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _agrees(name: str, value: Any, saved: Any) -> bool:
-    """Whether a setting given on resuming is the saved one, or says nothing."""
-    if value is None or value == _default(name) or (name, value) == ("augment", "auto"):
+    """Whether a setting given on resuming is the saved one, or leaves it open."""
+    if (name, value) == ("augment", "auto"):
         return True
     if name == "strategy_options":
-        return all(wanted in (None, saved.get(option)) for option, wanted in value.items())
+        return all(option in (None, saved.get(key)) for key, option in value.items())
     return bool(json.loads(json.dumps(value, default=str)) == saved)

@@ -6,7 +6,7 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 from mmtransfer import spelling
 from mmtransfer.config import check_kind
@@ -44,9 +44,11 @@ class Phase:
 class Strategy(Protocol):
     """A frozen dataclass of options that turns (number of stages, rate, epochs) into phases."""
 
-    def plan(self, stages: int, lr: float, epochs: int, exact: bool) -> list[Phase]:
-        """`stages`: stages of the backbone, stem included; `lr`: rate of full fine-tuning; `epochs`: all phases';
-        `exact`: whether the task's head can be found exactly."""
+    head_only: ClassVar[bool]
+    """Whether nothing but the head is ever trained."""
+
+    def plan(self, stages: int, lr: float, epochs: int) -> list[Phase]:
+        """`stages`: stages of the backbone, stem included; `lr`: rate of full fine-tuning; `epochs`: all phases'."""
 
 
 LAYERS = 4
@@ -54,15 +56,6 @@ LAYERS = 4
 STRATEGIES: Registry[type[Any]] = Registry("strategy", "--strategy")
 PROBE_LR = 1e-2
 """Peak rate of a head that the loop trains on frozen features."""
-
-
-def resolved(solver: Solver | None, exact: bool) -> Solver:
-    """The solver in force; raises MMTransferError where `exact` is asked for and the task has none."""
-    if solver == "exact" and not exact:
-        raise MMTransferError(
-            "The task's loss has no exact solver", "--strategy.solver exact", "give --strategy.solver loop"
-        )
-    return solver or ("exact" if exact else "loop")
 
 
 def _unread(option: str, solver: Solver) -> MMTransferError:
@@ -82,6 +75,7 @@ def _ratio(given: float | None) -> float:
 class LinearProbe:
     """Fits the head to frozen features (Alain & Bengio 2016)."""
 
+    head_only: ClassVar[bool] = True
     solver: Solver | None = None
     """exact: the answer to a convex problem; loop: epochs of steps; exact where the task has one, if None."""
     head_lr: float = PROBE_LR
@@ -95,8 +89,8 @@ class LinearProbe:
     """Stage whose output the exact solver's features are: its number, from 1; auto: of four, spread evenly, the one
     whose head is best on validation data."""
 
-    def plan(self, stages: int, lr: float, epochs: int, exact: bool) -> list[Phase]:
-        solver = resolved(self.solver, exact)
+    def plan(self, stages: int, lr: float, epochs: int) -> list[Phase]:
+        solver = self.solver or "loop"
         if solver == "exact" and self.head_lr != PROBE_LR:
             raise _unread("head-lr", "loop")
         if solver == "loop" and self.folds is not None:
@@ -130,12 +124,13 @@ class LinearProbe:
 class Partial:
     """Trains the last n stages and the head (Yosinski et al. 2014)."""
 
+    head_only: ClassVar[bool] = False
     n: int | None = None
     """Stages that train; a quarter of them if None, the stem not counted."""
     head_lr_ratio: float | None = None
     """The head's rate over the backbone's; 10, or 1 for CTC and `--train builtin`, if None."""
 
-    def plan(self, stages: int, lr: float, epochs: int, exact: bool) -> list[Phase]:
+    def plan(self, stages: int, lr: float, epochs: int) -> list[Phase]:
         n = self.n if self.n is not None else max(1, round((stages - 1) / 4))
         if not 0 < n <= stages:
             raise MMTransferError(
@@ -150,12 +145,13 @@ class Partial:
 class Full:
     """Trains everything, from the pretrained weights."""
 
+    head_only: ClassVar[bool] = False
     head_lr_ratio: float | None = None
     """The head's rate over the backbone's; 10, or 1 for CTC and `--train builtin`, if None."""
     head_epochs: int = 0
     """Epochs, of all, in which only the head is trained before everything is (Baevski et al. 2020 do so for CTC)."""
 
-    def plan(self, stages: int, lr: float, epochs: int, exact: bool) -> list[Phase]:
+    def plan(self, stages: int, lr: float, epochs: int) -> list[Phase]:
         everything, head_lr = tuple(range(stages)), lr * _ratio(self.head_lr_ratio)
         if not self.head_epochs:
             return [Phase("full", everything, lr, head_lr, epochs)]
@@ -179,6 +175,7 @@ class ProbeThenFull:
     rate; here that cost three points of accuracy on SST-2 and gained nothing elsewhere (benchmarks/lp_ft.md).
     """
 
+    head_only: ClassVar[bool] = False
     lr_ratio: float = 1.0
     """The second phase's rate over that of full fine-tuning."""
     head_lr_ratio: float = 5.0
@@ -188,8 +185,8 @@ class ProbeThenFull:
     head_epochs: int | None = None
     """Epochs, of all, in which the loop trains the head first; a quarter if None."""
 
-    def plan(self, stages: int, lr: float, epochs: int, exact: bool) -> list[Phase]:
-        solver = resolved(self.solver, exact)
+    def plan(self, stages: int, lr: float, epochs: int) -> list[Phase]:
+        solver = self.solver or "loop"
         if solver == "exact" and self.head_epochs is not None:
             raise _unread("head-epochs", "loop")
         first = 0 if solver == "exact" else self.head_epochs or max(1, epochs // 4)
@@ -211,10 +208,11 @@ class ProbeThenFull:
 class Scratch:
     """Trains everything from random weights: the control that every claim of transfer needs."""
 
+    head_only: ClassVar[bool] = False
     head_lr_ratio: float = 1.0
     """The head's rate over the backbone's."""
 
-    def plan(self, stages: int, lr: float, epochs: int, exact: bool) -> list[Phase]:
+    def plan(self, stages: int, lr: float, epochs: int) -> list[Phase]:
         return [Phase("scratch", tuple(range(stages)), lr, lr * self.head_lr_ratio, epochs)]
 
 

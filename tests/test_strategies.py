@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from mmtransfer.config import IMAGE, SPEECH, TEXT
@@ -11,25 +13,24 @@ from mmtransfer.strategies import PROBE_LR, Full, LinearProbe, ProbeThenFull
 
 
 def test_the_probe_takes_the_solver_that_the_task_has():
-    (exact,), (loop,) = (LinearProbe().plan(4, 0.1, 3, exact) for exact in (True, False))
+    (exact,), (loop,) = (LinearProbe(solver).plan(4, 0.1, 3) for solver in ("exact", "loop"))
     assert (exact.solver, exact.epochs, exact.stages, exact.refit) == ("exact", 0, (), True)
     assert (loop.solver, loop.epochs, loop.head_lr) == ("loop", 3, PROBE_LR)
-    assert LinearProbe(solver="loop").plan(4, 0.1, 3, True)[0].solver == "loop"
-    assert LinearProbe(prior="names").plan(4, 0.1, 3, True)[0].folds == 5
+    assert LinearProbe(solver="loop").plan(4, 0.1, 3)[0].solver == "loop"
+    assert LinearProbe("exact", prior="names").plan(4, 0.1, 3)[0].folds == 5
 
 
 def test_the_stages_that_are_tried_are_spread_evenly_up_to_the_last():
-    found = {stages: LinearProbe(layer="auto").plan(stages, 0.1, 3, True)[0].layers for stages in (1, 3, 5, 13)}
+    found = {stages: LinearProbe("exact", layer="auto").plan(stages, 0.1, 3)[0].layers for stages in (1, 3, 5, 13)}
     assert found == {1: (1,), 3: (1, 2, 3), 5: (2, 3, 4, 5), 13: (4, 7, 10, 13)}
-    assert LinearProbe().plan(5, 0.1, 3, True)[0].layers == () and LinearProbe(layer=2).plan(5, 0, 1, True)[
-        0
-    ].layers == (2,)
+    assert LinearProbe().plan(5, 0.1, 3)[0].layers == () and LinearProbe("exact", layer=2).plan(5, 0, 1)[0].layers == (
+        2,
+    )
 
 
 @pytest.mark.parametrize(
     ("strategy", "exact", "words"),
     [
-        (LinearProbe(solver="exact"), False, "no exact solver(.|\n)*give strategy_options=..solver.: .loop."),
         (LinearProbe(head_lr=0.1), True, "Only the solver loop reads it(.|\n)*.head_lr.: "),
         (LinearProbe(folds=3), False, "Only the solver exact reads it(.|\n)*.folds.: "),
         (LinearProbe(prior="names", solver="loop"), True, "Only the solver exact reads it(.|\n)*.prior.: "),
@@ -43,14 +44,33 @@ def test_the_stages_that_are_tried_are_spread_evenly_up_to_the_last():
 )
 def test_options_that_nothing_would_read_are_refused(strategy, exact, words):
     with pytest.raises(MMTransferError, match=words):
-        strategy.plan(4, 0.1, 3, exact)
+        replace(strategy, solver=strategy.solver or ("exact" if exact else "loop")).plan(4, 0.1, 3)
+
+
+def test_a_task_without_an_exact_solver_says_so():
+    with pytest.raises(MMTransferError, match="no exact solver(.|\n)*give strategy_options=..solver.: .loop."):
+        resolve(task=SPEECH, train="data", strategy=LinearProbe(solver="exact"))
+    assert resolve(task=SPEECH, train="data", strategy="linear-probe").strategy_options["solver"] == "loop"
+    assert resolve(task=TEXT, train="data", strategy="lp-ft").strategy_options["solver"] == "exact"
+    assert resolve(task=TEXT, train="data", strategy="lp-ft", head="mlp").strategy_options["solver"] == "loop"
+
+
+def test_a_probe_is_trained_by_the_loop_where_the_problem_is_another(caplog):
+    for settings in ({"label_smoothing": 0.1}, {"weight_decay": 0.3}):
+        assert (
+            resolve(task=TEXT, train="data", strategy="linear-probe", **settings).strategy_options["solver"] == "loop"
+        )
+    with pytest.raises(MMTransferError, match="The exact solver does not read label_smoothing="):
+        resolve(task=TEXT, train="x", strategy=LinearProbe(solver="exact"), label_smoothing=0.1)
+    resolve(task=TEXT, train="data", strategy="linear-probe", epochs=3)
+    assert "the head is found exactly, without" in caplog.text
 
 
 def test_lp_ft_keeps_the_validation_data_from_the_head():
-    probe, full = ProbeThenFull().plan(3, 0.1, 5, True)
+    probe, full = ProbeThenFull(solver="exact").plan(3, 0.1, 5)
     assert (probe.solver, probe.refit, probe.epochs, full.epochs) == ("exact", False, 0, 5)
     assert (full.stages, full.lr, full.head_lr) == ((0, 1, 2), 0.1, 0.5)
-    probe, full = ProbeThenFull().plan(3, 0.1, 5, False)
+    probe, full = ProbeThenFull().plan(3, 0.1, 5)
     assert (probe.solver, probe.epochs, full.epochs) == ("loop", 1, 4)
 
 
@@ -58,7 +78,7 @@ def test_lp_ft_keeps_the_validation_data_from_the_head():
 def test_a_fresh_head_learns_ten_times_faster_except_of_ctc(strategy: str) -> None:
     def ratio(task: str) -> float:
         settings = resolve(task=task, train="data", strategy=strategy)
-        (phase,) = planned(settings, 5, True)
+        (phase,) = planned(settings, 5)
         return phase.head_lr / phase.lr
 
     assert (ratio(IMAGE), ratio(TEXT), ratio(SPEECH)) == pytest.approx((10.0, 10.0, 1.0))
@@ -70,6 +90,6 @@ def test_a_fresh_head_learns_ten_times_faster_except_of_ctc(strategy: str) -> No
 
 
 def test_lp_ft_trains_everything_at_the_rate_of_full() -> None:
-    probe, everything = ProbeThenFull().plan(5, 1e-3, 3, True)
-    assert everything.lr == Full().plan(5, 1e-3, 3, True)[0].lr
+    probe, everything = ProbeThenFull(solver="exact").plan(5, 1e-3, 3)
+    assert everything.lr == Full().plan(5, 1e-3, 3)[0].lr
     assert probe.solver == "exact"

@@ -14,7 +14,7 @@ from mmtransfer import config as configuration
 from mmtransfer import strategies
 from mmtransfer.cli.words import plain, value_of
 from mmtransfer.config import FIELDS, RunConfig, flag, reads
-from mmtransfer.defaults import DEFAULTS
+from mmtransfer.defaults import DEFAULTS, as_given
 from mmtransfer.errors import MMTransferError, suggestion
 
 NO_FLAGS = {"strategy_options", "task", "based_on"}
@@ -90,7 +90,9 @@ def parse(task: str, words: Sequence[str], choices: Mapping[str, Any], program: 
 def _base(task: str, choices: Mapping[str, Any], file: str | None) -> dict[str, Any]:
     """Settings before any flag: a recipe's choices, and over them those of a file."""
     where = f"--config {file}"
-    base = {**choices, **(configuration.read(file, where) if file else {})}
+    saved = configuration.read(file, where) if file else {}
+    configuration.make(saved, where)
+    base = {**choices, **as_given(saved)}
     if base.setdefault("task", task) != task:
         raise MMTransferError(f"The configuration is for {base['task']}", where, f"use fit {base['task']}")
     configuration.make(base, where)
@@ -108,6 +110,8 @@ def _settings(task: str, base: Mapping[str, Any], strategy: str) -> Iterator[Opt
         default = tuple(default) if isinstance(default, list) else default  # JSON has no tuples
         if name == "strategy":
             kind, default = Literal[tuple(strategies.STRATEGIES)], strategy
+        elif default is None and types.NoneType not in typing.get_args(kind) and kind is not Any:
+            kind = kind | None  # filled in by the machine or the strategy
         elif default is not None and types.NoneType in typing.get_args(kind):
             kind = typing.Union[tuple(arg for arg in typing.get_args(kind) if arg is not types.NoneType)]  # noqa: UP007
         yield Option(name, flag(name), kind, default, documents[name])

@@ -52,7 +52,7 @@ def measure(job: Job, trained: Trained, folder: Path) -> Costs:
     Random numbers are as before afterwards. OSError where nothing can be written.
     """
     lengths, task, device = job.train.lengths, job.task, job.accelerator.device
-    epoch = Plan(lengths, int(job.config.batch_size or 1), job.state.budget, job.config.seed).epoch(0)
+    epoch = Plan(lengths, job.config.batch_size, job.state.budget, job.config.seed).epoch(0)
     timed = epoch.micro_batches(len(epoch) // 2)[0]
     batches = [timed[::WARM_UP], timed]
     with torch.random.fork_rng():  # starting a DataLoader draws a random number

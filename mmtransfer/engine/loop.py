@@ -97,7 +97,7 @@ def train_epoch(
         while state.step < len(epoch):
             begun = time.monotonic()
             place = state.epoch * len(epoch) + state.step
-            set_rate(optimizer, place, total, str(config.schedule), float(config.warmup or 0))
+            set_rate(optimizer, place, total, config.schedule, config.warmup)
             losses += _gradients(job, model, trained, moving, epoch, batches)
             accelerator.clip_grad_norm_(parameters, config.clip)
             optimizer.step()

@@ -35,7 +35,7 @@ def train(job: Job, phases: Sequence[Phase], optimizer_state: dict[str, Tensor] 
     """
     state, config = job.state, job.config
     state.budget = state.budget or job.task.budget()
-    plan = Plan(job.train.lengths, int(config.batch_size or 1), state.budget, config.seed)
+    plan = Plan(job.train.lengths, config.batch_size, state.budget, config.seed)
     if any(phase.solver == "loop" for phase in phases):
         _say_padding(plan)
     ended = False
@@ -112,7 +112,7 @@ def _compare(job: Job) -> None:
 def _prepare(job: Job, phase: Phase, trained: Trained) -> tuple[nn.Module, AcceleratedOptimizer]:
     trained.train()
     stages = [(job.backbone.stages[stage], phase.lr) for stage in phase.stages]
-    groups = optim.groups([*stages, (job.head, phase.head_lr)], float(job.config.weight_decay or 0.0))
+    groups = optim.groups([*stages, (job.head, phase.head_lr)], job.config.weight_decay)
     model, optimizer = job.accelerator.prepare(trained, optim.optimizer(groups, job.config))
     return model, optimizer
 

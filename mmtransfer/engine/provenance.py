@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mmtransfer import documents
-from mmtransfer.config import FIELDS, RunConfig
+from mmtransfer.config import RunConfig, default_of
 from mmtransfer.data import overlap, stamps
 from mmtransfer.data.assembly import assemble
 from mmtransfer.data.overlap import Finding
@@ -103,7 +103,7 @@ def warn_of_change(config: RunConfig, tables: Mapping[str, Table]) -> None:
     if earlier is None:
         return
     settings, data = earlier
-    redrawn = any(settings.get(name, FIELDS[name].default) != getattr(config, name) for name in DRAWING)
+    redrawn = any(settings.get(name, default_of(name)) != getattr(config, name) for name in DRAWING)
     for split, table in tables.items():
         then = data.get(split)
         drawn = split == "train" or getattr(config, split) is None

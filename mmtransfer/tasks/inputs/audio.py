@@ -33,7 +33,7 @@ class AudioInput(Input):
         self.normalise = bool(backbone.preprocess["normalise"])
         self.frames = backbone.lengths
         self.unit = 1.0 / self.rate
-        backbone.mask_prob = float(config.mask_prob or 0.0)
+        backbone.mask_prob = config.mask_prob
 
     def columns(self) -> dict[str, Any]:
         return {"file": self.config.file_column, "rate": self.rate}
@@ -65,7 +65,7 @@ class AudioInput(Input):
             waveform = perturb(
                 waveform,
                 self.rate,
-                str(self.config.augment),
+                self.config.augment,
                 seed,
                 enough=lambda samples: int(self.frames(torch.tensor([samples]))[0]) >= least,
             )
@@ -81,11 +81,11 @@ class AudioInput(Input):
         return {"rate": self.rate, "normalise": self.normalise, "resampling": METHOD}
 
     def budget(self) -> int:
-        return int(float(self.config.micro_batch_seconds or 32.0) * self.rate)
+        return int(self.config.micro_batch_seconds * self.rate)
 
     def pieces(self, table: Table) -> tuple[Table, list[int]]:
         """Those that have a frame: of a recording that is shorter nothing is left, aloud."""
-        pieces, owners = segments.cut(table, float(self.config.max_seconds or 30.0))
+        pieces, owners = segments.cut(table, self.config.max_seconds)
         frames = self.positions(pieces)
         kept = np.flatnonzero(frames > 0).tolist()
         if len(kept) == len(frames):

@@ -50,10 +50,10 @@ class ImageInput(Input):
             size=size,
             mean=tuple(config.mean or own["mean"]),
             std=tuple(config.std or own["std"]),
-            crop_pct=float(config.crop_pct or 1.0),
+            crop_pct=config.crop_pct,
             augment=config.augment if config.augment in ("light", "strong") else "none",
         )
-        if self.budget() < int(config.batch_size or 1):
+        if self.budget() < config.batch_size:
             logger.warning(
                 "BatchNorm sees micro-batches of %d images, not the step's %d", self.budget(), config.batch_size
             )
@@ -76,7 +76,7 @@ class ImageInput(Input):
         return pixels | {"resize": "bilinear, antialiased"}
 
     def budget(self) -> int:
-        return int(self.config.micro_batch_size or self.config.batch_size or 1)
+        return self.config.micro_batch_size
 
     def rows_a_core(self) -> int:
         return max(1, PIXELS // self.transform.size**2)

@@ -46,7 +46,7 @@ class TextInput(Input):
         self.typed = int(backbone.config.get("type_vocab_size") or 0) > 1
         self.paired: bool | None = None if self.kind == "text" else False
         positions = backbone.positions
-        if positions and int(config.max_length or 0) > positions:
+        if positions and config.max_length > positions:
             raise MMTransferError(
                 f"{backbone.name} has positions for {positions} tokens, not {config.max_length}",
                 f"--max-length {config.max_length}",
@@ -86,7 +86,7 @@ class TextInput(Input):
             table.column(self.kind),
             table.column("pair") if paired else None,
             truncation=True,
-            max_length=int(self.config.max_length or 128),
+            max_length=self.config.max_length,
             return_token_type_ids=self.typed,
             is_split_into_words=self.kind == "words",
         )
@@ -99,7 +99,7 @@ class TextInput(Input):
 
     def _first_pieces(self, table: Table, encoded: Any) -> list[list[int]]:
         """Of each word of each row the number of its first token, from 1; UNREAD where it has none, which is said."""
-        rows, longest = [], int(self.config.max_length or 128)
+        rows, longest = [], self.config.max_length
         without: list[str] = []
         cut = 0
         for number, words in enumerate(table.column("words")):
@@ -131,13 +131,13 @@ class TextInput(Input):
         return {FIRSTS: [torch.tensor(firsts) for firsts in rows.data.column(FIRSTS).to_pylist()]}
 
     def encoding(self) -> dict[str, Any]:
-        return {"max_length": int(self.config.max_length or 128), "tokenizer": fingerprint(self.tokenizer)}
+        return {"max_length": self.config.max_length, "tokenizer": fingerprint(self.tokenizer)}
 
     def spelled(self, names: list[str]) -> list[str] | None:
         return None if self.paired or self.kind != "text" else [worded(name) for name in names]
 
     def budget(self) -> int:
-        return int(self.config.micro_batch_tokens or 4096)
+        return self.config.micro_batch_tokens
 
     def state(self) -> dict[str, Any]:
         return {"paired": self.paired}

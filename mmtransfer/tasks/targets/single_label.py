@@ -80,7 +80,7 @@ class SingleLabel(Target):
 
     def loss(self, outputs: Outputs, targets: Tensor) -> Tensor:
         logits = outputs["logits"]
-        smoothing = float(self.config.label_smoothing or 0.0) if logits.requires_grad else 0.0
+        smoothing = self.config.label_smoothing if logits.requires_grad else 0.0
         return F.cross_entropy(logits, targets, reduction="none", label_smoothing=smoothing)
 
     def predict(self, outputs: Outputs) -> Predictions:

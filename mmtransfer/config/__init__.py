@@ -1,0 +1,36 @@
+"""Settings of a run, and the table of tasks."""
+
+from mmtransfer.config.fields import flag
+from mmtransfer.config.settings import (
+    FIELDS,
+    RunConfig,
+    check_kind,
+    default_of,
+    filled_in,
+    make,
+    owners,
+    read,
+    reads,
+    told,
+)
+from mmtransfer.config.tasks import AUDIO, IMAGE, SPEECH, TAGS, TASKS, TEXT
+
+__all__ = [
+    "AUDIO",
+    "FIELDS",
+    "IMAGE",
+    "SPEECH",
+    "TAGS",
+    "TASKS",
+    "TEXT",
+    "RunConfig",
+    "check_kind",
+    "default_of",
+    "filled_in",
+    "flag",
+    "make",
+    "owners",
+    "read",
+    "reads",
+    "told",
+]

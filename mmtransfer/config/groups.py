@@ -1,0 +1,127 @@
+"""The settings that every task reads, in groups."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from mmtransfer.config.fields import NOT_NEGATIVE, PART, POSITIVE, SHARE, UP_TO_ALL, filled, setting
+
+
+@dataclass(frozen=True)
+class Data:
+    """What is trained and tested on."""
+
+    train: Any = None
+    """Training data: a class folder, a table (CSV, TSV, JSON, Parquet, CoNLL), a folder with metadata.csv or with a
+    .txt for each recording, a dataset saved to disk, `hub:ORG/NAME[:CONFIG[:SPLIT]]`, `builtin:NAME`, `builtin` (the
+    task's own built-in data, with settings that suit it), or (Python) a Dataset or a list of rows."""
+    validation: Any = None
+    """Validation data, which chooses the best epoch; cut from the training data when not given."""
+    test: Any = None
+    """Test data, looked at once, at the end."""
+    validation_fraction: float = setting(0.1, PART)
+    """Share of the training data held out when no validation data is given; stratified by label."""
+    fraction: float | None = setting(must=UP_TO_ALL)
+    """Share of the training data that is trained on, stratified by label; drawn after validation was cut."""
+    shots: int | None = setting(must=NOT_NEGATIVE)
+    """Training examples of each class that are trained on; where there are no classes, of all. 0: none, the classes'
+    names in the training data alone decide (texts, with --strategy.prior names)."""
+    group_column: str | None = None
+    """Column with the speaker, patient, author, ...: validation is then cut in whole groups. Of recordings, where it is
+    guessed as well, the intervals of WER and CER are by it; a guess leaves the split as it is."""
+    test_group: str | None = None
+    """The group whose examples leave the training data and become the test data."""
+    skip_bad: bool = False
+    """Leave out examples that cannot be read, and record them in result.json, instead of stopping."""
+    duplicates: Literal["warn", "drop", "error"] = "warn"
+    """Examples of one split that another holds as well, texts also if they differ in case or white space alone. warn:
+    tell them; drop: leave them out of the training data; error: stop before training."""
+    based_on: str | None = None
+    """The config.json that the settings are from: where it is a run's, changes of the data since then are told."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """What is adapted, and how."""
+
+    backbone: str = filled()
+    """A torchvision name, a Hugging Face hub name, a local folder, a run folder, a named shape without weights, or
+    `builtin`: the small one that comes with the installation."""
+    weights: str | None = None
+    """`none` for random weights, a torchvision weights name, or a .pth/.safetensors file; its own if None."""
+    strategy: str = filled()
+    """What is trained: linear-probe, partial, full, lp-ft, bitfit, norm or scratch."""
+    strategy_options: Mapping[str, Any] = field(default_factory=dict)
+    """The strategy's own options, by name."""
+
+
+@dataclass(frozen=True)
+class Optimisation:
+    """How the loop trains."""
+
+    epochs: int = filled(POSITIVE)
+    """Passes over the training data."""
+    batch_size: int = filled(POSITIVE)
+    """Examples per optimiser step, over all processes."""
+    lr: float = filled(POSITIVE)
+    """Peak learning rate of the backbone; the strategy may give the head a multiple."""
+    optimizer: Literal["adamw", "sgd"] = filled()
+    """AdamW (Loshchilov & Hutter 2019) or SGD with momentum."""
+    momentum: float = setting(0.9, SHARE)
+    """Momentum of SGD; with AdamW it is its first beta."""
+    nesterov: bool = False
+    """Nesterov's form of SGD's momentum."""
+    weight_decay: float = filled(NOT_NEGATIVE)
+    """Decoupled decay (SGD: L2); never on biases, normalisation and embeddings."""
+    schedule: Literal["cosine", "linear", "tri-stage", "constant"] = filled()
+    """Learning rate over a phase, in optimiser steps."""
+    warmup: float = filled(SHARE)
+    """Share of a phase's steps in which the rate rises from 0."""
+    clip: float = setting(1.0, POSITIVE)
+    """Largest norm of a step's gradient."""
+    patience: int | None = setting(must=POSITIVE)
+    """Epochs without a better validation score after which a phase ends; None: never."""
+    max_minutes: float | None = setting(must=POSITIVE)
+    """Budget: training ends in time, with the best validated model; None: no limit."""
+    seed: int = setting(0, NOT_NEGATIVE)
+    """Root of the independent streams for split, head, order, augmentation, dropout."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What it runs on, and what is kept there."""
+
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """Arithmetic of the forward pass; bf16 is autocast, weights stay float32."""
+    threads: int | None = setting(must=POSITIVE)
+    """CPU threads of this process; its share of the cores if None."""
+    cache: Literal["auto", "on", "off"] = "auto"
+    """Compute frozen stages once and keep their states; auto: where measuring says that it saves time."""
+    cache_dir: str | None = None
+    """Folder of the states; $MMTRANSFER_CACHE, or `mmtransfer` in the user's cache folder, if None."""
+    cache_limit: float = setting(20.0, POSITIVE)
+    """GiB that the folder may hold; what would not fit is not cached."""
+    workers: int = filled(NOT_NEGATIVE)
+    """Processes that decode ahead of the training loop; 0 decodes in the loop itself."""
+
+
+@dataclass(frozen=True)
+class Output:
+    """The run folder, and what is written there."""
+
+    out: str | None = None
+    """The run folder; runs/TASK-DATE-TIME if None."""
+    resume: bool = False
+    """Go on with the run in `out`, from its last checkpoint."""
+    overwrite: bool = False
+    """Replace the run in `out`."""
+    log_every: int = setting(10, POSITIVE)
+    """Optimiser steps between two lines of log.jsonl."""
+    checkpoint_every: int = setting(500, POSITIVE)
+    """Optimiser steps between two checkpoints inside an epoch; one is written at the end of every epoch as well."""
+    keep_checkpoints: bool = False
+    """Keep the folder checkpoints/ after success."""
+    track: tuple[Literal["tensorboard", "wandb", "trackio", "mlflow"], ...] = ()
+    """Trackers that get losses, rates, scores and settings as well; several may be named."""
