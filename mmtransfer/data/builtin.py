@@ -76,10 +76,10 @@ def _commands() -> dict[str, Table]:
 
 
 def identifiers() -> dict[str, pyarrow.Table]:
-    """3,991 sentences of docstrings of Python's standard library, 2,942 of them for training, with a tag a word: what it
-    names, if anything, an exception, a class, a function or a module (PSF License Agreement, Copyright Python Software
-    Foundation). What is named in the one split is not named in the other. Columns: `id` (`identifiers/`, what is
-    documented, and a number), `words` and `tags` (IOB2), lists of strings."""
+    """3,991 sentences of docstrings of Python's standard library, 2,942 of them for training (PSF License Agreement,
+    Copyright Python Software Foundation). Columns: `id` (`identifiers/`, what is documented, and a number), `words`
+    and `tags`, lists of strings: which words name an exception, a class, a function or a module, in IOB2. What is named
+    in one split is not named in the other."""
     whole = pyarrow.parquet.read_table(Path(__file__).parent / IDENTIFIERS)
     return {
         split: whole.filter(pyarrow.compute.equal(whole["split"], split)).select(["id", "words", "tags"])
