@@ -2,10 +2,11 @@
 
     python -m benchmarks.pretrain.identifiers    # writes mmtransfer/data/builtin_identifiers.parquet; Python 3.11
 
-Sentences are those of the docstrings of Python's standard library, and Python itself labels them: a word that stands
-there as a name (in quotes, with brackets behind it, spelled as only names are, or called a module, a method, ...) is
-looked up where the docstring stands, and is what it then is. After that its quotes, brackets and the modules before it
-are taken away. What looks like a name and is something else, such as a parameter or a constant, has no tag.
+Sentences are those of the docstrings of Python's standard library, and of what `help` says of the language. Python
+itself labels them: a word that stands there as a name (in quotes, with brackets behind it, spelled as only names are,
+or called a module, a method, ...) is looked up where the docstring stands, and is what it then is. After that its
+quotes, brackets and the modules before it are taken away. What looks like a name and is something else, such as a
+parameter or a constant, has no tag.
 
 A look-up does not solve it: each name is of the training or of the test part, those that occur most are of training,
 and a sentence with names of both is left out. The docstrings are under the licence of Python (PSF License Agreement,
@@ -68,6 +69,9 @@ _TOKEN = re.compile(
 _SHAPED = re.compile(r"\w*[a-z0-9][A-Z]\w*|[A-Z][A-Z]+[a-z]{2}\w*|[A-Za-z]\w*_\w*|_\w*[a-z]\w*")
 """Spelled as only names are: CamelCase or with an underscore."""
 
+_TABLE = re.compile(r"\S(?<![.!?:])  +\S")
+"""A gap that does not end a sentence."""
+
 
 class Word(NamedTuple):
     """A word of a sentence as it stands there."""
@@ -123,7 +127,7 @@ def sentences(text: str) -> Iterator[str]:
     """Sentences of the prose of a docstring."""
     for paragraph in re.split(r"\n\s*\n", text):
         lines = paragraph.split("\n")
-        if any(line.lstrip().startswith((">>>", "...", "|", "+--")) or "  " in line.strip()[:60] for line in lines):
+        if any(line.lstrip().startswith((">>>", "...", "|", "+--")) or _TABLE.search(line) for line in lines):
             continue
         prose = " ".join(paragraph.split())
         for sentence in re.split(r"(?<=[.!?])\s+(?=[A-Z'\"`*_])|\s+(?=- )", prose):
