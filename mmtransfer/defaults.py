@@ -142,6 +142,11 @@ BUILTIN: Mapping[str, Builtin] = {
         model={"backbone": "builtin", "lr": 6e-4},
         scratch={"lr": 1e-3},
     ),
+    TAGS: Builtin(
+        data={"train": "builtin:identifiers", "epochs": 5, "batch_size": 16},
+        model={"backbone": "builtin", "lr": 3e-4},
+        scratch={"lr": 1e-3},
+    ),
 }
 """By task; it comes before DEFAULTS."""
 

@@ -51,7 +51,7 @@ LEAST, MOST = 6, 80
 
 def docstrings(name: str) -> Iterator[tuple[str, str]]:
     """(qualified name, first paragraph of prose) of a module, its submodules, and all they define, private ones not."""
-    for module in _modules(name):
+    for module in modules(name):
         yield from _documented(module.__name__, module)
         for owner, value in sorted(vars(module).items(), key=lambda item: item[0]):
             if owner.startswith("_") or getattr(value, "__module__", None) != module.__name__:
@@ -62,7 +62,7 @@ def docstrings(name: str) -> Iterator[tuple[str, str]]:
                     yield from _documented(f"{module.__name__}.{owner}.{member}", inner)
 
 
-def _modules(name: str) -> Iterator[ModuleType]:
+def modules(name: str) -> Iterator[ModuleType]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # telnetlib and others say that they will go
         module = importlib.import_module(name)
@@ -70,7 +70,7 @@ def _modules(name: str) -> Iterator[ModuleType]:
         for found in pkgutil.iter_modules(getattr(module, "__path__", ())):
             if not found.name.startswith(("_", "test")) and found.name not in ("popen_spawn_win32", "windows_events"):
                 try:
-                    yield from _modules(f"{name}.{found.name}")
+                    yield from modules(f"{name}.{found.name}")
                 except (ImportError, OSError):
                     continue
 

@@ -60,15 +60,15 @@ def is_iob2(tags: Collection[str]) -> bool:
 
 
 def check_iob2(tags: Sequence[str]) -> str | None:
-    """Why the tags of a sentence are not IOB2, with the number of the first wrong word from 0; None if they are.
+    """Why the tags of a sentence are not IOB2, with the number of the first wrong word, from 1; None if they are.
 
     >>> check_iob2(["O", "B-person", "I-place"])
-    "the tag 'I-place' of word 2 follows neither 'B-place' nor 'I-place'"
+    "the tag 'I-place' of word 3 follows neither 'B-place' nor 'I-place'"
     >>> check_iob2(["O", "S-person"])
-    "the tag 'S-person' of word 1 is none of O, B-TYPE and I-TYPE"
+    "the tag 'S-person' of word 2 is none of O, B-TYPE and I-TYPE"
     """
     before = ("O", "")
-    for place, tag in enumerate(tags):
+    for place, tag in enumerate(tags, 1):
         prefix, kind = _parts(tag)
         if prefix not in ("O", "B", "I") or (prefix == "O" and tag != "O"):
             return f"the tag {tag!r} of word {place} is none of O, B-TYPE and I-TYPE"

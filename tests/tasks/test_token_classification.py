@@ -98,7 +98,7 @@ def test_words_that_are_not_read_are_told_and_answered(backbone, caplog):
 def test_tags_that_are_not_iob2_name_row_and_word(backbone):
     rows = [*ROWS, (["a", "b"], ["O", "I-x"])]
     task, table = task_on(backbone, rows)
-    with pytest.raises(MMTransferError, match="3: the tag 'I-x' of word 1 follows neither") as caught:
+    with pytest.raises(MMTransferError, match="3: the tag 'I-x' of word 2 follows neither") as caught:
         task.check(table, "train")
     assert "--skip-bad" in caught.value.do
     task, table = task_on(backbone, rows, skip_bad=True)
