@@ -145,6 +145,9 @@ class Comparison:
 def compare(folders: Sequence[str | Path], all_pairs: bool = False) -> Comparison:
     """Compares finished runs of one task on one test set.
 
+        comparison = mmtransfer.compare(["runs/a", "runs/b"])
+        print(comparison.verdicts[0])  # a is better than b: a minus b, accuracy +0.0267 (+0.0041 to +0.0493), p 0.021
+
     `folders`: run folders; any other folder stands for the runs under it. `all_pairs`: test every pair of entries, and
     not only the best with each of the others. Of two entries the difference is first minus second as they were given.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
@@ -39,17 +40,21 @@ def replacing(path: Path, shared: bool = False) -> Iterator[Path]:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
-    with suppress(PermissionError):  # a folder that can be written need not be readable
-        sync(path.parent)
+    sync(path.parent)
 
 
 def sync(path: Path) -> None:
-    """Waits until a file's bytes, or a folder's list of names, are on disk."""
-    descriptor = os.open(path, os.O_RDONLY)
+    """Waits until a file's bytes, or a folder's list of names, are on disk; not where folders cannot be synced."""
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        # a folder that can be written need not be readable, and not every file system syncs folders
+        if not (path.is_dir() and error.errno in (errno.EACCES, errno.EINVAL, errno.ENOTSUP)):
+            raise
 
 
 def write_bytes(path: Path, data: bytes, shared: bool = False) -> None:
@@ -63,12 +68,14 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode())
 
 
-def write_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, str], shared: bool = False) -> None:
+def write_tensors(
+    path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, str] | None = None, shared: bool = False
+) -> None:
     """Writes a safetensors file; `about`: its metadata; `shared` as of `replacing`."""
     from safetensors.torch import save_file
 
     with replacing(path, shared) as place:
-        save_file(dict(tensors), place, dict(about))
+        save_file(dict(tensors), place, None if about is None else dict(about))
 
 
 def write_table(path: Path, table: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import errno
 import hashlib
 import os
 
@@ -35,6 +36,23 @@ def test_a_file_is_synced_before_it_takes_its_name_and_the_name_after(tmp_path, 
     monkeypatch.setattr(files, "sync", lambda synced: events.append((synced.name, path.exists())))
     files.write_bytes(path, b"x")
     assert events == [("a.tmp", False), (tmp_path.name, True)]
+
+
+def test_a_file_system_that_syncs_no_folders_is_no_reason_to_stop(tmp_path, monkeypatch):
+    real = os.fsync
+
+    def refuse(descriptor):
+        if os.path.isdir(f"/proc/self/fd/{descriptor}"):
+            raise OSError(errno.EINVAL, "Invalid argument")
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    files.write_text(tmp_path / "a", "x")
+    assert (tmp_path / "a").read_text() == "x"
+    monkeypatch.setattr(os, "fsync", lambda descriptor: os.stat(-1))
+    with pytest.raises(OSError):
+        files.write_text(tmp_path / "a", "y")
+    assert (tmp_path / "a").read_text() == "x" and os.listdir(tmp_path) == ["a"]
 
 
 def test_a_file_that_other_names_share_keeps_its_content_under_those(tmp_path):

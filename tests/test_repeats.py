@@ -9,8 +9,9 @@ import pytest
 import tiny
 
 import mmtransfer as mmt
+from mmtransfer import compare
+from mmtransfer.cli import tables
 from mmtransfer.cli.flags import parse
-from mmtransfer.comparison import compare
 from mmtransfer.config import SPEECH, TEXT, RunConfig, make
 from mmtransfer.engine.signals import Interrupted
 from mmtransfer.errors import MMTransferError
@@ -133,7 +134,7 @@ def test_runs_that_give_no_label_to_any_example_can_be_repeated(tmp_path):
 
 
 @pytest.mark.parametrize("target", ["regression", "multi-label"])
-def test_numbers_and_labels_spread_and_are_compared(tmp_path, target):
+def test_numbers_and_labels_spread_and_are_compared(tmp_path, capsys, target):
     rows = [{"text": "a b c d"[: 1 + 2 * (number % 4)], "label": float(number % 4)} for number in range(48)]
     if target == "multi-label":
         rows = [{**row, "label": ["x", "y", "z"][: int(row["label"])] or ["w"]} for row in rows]
@@ -143,6 +144,8 @@ def test_numbers_and_labels_spread_and_are_compared(tmp_path, target):
     name = made.runs[0].result["primary"]["name"]
     spread = made.metrics["test"][name]
     assert spread["low"] <= spread["mean"] <= spread["high"] and spread["method"].startswith("crossed bootstrap")
+    tables.show_spread(made)
+    assert name in capsys.readouterr().out, "the score that decides is shown, whatever it is called"
     other = mmt.fit(**settings, lr=1e-2, out=tmp_path / "other")
     difference = mmt.compare([made.folder, other.folder.path]).verdicts[0].difference
     assert difference.value == pytest.approx(spread["mean"] - other.metrics["test"][name]["value"])

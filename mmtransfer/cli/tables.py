@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # loads evaluate, and with it transformers
@@ -21,13 +21,17 @@ def show(run: Any) -> None:
 
     if not launcher.is_main():
         return
-    primary = run.result["primary"]["name"]
     for split, metrics in run.metrics.items():
-        few = {name for name in metrics if name == primary or not name.endswith(("]", "_micro", "_weighted"))}
-        show_scores(split, {name: Score.of(score) for name, score in metrics.items() if name in few})
+        show_scores(split, {name: Score.of(metrics[name]) for name in _few(run, metrics)})
     place = visible(str(run.folder.path))
     print(f"{run.result['seconds']['total']:.0f} s; the run is in {place}")
     print(f"next: mmtransfer predict {place} INPUT")
+
+
+def _few(run: Any, names: Iterable[str]) -> list[str]:
+    """The scores worth a line: the one that decides, and those that are not of one label or near to another."""
+    primary = run.result["primary"]["name"]
+    return [name for name in names if name == primary or not name.endswith(("]", "_micro", "_weighted"))]
 
 
 def show_spread(repeats: Any) -> None:
@@ -42,11 +46,11 @@ def show_spread(repeats: Any) -> None:
     for split, metrics in repeats.metrics.items():
         title = f"{split}: {len(repeats.runs)} seeds"
         table = Table("metric", "mean", "95 % interval", "sd", "min", "max", title=title, title_justify="left")
-        for name, spread in metrics.items():
-            if not name.endswith(("]", "_micro", "_weighted")):
-                cells = ["-" if spread[key] is None else f"{spread[key]:.4f}" for key in ("mean", "sd", "min", "max")]
-                interval = Estimate(spread["mean"], spread["low"], spread["high"]).interval()
-                table.add_row(visible(name), cells[0], interval, *cells[1:])
+        for name in _few(repeats.runs[0], metrics):
+            spread = metrics[name]
+            cells = ["-" if spread[key] is None else f"{spread[key]:.4f}" for key in ("mean", "sd", "min", "max")]
+            interval = Estimate(spread["mean"], spread["low"], spread["high"]).interval()
+            table.add_row(visible(name), cells[0], interval, *cells[1:])
         Console(markup=False).print(table)
     print(visible(f"the runs and repeats.json are in {repeats.folder}"))
 
