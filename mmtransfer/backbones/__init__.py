@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mmtransfer import documents
-from mmtransfer.backbones import builtin, carried, deepspeech, pretrained, speech
+from mmtransfer.backbones import builtin, carried, deepspeech, pretrained, speech, text
 from mmtransfer.backbones import weights as files
 from mmtransfer.backbones.staged import Backbone, State
 from mmtransfer.errors import MMTransferError, unknown
@@ -100,24 +100,30 @@ def check(name: str) -> None:
         return
     if place.is_dir() or _is_path(name):
         raise _no_backbone(place, name)
-    if "/" not in name and not any(name == family or name.startswith(f"{family}-") for family in pretrained.families()):
+    # the hub's names without an owner are older than its image encoders
+    ownerless = (*text.FAMILIES, *speech.FAMILIES)
+    if "/" not in name and not any(name == family or name.startswith(f"{family}-") for family in ownerless):
         raise unknown("backbone", name, [builtin.NAME, *names()], f"--backbone {name}")
 
 
 def rebuild(description: Mapping[str, Any]) -> Backbone:
     """The architecture of `Backbone.describe()`, with random weights."""
-    if description["modality"] == "image":
-        from mmtransfer.backbones import vision
-
-        backbone: Backbone = vision.build(description["name"], description["config"])
-    elif description["family"] == deepspeech.NAME:
-        backbone = deepspeech.DeepSpeechBackbone(**description["config"])
-    else:
-        backbone = pretrained.build({"model_type": description["family"], **description["config"]})
+    backbone = _architecture(description["family"], description["config"])
     backbone.name, backbone.source = description["name"], description["source"]
     backbone.preprocess = {**backbone.preprocess, **description["preprocess"]}
     backbone.pooling = description.get("pooling", backbone.pooling)
     return backbone
+
+
+def _architecture(family: str, config: Mapping[str, Any]) -> Backbone:
+    if family == deepspeech.NAME:
+        return deepspeech.DeepSpeechBackbone(**config)
+    if family not in pretrained.families():
+        from mmtransfer.backbones import vision
+
+        if family in vision.names():
+            return vision.build(family, config)
+    return pretrained.build({"model_type": family, **config})
 
 
 def _refuse_unfinished(place: Path) -> None:
