@@ -40,8 +40,11 @@ IMAGES: dict[str, dict[str, Any]] = {
 
 TEXT = {"vocab_size": 40, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
 BOTH: dict[str, dict[str, Any]] = {
-    "clip": {"vision_config": VIT, "text_config": {**TEXT, "eos_token_id": 3}, "projection_dim": 8},
-    "siglip": {"vision_config": VIT, "text_config": {**TEXT, "projection_size": 16}},
+    "clip": {"vision_config": VIT, "text_config": {**TEXT, "bos_token_id": 1, "eos_token_id": 2}, "projection_dim": 8},
+    "siglip": {
+        "vision_config": VIT,
+        "text_config": {**TEXT, "projection_size": 16, "bos_token_id": 1, "eos_token_id": 2},
+    },
 }
 """Models of pictures and texts, of which the tower for pictures is taken."""
 

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from mmtransfer.backbones.staged import Backbone, Context, State
 from mmtransfer.backbones.text import library_name
@@ -43,15 +44,27 @@ class Layer(nn.Module):
         return {**state, "x": self.norm(self.layer(state["x"], **context))}
 
 
-class Pooling(nn.Module):
-    """Features of the last layer -> (batch, width)."""
+class AttentionPooling(nn.Module):
+    """SigLIP's pooling by one learned query: (batch, patches, width) -> (batch, width).
 
-    def __init__(self, head: nn.Module) -> None:
+    torch's own module transposes its input, and what its linear layers then compute depends, in the last digits, on
+    whether they are trained: a run would not be to the bit what is read from its folder.
+    """
+
+    def __init__(self, head: Any) -> None:
         super().__init__()
         self.head = head
 
     def forward(self, state: State, context: Context) -> State:
-        return {**state, "x": self.head(state["x"])}
+        x, attention = state["x"], self.head.attention
+        inputs = (self.head.probe, x, x)
+        layers = zip(inputs, attention.in_proj_weight.chunk(3), attention.in_proj_bias.chunk(3), strict=True)
+        query, key, value = (
+            functional.linear(*parts).unflatten(2, (attention.num_heads, -1)).transpose(1, 2) for parts in layers
+        )
+        pooled = functional.scaled_dot_product_attention(query.expand(len(x), -1, -1, -1), key, value)
+        x = attention.out_proj(pooled.transpose(1, 2).flatten(1))
+        return {**state, "x": x + self.head.mlp(self.head.layernorm(x))}
 
 
 def _layers(layers: nn.ModuleList, norm: nn.Module | None = None, kind: type[Layer] = Layer) -> list[nn.Module]:
@@ -280,7 +293,7 @@ class SiglipBackbone(ImageBackbone):
         config = model.config
         patches = Patches(model.embeddings, interpolate_pos_encoding=True)
         layers = _layers(model.encoder.layers, model.post_layernorm)
-        pooling = [Pooling(model.head)] if model.use_head else []
+        pooling = [AttentionPooling(model.head)] if model.use_head else []
         super().__init__(model, [patches, *layers, *pooling], _side(config.patch_size), config.hidden_size)
 
     def context(self, state: State, start: int) -> Context:

@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from mmtransfer import documents
-from mmtransfer.backbones import classifiers
+from mmtransfer.backbones import classifiers, processors
 from mmtransfer.backbones.classifiers import Classifier
 from mmtransfer.backbones.staged import Backbone
 from mmtransfer.backbones.weights import FORMAT, TENSORS
@@ -32,8 +32,8 @@ def write(
     symbols: Sequence[str] = (),
     classifier: Classifier | None = None,
 ) -> None:
-    """Writes config.json, the index of the weights and, for speech, what a processor needs; nothing for backbones that
-    are not transformers'.
+    """Writes config.json, the index of the weights and, for speech and images, what a processor needs; nothing for
+    backbones that are not transformers'.
 
     `folder`: model/ of a run, where the backbone has been saved; `ctc`: weight and bias of a CTC head; `symbols`: its
     vocabulary, the blank first and the space between words second; empty names stand for nothing; `classifier`: the
@@ -49,8 +49,10 @@ def write(
         config |= {"vocab_size": len(symbols), "pad_token_id": 0}
         save_file({f"lm_head.{name}": value for name, value in ctc.items()}, folder / CTC, FORMAT)
         files[CTC] = _names(folder / CTC)
-        _write(folder / "preprocessor_config.json", _preprocessor(backbone))
+        _write(folder / processors.FILE, _preprocessor(backbone))
         _write_tokenizer(folder, symbols)
+    if "mean" in backbone.preprocess:
+        _write(folder / processors.FILE, processors.of_pictures(backbone.preprocess))
     if classifier is not None:
         settings, tensors = classifiers.export(backbone, classifier)
         config |= settings

@@ -54,6 +54,25 @@ def pictures(name: str) -> dict[str, Any]:
     return found
 
 
+def of_pictures(preprocess: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration of transformers' processor that makes pictures as ours are: what `pictures` reads."""
+    side = preprocess["image_size"]
+    return {
+        "image_processor_type": "CLIPImageProcessor",
+        "do_resize": True,
+        "size": {"shortest_edge": round(side / preprocess["crop_pct"])},
+        "resample": 2,
+        "do_center_crop": True,
+        "crop_size": {"height": side, "width": side},
+        "do_convert_rgb": True,
+        "do_rescale": True,
+        "rescale_factor": 1 / 255,
+        "do_normalize": True,
+        "image_mean": list(preprocess["mean"]),
+        "image_std": list(preprocess["std"]),
+    }
+
+
 def _read(name: str, read: Callable[..., Any]) -> dict[str, Any] | None:
     """A configuration from disk, else from the hub if it answers; None where there is none."""
     try:
