@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mmtransfer.backbones import builtin, deepspeech, foreign, pretrained, processors, speech
+from mmtransfer.backbones import builtin, deepspeech, foreign, pretrained, processors, speech, timm_networks
 from mmtransfer.backbones.staged import Backbone, Context, State
 from mmtransfer.backbones.text import valid
 from mmtransfer.backbones.weights import state_from_file
@@ -55,6 +55,8 @@ def load(name: str, weights: str | None = None) -> Carried:
         return _image(name, weights)
     if weights is not None:
         raise MMTransferError("Only torchvision's networks take weights by name or file", "--weights", "leave it out")
+    if timm_networks.is_timm(name):
+        raise headless(name, "timm's networks are taken without their labels")
     if name == deepspeech.NAME or name in speech.SHAPES:
         raise headless(name, "it is an architecture without a checkpoint")
     if builtin.is_builtin(name):
