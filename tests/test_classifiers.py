@@ -15,9 +15,11 @@ from torch import Tensor, nn
 
 import mmtransfer as mmt
 from mmtransfer.backbones import interchange, pretrained, weights
-from mmtransfer.backbones.classifiers import Classifier
-from mmtransfer.config import TEXT
+from mmtransfer.backbones.classifiers import Classifier, Tagger
+from mmtransfer.config import AUDIO, TEXT
+from mmtransfer.errors import MMTransferError
 from mmtransfer.heads import LinearHead, MLPHead
+from mmtransfer.tasks.targets.base import linear_layers
 
 Command = Callable[..., tuple[int, str, str]]
 SHAPE = {"vocab_size": 60, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
@@ -160,5 +162,55 @@ def saved(family: str, head: str, pooling: str, folder: Path) -> tuple[Any, nn.M
     made = (LinearHead if head == "linear" else MLPHead)(backbone.width, 3).eval()
     layers: list[tuple[Tensor, Tensor]] = [(m.weight, m.bias) for m in made.modules() if isinstance(m, nn.Linear)]
     weights.save(backbone, folder)
-    interchange.write(backbone, folder, classifier=Classifier(layers, ["a", "b", "c"], "single_label_classification"))
+    interchange.write(backbone, folder, head=Classifier(layers, ["a", "b", "c"], "single_label_classification"))
     return backbone, made
+
+
+def test_a_head_on_words_is_a_tagger_of_transformers(tmp_path: Path) -> None:
+    config = transformers.BertConfig(**SHAPE)
+    backbone, head = pretrained.build(config.to_dict()).eval(), LinearHead(16, 3)
+    weights.save(backbone, tmp_path)
+    interchange.write(backbone, tmp_path, head=Tagger(linear_layers(head), ["B-a", "I-a", "O"]))
+    model = transformers.AutoModelForTokenClassification.from_pretrained(tmp_path, **CHECKPOINT).eval()
+    tokens = torch.randint(5, 60, (2, 7))
+    with torch.no_grad():
+        ours = head(backbone.run({"x": tokens, "lengths": torch.tensor([7, 7])})["x"])
+        torch.testing.assert_close(model(tokens).logits, ours, rtol=0, atol=1e-6)
+    assert model.config.id2label[2] == "O"
+
+
+@pytest.mark.parametrize("family", ["vit", "dinov2", "convnextv2"])
+def test_a_head_on_pictures_is_a_classifier_of_transformers(tmp_path: Path, family: str) -> None:
+    shape: dict[str, Any] = {"model_type": family, "image_size": 32, "patch_size": 8}
+    if family == "convnextv2":
+        shape |= {"patch_size": 4, "hidden_sizes": [8, 8, 8, 8], "depths": [1, 1, 1, 1]}
+    else:
+        shape |= {name: SHAPE[name] for name in ("hidden_size", "num_hidden_layers", "num_attention_heads")}
+    backbone = pretrained.build(shape).eval()
+    backbone.preprocess |= {"mean": (0.5,) * 3, "std": (0.5,) * 3}
+    head = LinearHead(backbone.width, 3)
+    weights.save(backbone, tmp_path)
+    classifier = Classifier(linear_layers(head), ["a", "b", "c"], "single_label_classification")
+    interchange.write(backbone, tmp_path, head=classifier)
+    model = transformers.AutoModelForImageClassification.from_pretrained(tmp_path, **CHECKPOINT).eval()
+    pixels = torch.randn(2, 3, 32, 32)
+    with torch.no_grad():
+        ours = head(backbone.pool(backbone.run({"x": pixels})))
+        torch.testing.assert_close(model(pixels).logits, ours, rtol=0, atol=1e-5)
+
+
+def test_a_head_on_recordings_is_a_classifier_of_transformers(command: Command, tmp_path: Path) -> None:
+    words = [*tiny.speech(tmp_path), "--weights", "none", "--label-column", "text", "--strategy", "linear-probe"]
+    status, _, said = command("fit", AUDIO, *words, "--threads", 1, "--out", tmp_path / "run")
+    assert status == 0, said
+    run = mmt.load(tmp_path / "run")
+    model = transformers.AutoModelForAudioClassification.from_pretrained(tmp_path / "run/model", **CHECKPOINT).eval()
+    sound = 0.1 * torch.randn(4000)
+    expected = run.predict([(sound.numpy(), 16000)])[0]
+    normalised = (sound - sound.mean()) / torch.sqrt(sound.var(correction=0) + 1e-7)
+    with torch.no_grad():
+        scores = model(normalised[None]).logits.softmax(-1)[0]
+    assert model.config.id2label[int(scores.argmax())] == expected.label
+    assert float(scores.max()) == pytest.approx(expected.score, abs=1e-4)
+    with pytest.raises(MMTransferError, match="nothing is heard|too short"):
+        run.predict([(sound[:3].numpy(), 16000)])

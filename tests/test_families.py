@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 import tiny
+import tiny_images
 from PIL import Image
 
 from mmtransfer.config import IMAGE, SPEECH, TEXT
@@ -98,23 +99,48 @@ def learnt(command: Callable[..., tuple[int, str, str]], task: str, data: Path, 
     return [row["label"] for row in rows]
 
 
-@pytest.mark.parametrize("name", IMAGES)
-def test_pictures(name, command, tmp_path):
+def pictures(folder: Path) -> tuple[Path, list[str]]:
+    """A table of pictures with a bright square, red or blue, and their labels."""
     rng = np.random.default_rng(0)
     labels = ["a" if number % 2 else "b" for number in range(N)]
     rows = [("file_name", "label")]
     for number, label in enumerate(labels):
         pixels = rng.integers(0, 160, (32, 32, 3))
         pixels[8:24, 8:24, 0 if label == "a" else 2] += 90
-        Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / f"{number}.png")
+        Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{number}.png")
         rows.append((f"{number}.png", label))
-    with (tmp_path / "metadata.csv").open("w", newline="") as file:
+    with (folder / "metadata.csv").open("w", newline="") as file:
         csv.writer(file).writerows(rows)
+    return folder / "metadata.csv", labels
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_pictures(name, command, tmp_path):
+    data, labels = pictures(tmp_path)
     flags = ["--backbone", name, "--image-size", IMAGES[name], "--augment", "none", "--patience", 30]
     # 224 pixels and more are a second a picture on one core: fewer, smaller steps
     flags += ["--epochs", 15, "--lr", "3e-4"] if IMAGES[name] > 64 else ["--epochs", 60, "--lr", "1e-3"]
-    found = learnt(command, IMAGE, tmp_path / "metadata.csv", tmp_path / "run", *flags)
+    found = learnt(command, IMAGE, data, tmp_path / "run", *flags)
     assert sum(one == two for one, two in zip(found, labels, strict=True)) / N >= 0.99
+
+
+@pytest.mark.parametrize("family", tiny_images.IMAGES)
+def test_image_encoders(family, command, tmp_path):
+    data, labels = pictures(tmp_path)
+    tiny_images.save(tmp_path / "checkpoint", family)
+    flags = [
+        "--backbone",
+        tmp_path / "checkpoint",
+        "--augment",
+        "none",
+        "--epochs",
+        60,
+        "--patience",
+        30,
+        "--lr",
+        "3e-3",
+    ]
+    assert learnt(command, IMAGE, data, tmp_path / "run", *flags) == labels
 
 
 def test_every_family_has_a_network_here():

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mmtransfer import documents
-from mmtransfer.backbones import builtin, carried, deepspeech, pretrained, speech
+from mmtransfer.backbones import builtin, carried, deepspeech, pretrained, speech, text, timm_networks
 from mmtransfer.backbones import weights as files
 from mmtransfer.backbones.staged import Backbone, State
 from mmtransfer.errors import MMTransferError, unknown
@@ -61,6 +61,10 @@ def load(name: str, weights: str | None = None, modality: str | None = None) -> 
         _need(modality, pretrained.family_of(config, f"--backbone {name}").modality, name)
         _plain(weights, file)
         backbone = pretrained.load(str(place), config, own_weights=weights is None)
+    elif timm_networks.is_timm(name):
+        _need(modality, "image", name)
+        _plain(weights, file)
+        backbone = timm_networks.load(name, "none" if file else weights)
     elif name in vision.names():
         _need(modality, "image", name)
         backbone = vision.load(name, "none" if file else weights)
@@ -94,30 +98,40 @@ def load(name: str, weights: str | None = None, modality: str | None = None) -> 
 def check(name: str) -> None:
     """Raises MMTransferError for a name that `load` cannot find on disk or among its own, and that is no hub name."""
     place = Path(name).expanduser()
+    if timm_networks.is_timm(name):
+        return timm_networks.check(name)
     if name in names() or builtin.is_builtin(name):
         return
     if (place / "model" / files.DESCRIPTION).is_file() or (place / "config.json").is_file():
         return
     if place.is_dir() or _is_path(name):
         raise _no_backbone(place, name)
-    if "/" not in name and not any(name == family or name.startswith(f"{family}-") for family in pretrained.families()):
+    # the hub's names without an owner are older than its image encoders
+    ownerless = (*text.FAMILIES, *speech.FAMILIES)
+    if "/" not in name and not any(name == family or name.startswith(f"{family}-") for family in ownerless):
         raise unknown("backbone", name, [builtin.NAME, *names()], f"--backbone {name}")
 
 
 def rebuild(description: Mapping[str, Any]) -> Backbone:
     """The architecture of `Backbone.describe()`, with random weights."""
-    if description["modality"] == "image":
-        from mmtransfer.backbones import vision
-
-        backbone: Backbone = vision.build(description["name"], description["config"])
-    elif description["family"] == deepspeech.NAME:
-        backbone = deepspeech.DeepSpeechBackbone(**description["config"])
-    else:
-        backbone = pretrained.build({"model_type": description["family"], **description["config"]})
+    backbone = _architecture(description["family"], description["config"])
     backbone.name, backbone.source = description["name"], description["source"]
     backbone.preprocess = {**backbone.preprocess, **description["preprocess"]}
     backbone.pooling = description.get("pooling", backbone.pooling)
     return backbone
+
+
+def _architecture(family: str, config: Mapping[str, Any]) -> Backbone:
+    if family == deepspeech.NAME:
+        return deepspeech.DeepSpeechBackbone(**config)
+    if family == timm_networks.FAMILY:
+        return timm_networks.build(config)
+    if family not in pretrained.families():
+        from mmtransfer.backbones import vision
+
+        if family in vision.names():
+            return vision.build(family, config)
+    return pretrained.build({"model_type": family, **config})
 
 
 def _refuse_unfinished(place: Path) -> None:

@@ -6,6 +6,7 @@ and text are not rebuilt: the library's own network is run whole, so that its po
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mmtransfer.backbones import builtin, deepspeech, foreign, pretrained, speech
+from mmtransfer.backbones import builtin, deepspeech, foreign, pretrained, processors, speech, timm_networks
 from mmtransfer.backbones.staged import Backbone, Context, State
 from mmtransfer.backbones.text import valid
 from mmtransfer.backbones.weights import state_from_file
@@ -54,6 +55,8 @@ def load(name: str, weights: str | None = None) -> Carried:
         return _image(name, weights)
     if weights is not None:
         raise MMTransferError("Only torchvision's networks take weights by name or file", "--weights", "leave it out")
+    if timm_networks.is_timm(name):
+        raise headless(name, "timm's networks are taken without their labels")
     if name == deepspeech.NAME or name in speech.SHAPES:
         raise headless(name, "it is an architecture without a checkpoint")
     if builtin.is_builtin(name):
@@ -69,7 +72,7 @@ def load(name: str, weights: str | None = None) -> Carried:
         backbone = pretrained.load(name, config, own_weights=True)
         names, ctc = vocabulary(backbone.source)
         return Carried(backbone, names, True, ctc, {})
-    return _text(name, config)
+    return _pictures(name, config) if family.modality == "image" else _text(name, config)
 
 
 def headless(name: str, reason: str) -> MMTransferError:
@@ -98,14 +101,15 @@ class Whole(Backbone):
 
 
 class ImageNetwork(nn.Module):
-    """Pixels (batch, 3, side, side) -> logits."""
+    """Pixels (batch, 3, side, side) -> logits; `options`: keyword arguments of the library's forward."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, **options: Any) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.options = model, options
 
     def forward(self, state: State, context: Context) -> State:
-        return {**state, "x": self.model(state["x"])}
+        output = self.model(state["x"], **self.options)
+        return {**state, "x": output if isinstance(output, Tensor) else output.logits}
 
 
 class TextNetwork(nn.Module):
@@ -162,17 +166,36 @@ def _text(name: str, config: Mapping[str, Any]) -> Carried:
 
     _needs(name, config, "ForSequenceClassification", "a text classifier")
     model = _whole(name, AutoModelForSequenceClassification)
-    if model.config.num_labels < 2 or model.config.problem_type in ("regression", "multi_label_classification"):
-        raise headless(name, "its outputs are not one label of several")
-    names = [str(model.config.id2label[number]) for number in range(model.config.num_labels)]
-    named = any(label != f"LABEL_{number}" for number, label in enumerate(names))
+    names, named = _labels(name, model.config)
     backbone = Whole("text", name, TextNetwork(model), model)
     encoder = pretrained.family_of(config, name)(model.base_model)  # the same modules, for what is known of the family
     backbone.positions, backbone.pooling, backbone.source = encoder.positions, encoder.pooling, name
     backbone.tokenizer, backbone.config = pretrained.tokenizer_of(name, model.config.vocab_size), encoder.config
-    if not named:
-        names = [str(number) for number in range(len(names))]
     return Carried(backbone, names, named, None, {"max_length": min(encoder.positions or LONGEST, LONGEST)})
+
+
+def _pictures(name: str, config: Mapping[str, Any]) -> Carried:
+    from transformers import AutoModelForImageClassification
+
+    _needs(name, config, "ForImageClassification", "an image classifier")
+    preprocess = processors.pictures(name)
+    model = _whole(name, AutoModelForImageClassification)
+    names, named = _labels(name, model.config)
+    learned = "interpolate_pos_encoding" in inspect.signature(type(model).forward).parameters
+    network = ImageNetwork(model, interpolate_pos_encoding=True) if learned else ImageNetwork(model)
+    backbone = Whole("image", name, network, model)
+    backbone.preprocess, backbone.source = preprocess, name
+    return Carried(backbone, names, named, None, {key: preprocess[key] for key in ("image_size", "crop_pct")})
+
+
+def _labels(name: str, config: Any) -> tuple[list[str], bool]:
+    """The labels of the library's classifier, numbers where they have no names, and whether they have."""
+    if config.num_labels < 2 or config.problem_type in ("regression", "multi_label_classification"):
+        raise headless(name, "its outputs are not one label of several")
+    names = [str(config.id2label[number]) for number in range(config.num_labels)]
+    if any(label != f"LABEL_{number}" for number, label in enumerate(names)):
+        return names, True
+    return [str(number) for number in range(len(names))], False
 
 
 def _needs(name: str, config: Mapping[str, Any], ending: str, what: str) -> None:

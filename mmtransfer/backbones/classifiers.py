@@ -1,8 +1,9 @@
-"""A text run's head for transformers: as the classifier of theirs that computes it, else as an error that names ours.
+"""A run's head for transformers: as the classifier of theirs that computes it, else as an error that names ours.
 
-Their classifiers put a layer of their own between the first token and the labels. Where that is tanh, it can be told to
-leave features as they are: tanh(x * SMALL) is x * SMALL to the last digits of float32. Where it is GELU, it is the one
-in the middle of our MLP. None of theirs averages over tokens.
+Their classifiers of texts put a layer of their own between the first token and the labels. Where that is tanh, it can
+be told to leave features as they are: tanh(x * SMALL) is x * SMALL to the last digits of float32. Where it is GELU, it
+is the one in the middle of our MLP. None of theirs averages over tokens. Those of recordings project frames, which the
+identity leaves as they are; those of pictures and of tokens are one linear layer.
 """
 
 from __future__ import annotations
@@ -34,13 +35,27 @@ GELU: Mapping[str, tuple[str, str]] = {"electra": ("classifier.dense", "classifi
 PIPELINES = "custom_pipelines"
 """The key of config.json that `transformers.pipeline` looks a task up in before its own tasks."""
 
-REFUSED = ("text-classification", "sentiment-analysis")
-"""Both names of the task."""
+PLAIN = frozenset({"vit", "dinov2", "swin", "convnext", "convnextv2"})
+"""Families of pictures whose classifier is one linear layer on the features that are pooled here."""
+
+PROJECTED = frozenset({"wav2vec2", "hubert", "wavlm"})
+"""Families of recordings whose classifier is the mean over projected frames, and one linear layer."""
+
+LIBRARY: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
+    "text": (
+        "ForSequenceClassification",
+        "MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING",
+        ("text-classification", "sentiment-analysis"),
+    ),
+    "image": ("ForImageClassification", "MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING", ("image-classification",)),
+    "speech": ("ForSequenceClassification", "MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING", ("audio-classification",)),
+}
+"""By modality: how the names of classifiers end, the table of them, and what its pipeline is called."""
 
 
 @dataclass(frozen=True)
 class Classifier:
-    """A head on the pooled features of a text.
+    """A head on pooled features.
 
     `layers`: weight (out, in) and bias (out,) of its linear layers, GELU between them; `names`: of its outputs;
     `problem`: what transformers calls the task (`problem_type`).
@@ -89,7 +104,8 @@ def export(backbone: Backbone, head: Classifier | Tagger) -> tuple[dict[str, Any
     if tensors is None:
         return _refusal(backbone)
     settings = {
-        "architectures": [backbone.library.removesuffix("Model") + "ForSequenceClassification"],
+        "architectures": [backbone.library.removesuffix("Model") + LIBRARY[backbone.modality][0]],
+        **({"classifier_proj_size": backbone.width} if backbone.modality == "speech" else {}),
         **_numbered(head.names),
         "problem_type": head.problem,
     }
@@ -98,9 +114,16 @@ def export(backbone: Backbone, head: Classifier | Tagger) -> tuple[dict[str, Any
 
 def _computed(backbone: Backbone, head: Classifier) -> dict[str, Tensor] | None:
     """The head as tensors of the family's classifier; None where it has none that computes the same."""
-    if backbone.pooling != "cls" or backbone.depth != len(backbone.stages):
+    if backbone.depth != len(backbone.stages):
         return None
     (weight, bias), *others = head.layers
+    if not others and backbone.family in PLAIN | PROJECTED:
+        same = torch.eye(backbone.width, dtype=weight.dtype, device=weight.device)
+        frames = {"projector.weight": same, "projector.bias": torch.zeros_like(same[0])}
+        own = frames if backbone.family in PROJECTED else {}
+        return {**own, "classifier.weight": weight, "classifier.bias": bias}
+    if backbone.pooling != "cls":
+        return None
     if not others and backbone.family in TANH:
         first, last = TANH[backbone.family]
         same = torch.eye(backbone.width, dtype=weight.dtype, device=weight.device)
@@ -125,9 +148,9 @@ def _refusal(backbone: Backbone) -> tuple[dict[str, Any], dict[str, Tensor]]:
     tensor says what to do. To `AutoModel` they are names that it does not know. A pipeline would go on with the bare
     encoder, and fail at the first text; one of the checkpoint's own it refuses, with the name of the class it lacks.
     """
-    instead = "mmtransfer.load(RUN).predict(texts)"
+    instead = "mmtransfer.load(RUN).predict(inputs)"
     missing = {"impl": "none", "pt": [f"a class that computes the head of this run: use {instead}"]}
-    settings = {PIPELINES: {task: missing for task in REFUSED}}
+    settings = {PIPELINES: {task: missing for task in LIBRARY[backbone.modality][2]}}
     names = _heads_matrices(backbone)
     tensors = {name: torch.zeros(1) for name in names}
     if names:
@@ -137,12 +160,14 @@ def _refusal(backbone: Backbone) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 def _heads_matrices(backbone: Backbone) -> list[str]:
     """The names of the matrices that the family's classifier has and its encoder has not."""
-    from transformers import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING, AutoConfig
+    import transformers
+    from transformers import AutoConfig
 
+    mapping = getattr(transformers, LIBRARY[backbone.modality][1])
     config = AutoConfig.for_model(backbone.family, **{k: v for k, v in backbone.config.items() if k != "model_type"})
-    if type(config) not in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING:
+    if type(config) not in mapping:
         return []
-    library: Any = MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING[type(config)]
+    library: Any = mapping[type(config)]
     try:
         with torch.device("meta"):
             model = (library[0] if isinstance(library, tuple) else library)(config)

@@ -16,7 +16,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from mmtransfer import documents, files
-from mmtransfer.backbones import classifiers
+from mmtransfer.backbones import classifiers, processors
 from mmtransfer.backbones.classifiers import Classifier, Tagger
 from mmtransfer.backbones.staged import Backbone
 from mmtransfer.backbones.weights import FORMAT, TENSORS
@@ -31,8 +31,8 @@ def write(
     symbols: Sequence[str] = (),
     head: Classifier | Tagger | None = None,
 ) -> None:
-    """Writes config.json, the index of the weights and, for speech, what a processor needs; nothing for backbones that
-    are not transformers'.
+    """Writes config.json, the index of the weights and, for speech and images, what a processor needs; nothing for
+    backbones that are not transformers'.
 
     `folder`: model/ of a run, where the backbone has been saved; `ctc`: weight and bias of a CTC head; `symbols`: its
     vocabulary, the blank first and the space between words second; empty names stand for nothing; `head`: that of a run
@@ -48,8 +48,10 @@ def write(
         config |= {"vocab_size": len(symbols), "pad_token_id": 0}
         files.write_tensors(folder / CTC, {f"lm_head.{name}": value for name, value in ctc.items()}, FORMAT)
         held[CTC] = _names(folder / CTC)
-        documents.write(folder / "preprocessor_config.json", _preprocessor(backbone))
+        documents.write(folder / processors.FILE, _preprocessor(backbone))
         _write_tokenizer(folder, symbols)
+    if "mean" in backbone.preprocess:
+        documents.write(folder / processors.FILE, processors.of_pictures(backbone.preprocess))
     if head is not None:
         settings, tensors = classifiers.export(backbone, head)
         config |= settings

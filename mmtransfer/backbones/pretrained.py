@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from torch import nn
 
 from mmtransfer import hub
-from mmtransfer.backbones import foreign, speech, text
+from mmtransfer.backbones import foreign, image_encoders, processors, speech, text
 from mmtransfer.backbones.staged import Backbone
 from mmtransfer.errors import MMTransferError, unknown
 
@@ -23,15 +23,16 @@ logger = logging.getLogger("mmtransfer")
 
 def families() -> list[str]:
     """The `model_type`s of transformers that have a class here."""
-    return [*text.FAMILIES, *speech.FAMILIES]
+    return [*text.FAMILIES, *speech.FAMILIES, *image_encoders.FAMILIES]
 
 
 def family_of(config: Mapping[str, Any], where: str) -> Any:
-    """The class for a configuration; raises MMTransferError for a `model_type` that is no encoder of text or speech."""
+    """The class for a configuration; raises MMTransferError for a `model_type` that is no encoder of text, speech or
+    images."""
     from transformers import CONFIG_MAPPING
 
     kind = str(config.get("model_type"))
-    for registry in (text.FAMILIES, speech.FAMILIES):
+    for registry in (text.FAMILIES, speech.FAMILIES, image_encoders.FAMILIES):
         if kind in registry:
             return registry[kind]
     if kind in CONFIG_MAPPING and text.one_stage(_configured(config)) is not None:
@@ -73,6 +74,7 @@ def load(name: str, config: Mapping[str, Any], own_weights: bool) -> Backbone:
     Raises MMTransferError for missing, unexpected or misshapen tensors; heads and poolers are dropped aloud.
     """
     with _readable(name):
+        preprocess = _preprocess(name, config)  # before the weights: it is read in no time, and may be missing
         backbone = _loaded(name, config) if own_weights else build(config)
     backbone.name = name
     code = foreign.code_named(config, "AutoModel")
@@ -86,10 +88,15 @@ def load(name: str, config: Mapping[str, Any], own_weights: bool) -> Backbone:
         backbone.source = name
     if backbone.modality == "text":
         backbone.tokenizer = tokenizer_of(name, int(backbone.config["vocab_size"]))
-    else:
-        with _readable(name):
-            backbone.preprocess = {**backbone.preprocess, **_preprocessor(name)}
+    backbone.preprocess = {**backbone.preprocess, **preprocess}
     return backbone
+
+
+def _preprocess(name: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    """What the checkpoint's own processor says; of text nothing, which has a tokenizer."""
+    modality = family_of(config, f"--backbone {name}").modality
+    readers = {"speech": processors.speech, "image": processors.pictures}
+    return readers[modality](name) if modality in readers else {}
 
 
 def _configured(config: Mapping[str, Any]) -> Any:
@@ -102,6 +109,8 @@ def _made(config: Mapping[str, Any], family: Any) -> Any:
     """The library's configuration object."""
     # add_adapter: Wav2Vec2's strided layers on top, whose frames would not follow the encoder's own formula
     made = _configured({**config, "add_adapter": False} if family.modality == "speech" else config)
+    if family.modality == "image":  # of a model of pictures and texts the tower for pictures
+        made = getattr(made, "vision_config", made)
     if family.attention is not None:
         made._attn_implementation = family.attention
     return made
@@ -149,7 +158,8 @@ def _loaded(name: str, config: Mapping[str, Any]) -> Backbone:
         found = "; ".join(f"{len(keys)} {kind}: {', '.join(keys[:10])}" for kind, keys in wrong.items() if keys)
         raise MMTransferError(f"The weights do not fit config.json: {found}", f"--backbone {name}", "check both files")
     if old:
-        logger.info("dropped what a backbone does not have: %s", ", ".join(old))
+        more = f" and {len(old) - 10} more" if len(old) > 10 else ""
+        logger.info("dropped what a backbone does not have: %s%s", ", ".join(old[:10]), more)
     return backbone
 
 
@@ -168,23 +178,6 @@ def tokenizer_of(name: str, vocabulary: int) -> Any:
             "put the tokenizer that belongs to the weights beside them",
         )
     return tokenizer
-
-
-def _preprocessor(name: str) -> dict[str, Any]:
-    """Sample rate and normalisation of preprocessor_config.json; empty where there is none."""
-    from transformers import Wav2Vec2FeatureExtractor
-
-    try:
-        values = Wav2Vec2FeatureExtractor.get_feature_extractor_dict(name, local_files_only=True)[0]
-    except OSError:
-        if Path(name).is_dir() or not hub.reachable():
-            return {}
-        try:
-            values = Wav2Vec2FeatureExtractor.get_feature_extractor_dict(name)[0]
-        except OSError:
-            return {}
-    names = {"sampling_rate": "sample_rate", "do_normalize": "normalise"}
-    return {ours: values[theirs] for theirs, ours in names.items() if theirs in values}
 
 
 def fetch(name: str, read: Any) -> Any:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import pytest
+import tiny_images
 import torch
 import torchaudio
 import torchvision
@@ -12,7 +14,7 @@ import transformers
 from torch import Tensor, nn
 
 from mmtransfer import backbones
-from mmtransfer.backbones import deepspeech, speech, text, vision
+from mmtransfer.backbones import deepspeech, image_encoders, speech, text, vision
 from mmtransfer.backbones.contract import check_backbone, features
 from mmtransfer.backbones.staged import Backbone, State
 
@@ -142,6 +144,41 @@ def test_every_image_family_is_checked() -> None:
     assert checked == {family.__module__ for family in vision.FAMILIES}
 
 
+POOLED: dict[str, Any] = {
+    "vit": lambda output: output.last_hidden_state[:, 0],
+    "dinov2": lambda output: torch.cat([output.pooler_output, output.last_hidden_state[:, 1:].mean(1)], 1),
+}
+"""What the library's own classifiers read, where it is not its model's `pooler_output`."""
+
+
+@pytest.mark.parametrize("side", [32, 48])
+@pytest.mark.parametrize("family", tiny_images.IMAGES)
+def test_image_encoders(family: str, side: int) -> None:
+    """At the size of the positions, and at another, for which they are interpolated."""
+    config = tiny_images.IMAGES[family]
+    backbone = tiny_images.make_backbone(family)
+    for parameter in backbone.parameters():  # norms and scales of 1 and 0 would hide what is left out
+        torch.nn.init.normal_(parameter, std=0.3)
+
+    def theirs(tensors: dict[str, Tensor], state: State) -> Tensor:
+        model = transformers.AutoModel.from_config(transformers.AutoConfig.for_model(family, **config)).eval()
+        missing, unexpected = model.load_state_dict(tensors, strict=False)
+        assert not unexpected and all(name.startswith("pooler.") for name in missing)
+        learned = "interpolate_pos_encoding" in inspect.signature(type(model).forward).parameters
+        output = model(state["x"], **({"interpolate_pos_encoding": True} if learned else {}))
+        hidden = backbone.eval().run(state, 0, len(backbone.stages) - (family == "siglip_vision_model"))["x"]
+        if family not in ("convnext", "convnextv2", "clip_vision_model"):  # whose norm is behind the pooling
+            torch.testing.assert_close(hidden.reshape(output.last_hidden_state.shape), output.last_hidden_state)
+        return POOLED.get(family, lambda output: output.pooler_output)(output)
+
+    stages = len(config.get("depths", [0, 0, 0])) + 1 + (family == "siglip_vision_model")
+    assert check_backbone(backbone, {"x": torch.randn(3, 3, side, side)}, theirs) == stages + 1
+
+
+def test_every_image_encoder_is_checked() -> None:
+    assert set(image_encoders.FAMILIES) == {*tiny_images.IMAGES, *tiny_images.BOTH}
+
+
 def make(config: dict[str, Any], family: str) -> Backbone:
     return backbones.rebuild(
         {
@@ -194,13 +231,16 @@ def test_speech(variant: str, family: str) -> None:
     assert check_backbone(backbone, {"x": x, "lengths": lengths}, theirs) == 5
 
 
-@pytest.mark.parametrize("family", [*TEXTS, *speech.FAMILIES])
+@pytest.mark.parametrize("family", [*TEXTS, *speech.FAMILIES, *tiny_images.IMAGES])
 def test_every_trained_parameter_gets_a_gradient(family: str) -> None:
     """A parameter without one stops DistributedDataParallel."""
-    spoken = family in speech.FAMILIES
-    backbone = make(VARIANTS["group-plain"] if spoken else TEXTS[family], family)
-    x = torch.randn(2, 1500) if spoken else torch.randint(2, 60, (2, 12))
-    state = {"x": x, "lengths": torch.tensor([x.shape[1], x.shape[1] // 2])}
+    if family in tiny_images.IMAGES:
+        backbone, state = tiny_images.make_backbone(family), {"x": torch.randn(2, 3, 32, 32)}
+    else:
+        spoken = family in speech.FAMILIES
+        backbone = make(VARIANTS["group-plain"] if spoken else TEXTS[family], family)
+        x = torch.randn(2, 1500) if spoken else torch.randint(2, 60, (2, 12))
+        state = {"x": x, "lengths": torch.tensor([x.shape[1], x.shape[1] // 2])}
     backbone.mask_prob = 0.0
     for frozen in ((), (0,)):
         if len(backbone.stages) == 1 and frozen:
@@ -280,6 +320,7 @@ def test_autocast() -> None:
     for backbone, x in (
         (make(VARIANTS["group-plain"], "wav2vec2"), torch.randn(2, 1500)),
         (make(TEXT, "bert"), torch.randint(1, 60, (2, 9))),
+        *((tiny_images.make_backbone(family), torch.randn(2, 3, 32, 32)) for family in tiny_images.IMAGES),
     ):
         state = {"x": x, "lengths": torch.tensor([x.shape[1], x.shape[1] // 2])}
         exact = backbone.eval().run(state)["x"]

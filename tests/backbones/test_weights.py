@@ -249,7 +249,7 @@ def test_a_folder_without_its_tokenizer(tmp_path: Path) -> None:
 
 
 def test_a_model_type_that_is_not_here(tmp_path: Path) -> None:
-    for kind in ("vit", "t5", "nonesuch"):  # of pictures, with a decoder, of nobody
+    for kind in ("detr", "t5", "nonesuch"):  # of pictures, with a decoder, of nobody
         (tmp_path / "config.json").write_text(json.dumps({"model_type": kind}))
         assert f"Unknown model type '{kind}'" in refused(lambda: backbones.load(str(tmp_path)))
 
