@@ -150,6 +150,9 @@ BUILTIN: Mapping[str, Builtin] = {
 }
 """By task; it comes before DEFAULTS."""
 
+DEMO = (IMAGE, TEXT, SPEECH)
+"""The tasks of `mmtransfer demo`, of a few minutes in all."""
+
 OWN_DATA: Mapping[str, str] = {
     IMAGE: "--train pictures/train --test pictures/val",
     TEXT: "--train train.csv --test test.csv",

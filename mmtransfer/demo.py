@@ -11,7 +11,7 @@ from typing import Any
 from mmtransfer.api import fit
 from mmtransfer.comparison import Comparison
 from mmtransfer.control import versus_scratch
-from mmtransfer.defaults import BUILTIN, OWN_DATA
+from mmtransfer.defaults import DEMO, OWN_DATA
 from mmtransfer.errors import MMTransferError
 from mmtransfer.metrics import Score
 from mmtransfer.terminal import visible
@@ -30,13 +30,13 @@ def demo(out: str | Path | None = None) -> list[Comparison]:
             "The folder exists" if place.is_dir() else "That is a file", f"--out {place}", "give another --out"
         )
     found = []
-    for number, task in enumerate(BUILTIN, 1):
-        logger.info("%d of %d: %s", number, len(BUILTIN), task)
+    for number, task in enumerate(DEMO, 1):
+        logger.info("%d of %d: %s", number, len(DEMO), task)
         settings: dict[str, Any] = {"task": task, "train": "builtin", "out": str(place / task)}
         found.append(versus_scratch(settings, fit(**settings)))
     _show(found)
     print(visible(f"the runs are in {place}; one of them again: mmtransfer fit TASK --train builtin"))
-    for task in BUILTIN:
+    for task in DEMO:
         print(f"next, with your own data: mmtransfer fit {task} {OWN_DATA[task]} --backbone builtin --versus-scratch")
     return found
 

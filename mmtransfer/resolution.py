@@ -130,7 +130,8 @@ def _options(settings: Mapping[str, Any], given: Mapping[str, Any], ratio: float
 
 def _solver_of_a_probe(given: Mapping[str, Any], asked: str | None) -> str:
     """`exact`, or `loop` where the user's settings change the problem."""
-    chosen = [name for name in given if (name, given[name]) != ("augment", "none")]
+    # fit(**config) of a whole config.json gives what nobody chose as well
+    chosen = [name for name, value in as_given(given).items() if (name, value) != ("augment", "none")]
     other = [flag(name) for name in OTHER_PROBLEM if name in chosen]
     if other and asked == "exact":
         raise MMTransferError(

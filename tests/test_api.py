@@ -16,11 +16,12 @@ from safetensors.torch import load_file
 
 import mmtransfer as mmt
 from mmtransfer.cli.flags import parse
-from mmtransfer.config import IMAGE, SPEECH, TEXT
+from mmtransfer.config import AUDIO, SPEECH, TAGS, TEXT
 from mmtransfer.engine.state import TrainState
 from mmtransfer.errors import MMTransferError
+from mmtransfer.metrics.spans import counts
 
-TASKS = (IMAGE, TEXT, SPEECH)
+TASKS = tuple(tiny.MAKERS)
 COMMON = {"weights": "none", "epochs": 1, "batch_size": 12, "threads": 1, "log_every": 2}
 
 RESULT = {
@@ -57,8 +58,10 @@ def settings(task: str, flags: list[str]) -> dict:
 def places(tmp_path_factory):
     """Settings on small data for each task, with test data."""
     folder = tmp_path_factory.mktemp("api")
-    makers = {IMAGE: tiny.images, TEXT: tiny.text, SPEECH: tiny.speech}
-    made = {task: settings(task, make(folder)) for task, make in makers.items()}
+    made = {}
+    for task, make in tiny.MAKERS.items():
+        (folder / "data" / task).mkdir(parents=True)
+        made[task] = settings(task, make(folder / "data" / task))
     return folder, {task: {**given, **COMMON, "test": given["validation"]} for task, given in made.items()}
 
 
@@ -102,6 +105,8 @@ def test_a_run_folder_holds_what_it_should(runs, task):
     more = {
         TEXT: others | {"tokenizer.json", "classifier.safetensors"},
         SPEECH: others | {"vocab.json", "preprocessor_config.json", "lm_head.safetensors"},
+        AUDIO: others - {"tokenizer_config.json"} | {"preprocessor_config.json", "classifier.safetensors"},
+        TAGS: others | {"tokenizer.json", "classifier.safetensors"},
     }
     ours = {"backbone.safetensors", "head.safetensors", "task.json", "backbone.json", "manifest.json"}
     assert model == ours | more.get(task, set())
@@ -129,6 +134,8 @@ def test_predictions_are_stored_for_every_example(runs, task, split):
     needed = {"id", "target", "prediction", "loss"}
     if task == SPEECH:
         needed |= {"substitutions", "deletions", "insertions", "words", "speaker"}
+    elif task == TAGS:
+        needed |= {"confidence"}
     else:
         needed |= {"logits"}
         assert table.schema.field("logits").type == pyarrow.list_(pyarrow.float32())
@@ -142,6 +149,9 @@ def test_stored_predictions_give_the_scores_again(runs, task):
     if task == SPEECH:
         edits = sum(map(sum, (table[kind] for kind in ("substitutions", "deletions", "insertions"))))
         assert run.result["primary"]["value"] == pytest.approx(edits / sum(table["words"]))
+    elif task == TAGS:
+        right, predicted, true = counts(table["prediction"], table["target"]).sum(0)
+        assert run.result["primary"]["value"] == pytest.approx(2 * right / max(1, predicted + true))
     else:
         right = [one == other for one, other in zip(table["target"], table["prediction"], strict=True)]
         assert run.result["primary"]["value"] == pytest.approx(sum(right) / len(right))

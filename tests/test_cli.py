@@ -24,12 +24,18 @@ import mmtransfer
 from mmtransfer import cli, strategies
 from mmtransfer.cli import words as words_of_verbs
 from mmtransfer.cli.flags import parse
-from mmtransfer.config import IMAGE, SPEECH, TEXT
+from mmtransfer.config import AUDIO, IMAGE, SPEECH, TAGS, TEXT
 from mmtransfer.errors import MMTransferError
 
 ROOT = Path(__file__).parent.parent
 FLAGS = ROOT / "tests" / "flags.txt"
-RECIPES = {IMAGE: "image_cls.py", TEXT: "text_cls.py", SPEECH: "speech_rec.py"}
+RECIPES = {
+    IMAGE: "image_cls.py",
+    TEXT: "text_cls.py",
+    SPEECH: "speech_rec.py",
+    AUDIO: "audio_cls.py",
+    TAGS: "token_cls.py",
+}
 
 
 class Built(Exception):
@@ -216,7 +222,7 @@ def test_a_name_that_is_not_public_is_refused_with_those_that_are():
 
 @pytest.mark.parametrize("task", RECIPES)
 def test_a_recipe_is_fit_with_its_task(command, task, tmp_path, monkeypatch):
-    made = {IMAGE: tiny.images, TEXT: tiny.text, SPEECH: tiny.speech}[task](tmp_path)
+    made = tiny.MAKERS[task](tmp_path)
     flags = [*made, "--weights", "none", "--epochs", "1", "--threads", "1"]
     status, _, said = command("fit", task, *flags, "--out", tmp_path / "verb")
     assert status == 0, said

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from mmtransfer.config import AUDIO, IMAGE, SPEECH, TAGS, TEXT
+
 
 def images(folder: Path) -> list[str]:
     from PIL import Image
@@ -44,6 +46,34 @@ def text(folder: Path) -> list[str]:
     return [*data, "--backbone", str(backbone), "--micro-batch-tokens", "40", "--max-length", "32"]
 
 
+def words(folder: Path) -> list[str]:
+    """Words of the texts with a tag each: capitals begin a name."""
+    flags, generator = text(folder), np.random.default_rng(1)
+    for split, count in (("train", 48), ("validation", 12)):
+        sentences = []
+        for _ in range(count):
+            letters = generator.choice(list("abcdefgh"), generator.integers(2, 9))
+            tags = ["B-x" if letter < "c" else "O" for letter in letters]
+            sentences.append("".join(f"{letter}\t{tag}\n" for letter, tag in zip(letters, tags, strict=True)))
+        (folder / f"{split}.conll").write_text("\n".join(sentences))
+    return [word.replace(".csv", ".conll") for word in flags]
+
+
+def sounds(folder: Path) -> list[str]:
+    """The recordings of `speech` with a label each, what is said first in them."""
+    flags = speech(folder)
+    for split in ("train", "validation"):
+        place = folder / "speech" / split / "metadata.csv"
+        lines = place.read_text().splitlines()
+        rows = [line.split(",") for line in lines[1:]]
+        labelled = [
+            "file_name,label,speaker",
+            *(f"{file},{'long' if len(said) > 2 else 'short'},{who}" for file, said, who in rows),
+        ]
+        place.write_text("\n".join(labelled) + "\n")
+    return flags
+
+
 def speech(folder: Path) -> list[str]:
     import soundfile
     from transformers import Wav2Vec2Config
@@ -72,3 +102,7 @@ def speech(folder: Path) -> list[str]:
         (place / "metadata.csv").write_text("\n".join(lines) + "\n")
     data = ["--train", str(folder / "speech/train"), "--validation", str(folder / "speech/validation")]
     return [*data, "--backbone", str(backbone), "--mask-prob", "0.3", "--micro-batch-seconds", "0.6"]
+
+
+MAKERS = {IMAGE: images, TEXT: text, SPEECH: speech, AUDIO: sounds, TAGS: words}
+"""By task, what makes its data and a backbone, and returns their flags."""

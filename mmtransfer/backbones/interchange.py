@@ -48,8 +48,9 @@ def write(
         config |= {"vocab_size": len(symbols), "pad_token_id": 0}
         files.write_tensors(folder / CTC, {f"lm_head.{name}": value for name, value in ctc.items()}, FORMAT)
         held[CTC] = _names(folder / CTC)
-        documents.write(folder / processors.FILE, _preprocessor(backbone))
         _write_tokenizer(folder, symbols)
+    if "sample_rate" in backbone.preprocess:
+        documents.write(folder / processors.FILE, _preprocessor(backbone))
     if "mean" in backbone.preprocess:
         documents.write(folder / processors.FILE, processors.of_pictures(backbone.preprocess))
     if head is not None:

@@ -17,12 +17,13 @@ from mmtransfer.errors import MMTransferError, unknown
 logger = logging.getLogger("mmtransfer")
 USAGE = """usage: mmtransfer VERB ...
 
-  fit TASK --train DATA ...         train a model: image-classification, text-classification, speech-recognition
+  fit TASK --train DATA ...         train a model: image-classification, text-classification, audio-classification,
+                                    token-classification, speech-recognition
   predict RUN INPUT [--out X.csv]   predict a file, a folder or a CSV with a finished run
   evaluate RUN --test DATA          score a finished run, or a backbone that carries a head, on labelled data
   embed RUN|BACKBONE DATA --out X   pooled features with ids, as X.npy or X.parquet
   compare RUN RUN ...               scores, costs and tested differences of finished runs
-  demo [--out FOLDER]               transfer beside scratch on built-in data, every task, a few minutes
+  demo [--out FOLDER]               transfer beside scratch on built-in data, three tasks, a few minutes
   rank TASK --train DATA --backbones A B ...   which backbone suits the data, before anything is trained
   cache ls|rm [KEY ...]             stored features of frozen stages: list them, remove them
 
