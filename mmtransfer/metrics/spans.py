@@ -16,8 +16,9 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from mmtransfer.errors import MMTransferError
-from mmtransfer.metrics.classification import StreamingMetric
+from mmtransfer.metrics.crossed import Drawn
 from mmtransfer.metrics.intervals import Score, shares_bootstrap
+from mmtransfer.metrics.streaming import Columns, StreamingMetric
 
 Span = tuple[str, int, int]
 """(type, first word, the word after the last one)"""
@@ -109,11 +110,31 @@ def _tally(predicted: Items, true: Items) -> Tally:
     return tuple((kind, (hits[kind], predictions[kind], references[kind])) for kind in kinds)
 
 
+def _kinds(tallies: Iterable[Tally]) -> list[Any]:
+    """All types, in a fixed order."""
+    return sorted({kind for tally in tallies for kind, _ in tally}, key=str)
+
+
+def _counts(tallies: Sequence[Tally], kinds: Sequence[Any]) -> csr_array:
+    """The counts of each tally, (tallies, types * 3)."""
+    numbers = {kind: number for number, kind in enumerate(kinds)}
+    entries = [
+        (row, 3 * numbers[kind] + what, count)
+        for row, tally in enumerate(tallies)
+        for kind, own in tally
+        for what, count in enumerate(own)
+    ]
+    rows, columns, values = np.array(entries, np.int64).reshape(-1, 3).T
+    return csr_array((values, (rows, columns)), (len(tallies), 3 * len(kinds)))
+
+
 class _TagMetric(StreamingMetric):
     """Counts by type of what is predicted and true of a sentence: here its words by their tags."""
 
     takes = "predictions and references: a list of tags a sentence, one tag a word."
     value_type = reference_type = datasets.Sequence(datasets.Value("string"))
+    lists = True
+    counted = "sentences"
     names: tuple[str, ...]
     """The scores, in the order of `_values`."""
 
@@ -154,19 +175,29 @@ class _TagMetric(StreamingMetric):
             tallies.append(_tally(self._items(predicted), self._items(true)))
         self.cells.update(tallies)
 
+    @classmethod
+    def drawn(cls, name: str, runs: Sequence[Columns]) -> Drawn:
+        metric, place = cls(), cls.names.index(name)
+        tallies = [
+            [
+                _tally(metric._items(predicted), metric._items(true))
+                for predicted, true in zip(run["prediction"], run["target"], strict=True)
+            ]
+            for run in runs
+        ]
+        kinds = _kinds(tally for own in tallies for tally in own)
+        tables = [_counts(own, kinds) for own in tallies]
+
+        def statistic(weights: np.ndarray) -> np.ndarray:
+            totals = [(weights @ table).reshape(len(weights), -1, 3) for table in tables]
+            return np.stack([metric._values(own)[:, place] for own in totals], 1)
+
+        return Drawn(statistic, len(tallies[0]), True, "test sentence")
+
     def _table(self) -> tuple[list[Any], np.ndarray, csr_array]:
         """Types; sentences of each cell (cells,); counts of each cell, (cells, types * 3)."""
-        kinds = sorted({kind for tally in self.cells for kind, _ in tally}, key=str)
-        numbers = {kind: number for number, kind in enumerate(kinds)}
-        entries = [
-            (row, 3 * numbers[kind] + what, count)
-            for row, tally in enumerate(self.cells)
-            for kind, own in tally
-            for what, count in enumerate(own)
-        ]
-        rows, columns, values = np.array(entries, np.int64).reshape(-1, 3).T
-        table = csr_array((values, (rows, columns)), (len(self.cells), 3 * len(kinds)))
-        return kinds, np.array(list(self.cells.values())), table
+        kinds = _kinds(self.cells)
+        return kinds, np.array(list(self.cells.values())), _counts(list(self.cells), kinds)
 
     def _totals(self) -> np.ndarray:
         """Counts of all sentences, (types, 3)."""
@@ -218,7 +249,8 @@ class EntityF1(_TagMetric):
     """
 
     describes = "The harmonic mean of precision and recall, of entities."
-    names = ("entity_f1", "entity_precision", "entity_recall")
+    names = stored = ("entity_f1", "entity_precision", "entity_recall")
+    beside = ("tag_accuracy",)
 
     def _items(self, tags: Sequence[str]) -> Items:
         return spans(tags)
@@ -237,7 +269,7 @@ class TagAccuracy(_TagMetric):
     """The share of words whose tag is right, "tag_accuracy"."""
 
     describes = "The share of words whose tag is right."
-    names = ("tag_accuracy",)
+    names = stored = ("tag_accuracy",)
 
     def _values(self, totals: np.ndarray) -> np.ndarray:
         return _f1(totals.sum(1))[:, None]
@@ -253,7 +285,7 @@ class TagF1(_TagMetric):
     """
 
     describes = "The harmonic mean of precision and recall of each tag, averaged."
-    names = ("tag_f1_macro",)
+    names = stored = ("tag_f1_macro",)
 
     def _values(self, totals: np.ndarray) -> np.ndarray:
         present = (totals[..., PREDICTED] + totals[..., TRUE]) > 0

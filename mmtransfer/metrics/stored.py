@@ -8,6 +8,7 @@ from mmtransfer.metrics.classification import F1, Accuracy, Precision, Recall, T
 from mmtransfer.metrics.crossed import Drawn
 from mmtransfer.metrics.multilabel import MultiLabelF1, SubsetAccuracy
 from mmtransfer.metrics.regression import MAE, MSE, R2, RMSE
+from mmtransfer.metrics.spans import EntityF1, TagAccuracy, TagF1
 from mmtransfer.metrics.streaming import Columns, StreamingMetric
 from mmtransfer.metrics.transcription import CER, WER
 
@@ -16,6 +17,7 @@ _KINDS: tuple[Kind, ...] = (
     *(Accuracy, TopKAccuracy, Precision, Recall, F1),
     *(MultiLabelF1, SubsetAccuracy),
     *(MSE, RMSE, MAE, R2),
+    *(EntityF1, TagAccuracy, TagF1),
     *(WER, CER),
 )
 METRICS: Mapping[str, tuple[Kind, ...]] = {

@@ -15,6 +15,7 @@ from mmtransfer.errors import MMTransferError
 from mmtransfer.metrics import EntityF1, TagAccuracy, TagF1, check_iob2, is_iob2, wilson
 from mmtransfer.metrics import spans as module
 from mmtransfer.metrics.spans import counts, spans
+from mmtransfer.metrics.stored import metric_of
 
 TAGS = ("O", "B-person", "I-person", "B-creative-work", "I-creative-work")
 sentence = st.lists(st.tuples(st.sampled_from(TAGS), st.sampled_from(TAGS)), max_size=8)
@@ -235,3 +236,23 @@ def test_wrong_inputs_are_named_and_not_counted(build, predictions, references, 
 
 def test_the_examples_of_the_documentation_run():
     assert doctest.testmod(module).failed == 0 and doctest.testmod(module).attempted > 3
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [(EntityF1, "entity_f1"), (TagAccuracy, "tag_accuracy"), (TagF1, "tag_f1_macro")]
+)
+def test_stored_predictions_give_the_scores_and_differences_of_runs(kind, name):
+    random = np.random.default_rng(0)
+    tags = ["B-a", "I-a", "B-b", "O", "O"]
+    target = [[str(tag) for tag in random.choice(tags, random.integers(1, 9))] for _ in range(200)]
+
+    def noisy(share):
+        return [[str(random.choice(tags)) if random.random() < share else tag for tag in own] for own in target]
+
+    runs = [{"target": target, "prediction": noisy(share)} for share in (0.1, 0.12, 0.4)]
+    values = [kind().compute(predictions=run["prediction"], references=target)[name] for run in runs]
+    drawn = kind.drawn(name, runs)
+    assert drawn.statistic(np.ones((1, 200)))[0].tolist() == pytest.approx(values) and drawn.units == 200
+    found = kind.difference(name, runs[:2], runs[2:])
+    assert found.value == pytest.approx((values[0] + values[1]) / 2 - values[2]) and found.low > 0 and found.p < 1e-3
+    assert metric_of(name, runs[0]) is kind
