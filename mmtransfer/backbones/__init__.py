@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from mmtransfer import documents
 from mmtransfer.backbones import builtin, carried, deepspeech, pretrained, speech, text, timm_networks
@@ -40,59 +40,93 @@ def load(name: str, weights: str | None = None, modality: str | None = None) -> 
     Raises:
         MMTransferError: names, folders or weights that are not there or do not fit; a backbone of another modality.
     """
-    from mmtransfer.backbones import vision
-
     check(name)
-    place = Path(name).expanduser()
     file = weights if weights and weights.endswith(FILES) else None
-    if (place / "model" / files.DESCRIPTION).is_file():
-        _need(modality, files.description(place / "model")["modality"], name)
+    random = weights == "none" or file is not None
+    source = _source(name, weights, random, modality)
+    _need(modality, source.modality, name)
+    if not source.names_weights:
         _plain(weights, file)
-        backbone = files.read(place / "model", random=weights == "none" or file is not None, whole=True)
-        backbone.source = str(place)
-    elif builtin.is_builtin(name):
-        chosen = builtin.modality_of(name, modality)
-        _need(modality, chosen, name)
-        _plain(weights, file)
-        backbone = builtin.load(chosen, random=weights == "none" or file is not None)
-    elif (place / "config.json").is_file():
-        _refuse_unfinished(place)
-        config = pretrained.configuration(str(place))
-        _need(modality, pretrained.family_of(config, f"--backbone {name}").modality, name)
-        _plain(weights, file)
-        backbone = pretrained.load(str(place), config, own_weights=weights is None)
-    elif timm_networks.is_timm(name):
-        _need(modality, "image", name)
-        _plain(weights, file)
-        backbone = timm_networks.load(name, "none" if file else weights)
-    elif name in vision.names():
-        _need(modality, "image", name)
-        backbone = vision.load(name, "none" if file else weights)
-    elif name in speech.SHAPES:
-        _need(modality, "speech", name)
-        _plain(weights, file)
-        backbone = pretrained.build({"model_type": "wav2vec2", **speech.SHAPES[name]})
-        backbone.name = name
-    elif name == deepspeech.NAME:
-        _need(modality, "speech", name)
-        if weights not in (None, "none", file):
-            raise MMTransferError(
-                "There is no official checkpoint of torchaudio's DeepSpeech: it starts from random weights",
-                f"--weights {weights}",
-                "leave it out, or give a .pth or .safetensors file of your own",
-            )
-        backbone = deepspeech.DeepSpeechBackbone(**deepspeech.CONFIG)
-    else:
-        config = pretrained.configuration(name)
-        _need(modality, pretrained.family_of(config, f"--backbone {name}").modality, name)
-        _plain(weights, file)
-        backbone = pretrained.load(name, config, own_weights=weights is None)
+    backbone = source.make()
     if file is not None:
         backbone.adopt(files.state_from_file(file), f"--weights {file}")
         backbone.source = file
     elif weights == "none":
         backbone.source = "random weights"
+    _refuse_infinite(backbone, f"--weights {file}" if file else f"--backbone {name}")
     return backbone
+
+
+class _Source(NamedTuple):
+    """Where a backbone comes from."""
+
+    modality: str
+    make: Callable[[], Backbone]
+    names_weights: bool = False
+    """Whether it has weights by name, and looks after `weights` itself."""
+
+
+def _source(name: str, weights: str | None, random: bool, modality: str | None) -> _Source:
+    """The first that has a backbone of this name; `random`: whether its own weights are not needed."""
+    from mmtransfer.backbones import vision
+
+    place = Path(name).expanduser()
+    if (place / "model" / files.DESCRIPTION).is_file():
+        return _Source(files.description(place / "model")["modality"], lambda: _of_run(place, random))
+    if builtin.is_builtin(name):
+        chosen = builtin.modality_of(name, modality)
+        return _Source(chosen, lambda: builtin.load(chosen, random=random))
+    if (place / "config.json").is_file():
+        _refuse_unfinished(place)
+        return _of_transformers(str(place), f"--backbone {name}", weights is None)
+    if timm_networks.is_timm(name):
+        return _Source("image", lambda: timm_networks.load(name, "none" if random else weights))
+    if name in vision.names():
+        return _Source("image", lambda: vision.load(name, "none" if random else weights), names_weights=True)
+    if name in speech.SHAPES:
+        return _Source("speech", lambda: _of_shape(name))
+    if name == deepspeech.NAME:
+        return _Source("speech", lambda: _deep_speech(weights, random), names_weights=True)
+    return _of_transformers(name, f"--backbone {name}", weights is None)
+
+
+def _of_run(place: Path, random: bool) -> Backbone:
+    backbone = files.read(place / "model", random=random, whole=True)
+    backbone.source = str(place)
+    return backbone
+
+
+def _of_transformers(name: str, where: str, own_weights: bool) -> _Source:
+    config = pretrained.configuration(name)
+    modality = pretrained.family_of(config, where).modality
+    return _Source(modality, lambda: pretrained.load(name, config, own_weights=own_weights))
+
+
+def _of_shape(name: str) -> Backbone:
+    backbone = pretrained.build({"model_type": "wav2vec2", **speech.SHAPES[name]})
+    backbone.name = name
+    return backbone
+
+
+def _deep_speech(weights: str | None, random: bool) -> Backbone:
+    if weights is not None and not random:
+        raise MMTransferError(
+            "There is no official checkpoint of torchaudio's DeepSpeech: it starts from random weights",
+            f"--weights {weights}",
+            "leave it out, or give a .pth or .safetensors file of your own",
+        )
+    return deepspeech.DeepSpeechBackbone(**deepspeech.CONFIG)
+
+
+def _refuse_infinite(backbone: Backbone, where: str) -> None:
+    """Raises MMTransferError for weights that are no numbers: nothing could be computed with them."""
+    bad = [name for name, value in backbone.named_parameters() if not value.isfinite().all()]
+    if bad:
+        raise MMTransferError(
+            f"The weights are not all finite numbers: {', '.join(bad[:3])}" + (", ..." if len(bad) > 3 else ""),
+            where,
+            "the file is damaged: get it again, or give --weights none",
+        )
 
 
 def check(name: str) -> None:

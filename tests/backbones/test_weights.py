@@ -378,3 +378,13 @@ def test_converted_weights(data_folder: Path, name: str) -> None:
     with torch.no_grad():
         found, expected = backbone.pool(backbone.run({"x": x})), model(x)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5 * float(expected.abs().max()))
+
+
+def test_weights_that_are_no_numbers_name_their_file(tmp_path):
+    backbone = backbones.load("squeezenet1_1", "none")
+    state = backbone.library_state()
+    state["features.0.weight"][0, 0, 0, 0] = float("nan")
+    save_file(state, tmp_path / "bad.safetensors")
+    with pytest.raises(MMTransferError, match="not all finite numbers: stages.0") as caught:
+        backbones.load("squeezenet1_1", str(tmp_path / "bad.safetensors"))
+    assert caught.value.where == f"--weights {tmp_path / 'bad.safetensors'}"
