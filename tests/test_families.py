@@ -146,10 +146,10 @@ def test_image_encoders(family, command, tmp_path):
 def test_every_family_has_a_network_here():
     from torchvision.models import get_model_builder
 
-    from mmtransfer.backbones import text, vision
+    from mmtransfer.backbones import text, vision_families
 
     checked = {get_model_builder(name).__module__ for name in IMAGES}
-    assert checked == {family.__module__ for family in vision.FAMILIES}
+    assert checked == {family.__module__ for family in vision_families.FAMILIES}
     assert set(TEXTS) >= set(text.FAMILIES)
 
 

@@ -14,7 +14,7 @@ import transformers
 from torch import Tensor, nn
 
 from mmtransfer import backbones
-from mmtransfer.backbones import deepspeech, image_encoders, speech, text, vision
+from mmtransfer.backbones import deepspeech, image_encoders, speech, text, vision, vision_families
 from mmtransfer.backbones.contract import check_backbone, features
 from mmtransfer.backbones.staged import Backbone, State
 
@@ -141,7 +141,7 @@ def test_images(name: str) -> None:
 
 def test_every_image_family_is_checked() -> None:
     checked = {torchvision.models.get_model_builder(name).__module__ for name in IMAGES}
-    assert checked == {family.__module__ for family in vision.FAMILIES}
+    assert checked == {family.__module__ for family in vision_families.FAMILIES}
 
 
 POOLED: dict[str, Any] = {
