@@ -145,7 +145,7 @@ def features_of(backbone: Backbone, task: Task, config: RunConfig, data: Any, sp
 class _Recordings(SpeechRecognition):
     """Recordings as one vector each, under keys of their own: what CTC's probe stores are the frames."""
 
-    name = "speech-features"
+    reads = "pooled"
 
     def features(self, backbone: Backbone, state: State) -> State:
         return {"x": backbone.pool(state)}

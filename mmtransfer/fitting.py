@@ -347,7 +347,7 @@ def _throughput(job: Job) -> dict[str, float | None]:
         examples, units, seconds = state.examples, state.units, state.seconds
     else:
         examples, units, seconds = cache.passed, cache.passed_units, cache.pass_seconds
-    length = None if job.task.modality == "image" else units * job.task.unit / max(1e-9, seconds)
+    length = None if job.task.pixels else units * job.task.unit / max(1e-9, seconds)
     return {
         "examples_per_second": examples / max(1e-9, seconds),
         "tokens_or_seconds_of_audio_per_second": length,

@@ -113,13 +113,13 @@ def name_all(job: Job, trained: Trained, splits: dict[str, Examples]) -> dict[st
     """The keys of the splits' states at `trained.start`."""
     prefix = keys.prefix(trained.backbone, trained.start)
     encoding, device = job.task.encoding(), job.accelerator.device.type
-    pooled = f"{job.task.name} {trained.backbone.pooling}" if trained.start == trained.end else ""
+    reads = f"{job.task.reads} {trained.backbone.pooling}".strip() if trained.start == trained.end else ""
     return {
         name: keys.key(
             prefix,
             encoding,
             trained.start,
-            pooled,
+            reads,
             trained.precision,
             device,
             keys.contents(examples.table, job.cache.store.root),
@@ -342,12 +342,12 @@ def _on_each_core(state: Callable[[Batch], State], load: Iterable[Batch]) -> Ite
 
 def _small(job: Job) -> bool:
     """Whether the pass runs in small batches, one a core."""
-    return job.task.modality == "image" and job.accelerator.device.type == "cpu"
+    return job.task.pixels > 0 and job.accelerator.device.type == "cpu"
 
 
 def _rows(job: Job) -> int:
     """Most examples of a batch of the pass."""
-    return max(1, PIXELS // int(job.task.config.image_size or 1) ** 2) if _small(job) else ROWS
+    return max(1, PIXELS // job.task.pixels) if _small(job) else ROWS
 
 
 def batches(job: Job, examples: Examples) -> list[Indices]:

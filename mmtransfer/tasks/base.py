@@ -126,7 +126,9 @@ class Task(ABC):
 
     `primary`: the metric that picks the best epoch, `higher_is_better` its direction; `answer_column`: the column of
     the table with what is to be predicted; `unit`: what one unit of length is worth in result.json's throughput
-    (tokens: 1, samples: seconds); `seeded`: whether `encode` puts its seed into the state, for random masking.
+    (tokens: 1, samples: seconds); `seeded`: whether `encode` puts its seed into the state, for random masking;
+    `reads`: what a head reads of the last stage, `pooled` vectors or `frames`; `pixels`: of every input, where all have
+    one size; 0 where inputs have lengths.
     """
 
     name: ClassVar[str]
@@ -136,6 +138,8 @@ class Task(ABC):
     answer_column: str
     unit: float = 1.0
     seeded: ClassVar[bool] = False
+    reads: ClassVar[str]
+    pixels: int = 0
 
     def __init__(self, config: RunConfig, backbone: Backbone) -> None:
         """`self.config` is `config` with what it leaves to the backbone filled in."""

@@ -28,6 +28,8 @@ PROBLEMS: Mapping[str, Problem] = {"label": "classes", "labels": "labels", "valu
 class Classification(Task):
     """One vector an example -> what its target says: one label, several, or a number."""
 
+    reads = "pooled"
+
     def __init__(self, config: RunConfig, backbone: Backbone) -> None:
         super().__init__(config, backbone)
         self.target: Target = TARGETS[config.target](config)

@@ -43,6 +43,7 @@ class ImageClassification(Classification):
                 f"give at least {own['smallest_size']}, or leave it out: {own['image_size']}",
             )
         super().__init__(dataclasses.replace(config, image_size=size), backbone)
+        self.pixels = size * size
         self.transform = images.ImageTransform(
             size=size,
             mean=tuple(config.mean or backbone.preprocess["mean"]),

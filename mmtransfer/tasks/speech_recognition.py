@@ -46,6 +46,7 @@ class SpeechRecognition(Task):
     higher_is_better = False
     answer_column = "text"
     seeded = True
+    reads = "frames"
     symbols: list[str]
 
     def __init__(self, config: RunConfig, backbone: Backbone) -> None:
