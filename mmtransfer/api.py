@@ -4,28 +4,29 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from accelerate.utils import broadcast_object_list
 
 from mmtransfer.backbones import carried, weights
 from mmtransfer.backbones.manifest import MANIFEST
+from mmtransfer.cache import settings
 from mmtransfer.config import RunConfig, make
 from mmtransfer.data import sources
 from mmtransfer.data.sources import Table
 from mmtransfer.defaults import DEFAULTS
-from mmtransfer.embedding import COLUMNS, Features, cached, features_of
+from mmtransfer.embedding import COLUMNS, Features, features_of
 from mmtransfer.engine import precision, processes, sharding, tracking
 from mmtransfer.engine.evaluation import Records, evaluate
+from mmtransfer.engine.features import cached_features
 from mmtransfer.engine.loading import examples_of
-from mmtransfer.engine.loop import Job
-from mmtransfer.engine.trained import Trained
+from mmtransfer.engine.machine import Machine
+from mmtransfer.engine.model import Model
 from mmtransfer.errors import MMTransferError, damaged
-from mmtransfer.fitting import Fitting
+from mmtransfer.fitting import fit_run
 from mmtransfer.resolution import resolve
 from mmtransfer.run import RunFolder, default_name
 from mmtransfer.tasks import TASKS, Prediction
@@ -57,16 +58,8 @@ def fit(config: RunConfig | None = None, **fields: Any) -> Run:
         return load(folder.path)
     if not config.resume:
         processes.together(accelerator, lambda: folder.check(config.overwrite, config.as_dict()))
-    Fitting(config, accelerator, folder).run()
+    fit_run(config, accelerator, folder)
     return load(folder.path)
-
-
-def prepare(config: RunConfig, aloud: bool = True) -> Job:
-    """What a run with these settings starts from: backbone, new head, splits. No run folder is made.
-
-    `aloud`: whether what is found about the data is told.
-    """
-    return Fitting(config, processes.accelerator(), RunFolder(Path(os.devnull)), aloud=aloud).prepare()[0]
 
 
 def load(folder: str | Path, **fields: Any) -> Run:
@@ -102,9 +95,9 @@ def evaluate_backbone(backbone: str, test: Any, weights: str | None = None, **fi
     head = task.adopt(found)
     table = sources.load(test, task.modality, task.columns(), config.skip_bad, "--test", split="test")
     table = task.check(task.match(table), "test")
-    accelerator = processes.accelerator()
-    model = Trained(found.backbone, head, task, (), config.precision).eval().to(accelerator.device)
-    return task.measure(evaluate(model, examples_of(task, table), accelerator, label="evaluating"))
+    machine = Machine.as_it_is(config, processes.accelerator())
+    model = Model(found.backbone, head, task, machine.precision).eval().to(machine.device)
+    return task.measure(evaluate(model, examples_of(task, table), machine))
 
 
 @dataclass
@@ -121,7 +114,7 @@ class Run:
         return dict(self.result["metrics"])
 
     @cached_property
-    def model(self) -> Trained:
+    def model(self) -> Model:
         """Backbone and head, in eval mode."""
         whole = (self.folder.model / MANIFEST).is_file() or self.result["status"] == "finished"
         if not self.folder.model.is_dir() or not whole:
@@ -144,7 +137,7 @@ class Run:
             raise damaged(file, ValueError(str(error).splitlines()[-1].strip())) from None
         backbone.freeze(range(len(backbone.stages)))
         device = processes.accelerator().device
-        return Trained(backbone, head, task, (), precision.usable(self.config.precision, device)).eval()
+        return Model(backbone, head, task, precision.usable(self.config.precision, device)).eval()
 
     def predict(self, inputs: Any) -> list[Prediction]:
         """Predictions for a list of inputs (texts; image or audio files, PIL images, arrays), a file or a folder."""
@@ -159,8 +152,9 @@ class Run:
 
     def embed(self, inputs: Any) -> Features:
         """Pooled features of the backbone, for what `predict` takes; of speech the mean over the valid frames."""
-        config = dataclasses.replace(self.config, precision=cast(Any, self.model.precision))
-        return features_of(self.model.backbone, self.model.task, config, inputs)
+        model = self.model
+        pooled = Model(model.backbone, model.head, model.task, model.precision, pooled=True)
+        return features_of(pooled, self.config, self._machine(), inputs)
 
     def evaluate(self, test: Any) -> dict[str, Score]:
         """All metrics of the task on labelled data; features that a linear probe has cached of it are read."""
@@ -173,11 +167,17 @@ class Run:
         limit, skip = self.config.max_seconds, labelled and self.config.skip_bad
         return sources.load(source, task.modality, columns, skip, option, labelled, "test", limit)
 
+    def _machine(self) -> Machine:
+        return Machine.as_it_is(self.config, processes.accelerator())
+
     def _records(self, table: Table, label: str, stored: str | None = None) -> Records:
         """`stored`: where the states that the run stored are cut; a prediction's few inputs are none of them."""
-        accelerator = processes.accelerator()
-        self.model.to(accelerator.device)
-        examples = examples_of(self.model.task, table)
+        model, machine = self.model, self._machine()
+        model.to(machine.device)
+        examples = examples_of(model.task, table)
         if stored == "features":
-            examples = cached(self.model, self.config, examples, accelerator)
-        return evaluate(self.model, examples, accelerator, int(self.config.workers or 0), label)
+            config = self.config
+            cache = settings.make(config.cache, config.cache_dir, config.cache_limit)
+            features = cached_features(model, examples, machine, cache)
+            examples = examples if features is None else examples.with_states(features, model.task)
+        return evaluate(model, examples, machine, label)

@@ -26,8 +26,6 @@ class Cache:
     build_seconds: float = 0.0
     hits: int = 0
     """Splits whose states were there already."""
-    seconds: float = 0.0
-    """All that was spent on deciding, building and opening."""
     passed: int = 0
     """Examples that went through frozen stages, to be stored or to be solved on."""
     passed_units: int = 0

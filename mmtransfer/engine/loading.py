@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import datasets
@@ -21,19 +21,20 @@ from mmtransfer.tasks.base import Batch, Encoded, Task, collate, collate_targets
 
 @dataclass(frozen=True)
 class Examples:
-    """A split, ready for the engine: rows for `task.encode`, lengths int32 (n,), answers as `predict` gives them,
-    weights in the loss float64 (n,), None where all are 1.
-
-    `table`: where the rows come from, None where nothing is ever stored of them; `stored`: the examples' states behind
-    frozen stages, None where they are to be computed.
-    """
+    """A split, ready for the engine."""
 
     rows: datasets.Dataset
+    """Ready for `task.encode`."""
     lengths: np.ndarray
+    """Tokens or samples of each, int32 (n,); ones where all have one size."""
     answers: list[Any] | None
+    """As `task.predict` gives them; None where they are not known."""
     weights: np.ndarray | None = None
+    """Of each in the loss, float64 (n,); None where all are 1."""
     table: Table | None = None
+    """Where the rows come from; None where nothing is ever stored of them."""
     stored: Stored | None = None
+    """Their states behind frozen stages; None where they are to be computed."""
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -50,6 +51,10 @@ class Examples:
     def cut(self) -> int:
         """Stages that are behind what `batches` gives."""
         return 0 if self.stored is None else self.stored.features.cut
+
+    def with_states(self, states: Features, task: Task) -> Examples:
+        """The same examples from these states on."""
+        return replace(self, stored=Stored(states, self.rows, task))
 
     def batches(
         self, task: Task, batches: Iterable[list[int]], workers: int, pin: bool, seed: int | None = None, epoch: int = 0

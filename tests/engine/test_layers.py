@@ -15,9 +15,9 @@ from safetensors.torch import load_file
 import mmtransfer as mmt
 from mmtransfer import backbones
 from mmtransfer.config import IMAGE, TEXT
-from mmtransfer.engine import caching
-from mmtransfer.engine.loop import Stopped
 from mmtransfer.engine.signals import Interrupted
+from mmtransfer.engine.states import States
+from mmtransfer.engine.stopping import Stopped
 from mmtransfer.errors import MMTransferError
 from mmtransfer.flags import parse
 
@@ -88,15 +88,15 @@ def test_the_last_layer_by_its_number_is_the_default(fit):
 
 def test_a_choice_that_is_stopped_goes_on(fit, tmp_path, monkeypatch):
     whole = fit(TEXT, "auto", "--cache", "off", out="whole")
-    run, passes = caching.run, []
+    run, passes = States.run, []
 
-    def stopping(job, trained, *given):
-        passes.append(job.backbone.depth)
+    def stopping(states, batches):
+        passes.append(states.model.backbone.depth)
         if len(passes) == 4:
             raise Stopped(True)
-        return run(job, trained, *given)
+        return run(states, batches)
 
-    monkeypatch.setattr(caching, "run", stopping)
+    monkeypatch.setattr(States, "run", stopping)
     with pytest.raises(Interrupted, match="--resume"):
         fit(TEXT, "auto")
     resumed = fit(TEXT, "auto", "--resume")
