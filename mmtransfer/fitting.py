@@ -21,6 +21,7 @@ from mmtransfer.engine.loading import Examples
 from mmtransfer.engine.machine import Machine
 from mmtransfer.engine.model import Model
 from mmtransfer.engine.signals import Interrupted, collected
+from mmtransfer.engine.splits import Splits
 from mmtransfer.engine.state import TrainState
 from mmtransfer.engine.stopping import Stop
 from mmtransfer.engine.training import Outcome, Training
@@ -60,11 +61,11 @@ def fit_run(config: RunConfig, accelerator: Accelerator, folder: RunFolder) -> N
 def _fit(
     config: RunConfig, machine: Machine, folder: RunFolder, lock: Lock, report: Report, signals: Sequence[int]
 ) -> None:
+    """The order of a run."""
     clock = report.clock
     prepared = prepare(config, machine, clock)
     splits, state = prepared.splits, TrainState(data={name: t.ordered() for name, t in prepared.tables.items()})
-    minutes, scored = config.max_minutes, len(splits.validation or ()) * 2 + len(splits.test or ())
-    stop = Stop(signals) if minutes is None else Stop(signals, clock.started + 60.0 * minutes, scored)
+    stop = _stop(config, clock, splits, signals)
     training = Training(prepared.config, machine, folder.path, state, prepared.cache, stop, clock)
     report.known |= {"data": prepared.data, "findings": [finding.as_dict() for finding in prepared.findings]}
     moments = begin(training, prepared, folder, lock, report)
@@ -77,6 +78,14 @@ def _fit(
         raise Interrupted(signals[0] if signals else signal.SIGTERM, command, folder.path)
     score(training, outcome, folder, report)
     finish(training, folder, report)
+
+
+def _stop(config: RunConfig, clock: Clock, splits: Splits, signals: Sequence[int]) -> Stop:
+    """A signal ends training, and --max-minutes, of which scoring takes its share."""
+    if config.max_minutes is None:
+        return Stop(signals)
+    coming = len(splits.validation or ()) * 2 + len(splits.test or ())
+    return Stop(signals, clock.started + 60.0 * config.max_minutes, coming)
 
 
 def _claim(folder: RunFolder, lock: Lock) -> None:
@@ -122,7 +131,7 @@ def _write_first(
     lock.acquire()  # before anything is removed: another run may have begun here since the folder was checked
     if not config.resume:
         folder.empty(config.overwrite, config.as_dict())
-    report.opens = True
+    report.begun = True
     folder.write(folder.path / "environment.json", environment(training.machine.threads))
     folder.write(folder.config, settings)
 
@@ -139,7 +148,7 @@ def _about(training: Training, prepared: Prepared, outcome: Outcome) -> dict[str
         },
         "parameters": count_parameters(model, phases.stages_of(prepared.plan)),
         "phases": training.state.phases,
-        "throughput": throughput(model.task, training.state, training.cache),
+        "throughput": throughput(model.task, training.state, training.cache.figures),
         "cache": training.cache.about(),
         "precision": training.machine.about(),
     }
@@ -155,7 +164,7 @@ def score(training: Training, outcome: Outcome, folder: RunFolder, report: Repor
 
     def measure(split: str, records: Records) -> None:
         scores = task.measure(records)
-        metrics[split] = {name: score.as_dict() for name, score in scores.items()}
+        metrics[split] = {name: value.as_dict() for name, value in scores.items()}
         if machine.is_main:
             folder.write_predictions(split, task.annotate(records))
         if split == "test":

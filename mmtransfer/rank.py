@@ -134,7 +134,7 @@ def _ranked(prepared: Prepared, machine: Machine, backbone: str, folds: int) -> 
         higher_is_better=task.higher_is_better,
         penalty=choice.penalty,
         seconds=seconds,
-        hits=cache.hits,
+        hits=cache.figures.hits,
         parameters=sum(value.numel() for value in stages.parameters()),
         examples_per_second=_speed(model, prepared.splits.train, machine),
         bytes=sum(value.numel() * value.element_size() for value in tensors),

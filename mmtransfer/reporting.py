@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from mmtransfer.cache.settings import Cache
+from mmtransfer.cache.settings import Figures
 from mmtransfer.config import RunConfig
 from mmtransfer.engine import memory
 from mmtransfer.engine.clock import Clock
@@ -24,12 +24,12 @@ logger = logging.getLogger("mmtransfer")
 class Report:
     """Writes result.json, with all keys whenever it is written.
 
-    Nothing is written before `opens` is set: what goes wrong before the run folder is this run's leaves nothing behind.
+    Nothing is written before `begun` is set: what goes wrong before the run folder is this run's leaves nothing behind.
     """
 
     def __init__(self, config: RunConfig, folder: RunFolder, clock: Clock) -> None:
         self.folder, self.clock = folder, clock
-        self.opens = False
+        self.begun = False
         self.warnings: list[str] = []
         self.known: dict[str, Any] = {
             "task": config.task,
@@ -54,7 +54,7 @@ class Report:
 
     def write(self, status: str) -> None:
         """Writes what is known by now; `status`: finished, stopped or failed."""
-        if not self.opens:
+        if not self.begun:
             return
         parts, seconds = ("total", "startup", "data", "cache", "train", "evaluate"), self.clock.spent()
         self.known["seconds"] = {name: seconds.get(name, 0.0) for name in parts}
@@ -90,15 +90,15 @@ def count_parameters(model: Model, stages: Sequence[int]) -> dict[str, int]:
     return {"total": total, "trainable": sum(p.numel() for p in trained.values())}
 
 
-def throughput(task: Task, state: TrainState, cache: Cache) -> Mapping[str, float | None]:
+def throughput(task: Task, state: TrainState, figures: Figures) -> Mapping[str, float | None]:
     """Examples and units a second of training; where nothing but an exact head was found, of the pass through the
     frozen stages, 0.0 if its features were there already."""
     if state.examples:
         examples, units, seconds = state.examples, state.units, state.seconds
     else:
-        examples, units, seconds = cache.passed, cache.passed_units, cache.pass_seconds
+        examples, units, seconds = figures.passed, figures.passed_units, figures.pass_seconds
     return {
         "examples_per_second": examples / max(1e-9, seconds),
-        "tokens_or_seconds_of_audio_per_second": None if task.pixels else units * task.unit / max(1e-9, seconds),
+        "tokens_or_seconds_of_audio_per_second": None if task.unit is None else units * task.unit / max(1e-9, seconds),
         "stall_share": state.stalled / max(1e-9, state.seconds),
     }

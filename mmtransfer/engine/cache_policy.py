@@ -43,7 +43,7 @@ def can_be_stored(splits: Mapping[str, States]) -> bool:
 def choose_keys(training: Training, phase: Phase, splits: Mapping[str, States]) -> dict[str, str]:
     """The keys of the states that a phase reads from the cache; none where it computes them each time.
 
-    What is said of the choice stands in `training.state`, so that a resumed phase keeps to it.
+    The choice is kept in `training.state`: a resumed phase does not measure again.
     """
     state, keys = training.state, dict[str, str]()
     if splits and training.cache.mode != "off":
@@ -75,7 +75,7 @@ def _pays(training: Training, phase: Phase, splits: Mapping[str, States], keys: 
         return False
     units = {name: float(states.examples.lengths.sum()) for name, states in splits.items()}
     cached, whole = costs.totals(units, missing, phase.epochs - state.epoch)
-    cache.expected = {"cached": cached, "uncached": whole}
+    cache.figures.expected = {"cached": cached, "uncached": whole}
     pays = cached < whole
     logger.info(
         "cache: %.1f s expected for the frozen stages if computed once%s, %.1f s if every time: %s",

@@ -42,7 +42,7 @@ def features_of_splits(
     keys: dict[str, str] = {}
     if machine.is_main and cache_policy.can_be_stored(asked):
         keys = entries.name_entries(asked)
-    return _obtain(asked, dict(broadcast_object_list([keys])[0]), at_any_cost=True)
+    return _obtain(asked, dict(broadcast_object_list([keys])[0]), else_in_memory=True)
 
 
 def cached_features(model: Model, examples: Examples, machine: Machine, cache: Cache) -> Features | None:
@@ -72,17 +72,18 @@ def prepare_states(training: Training, model: Model, splits: Splits, phase: Phas
         }
         keys = cache_policy.choose_keys(training, phase, asked) if machine.is_main else {}
         keys = dict(broadcast_object_list([keys])[0])
-        return splits.with_states(_obtain(asked, keys, at_any_cost=phase.solver == "exact"), model.task)
+        return splits.with_states(_obtain(asked, keys, else_in_memory=phase.solver == "exact"), model.task)
 
 
-def _obtain(splits: Mapping[str, States], keys: Mapping[str, str], at_any_cost: bool) -> dict[str, Features]:
-    """The states of the splits that have a key, from the cache; `at_any_cost`: else of all, from memory."""
+def _obtain(splits: Mapping[str, States], keys: Mapping[str, str], else_in_memory: bool) -> dict[str, Features]:
+    """By name, the states of the splits that have a key, from the cache; with `else_in_memory` also of those that have
+    none, or cannot be stored."""
     obtained: dict[str, Features] = {}
     for name, states in splits.items():
         key = keys.get(name)
-        if not key and not at_any_cost:
+        if not key and not else_in_memory:
             continue
-        result = in_step(states.machine.accelerator, partial(_read_or_compute, states, key, at_any_cost))
+        result = in_step(states.machine.accelerator, partial(_read_or_compute, states, key, else_in_memory))
         if key and not states.machine.is_main:
             try:
                 result = entries.load_entry(states, key)
@@ -91,23 +92,23 @@ def _obtain(splits: Mapping[str, States], keys: Mapping[str, str], at_any_cost: 
         if result is not None:
             obtained[name] = result
             if key:
-                states.cache.cut = "features" if states.cut == states.model.end else f"stage {states.cut}"
+                states.cache.figures.cut = "features" if states.cut == states.model.end else f"stage {states.cut}"
     return obtained
 
 
-def _read_or_compute(states: States, key: str | None, at_any_cost: bool) -> Generator[None, None, Features | None]:
-    """Opens or builds an entry, a yield after each shard; `at_any_cost`: in memory where it cannot be stored."""
-    cache, read = states.cache, None
+def _read_or_compute(states: States, key: str | None, else_in_memory: bool) -> Generator[None, None, Features | None]:
+    """Opens or builds an entry, a yield after each shard; with `else_in_memory` computes what cannot be stored."""
+    figures, read = states.cache.figures, None
     if key:
         read = entries.open_entry(states, key)
-        cache.hits += read is not None
+        figures.hits += read is not None
         if read is None:
             begun = time.monotonic()
             try:
                 yield from entries.build_entry(states, key)
                 read = entries.load_entry(states, key)
             except (OSError, SafetensorError, Damaged) as error:
-                logger.warning("%s: features are not cached: %s (in %s)", states.label, error, cache.store.root)
-            cache.build_seconds += time.monotonic() - begun
-        cache.bytes += read.bytes if read is not None else 0
-    return states.collect() if read is None and at_any_cost else read
+                logger.warning("%s: features are not cached: %s (in %s)", states.label, error, states.cache.store.root)
+            figures.build_seconds += time.monotonic() - begun
+        figures.bytes += read.bytes if read is not None else 0
+    return states.collect() if read is None and else_in_memory else read

@@ -24,11 +24,7 @@ from mmtransfer.engine.stopping import Stop, Stopped
 from mmtransfer.tasks.base import Batch
 
 ROWS = 512
-"""Most examples of a batch."""
-PIXELS = 4 * 224 * 224
-"""Most pixels of a batch of pictures on a CPU, where each core takes batches of its own: maps of more pictures outgrow
-its caches. 1.0x (ViT, ConvNeXt, CIFAR's 64 pixels) to 1.3x (MobileNet v2, EfficientNet, DenseNet) the pictures/s of
-64 at a time on both of 2 cores."""
+"""Most examples of a batch that all cores, or a device, work on."""
 
 
 @dataclass(frozen=True)
@@ -56,18 +52,18 @@ class States:
             with torch.no_grad():
                 return kept(self.model.reach(batch.to(device).state, 0, self.cut))
 
-        states = _on_each_core(state, load) if self._is_of_small_batches else map(state, load)
+        states = _on_each_core(state, load) if self._rows_a_core else map(state, load)
         yield from zip(batches, states, strict=True)
 
     def run(self, batches: list[Indices]) -> Iterator[tuple[Indices, State]]:
         """`compute` with a progress bar, counted; Stopped between two batches after a signal."""
-        cache = self.cache
+        figures = self.cache.figures
         with bar(f"features of {self.label}", sum(map(len, batches)), self.machine.is_main) as progress:
             begun = time.monotonic()
             for indices, state in self.compute(batches, self.machine.workers):
-                cache.pass_seconds += time.monotonic() - begun
-                cache.passed += len(indices)
-                cache.passed_units += int(self.examples.lengths[indices].sum())
+                figures.pass_seconds += time.monotonic() - begun
+                figures.passed += len(indices)
+                figures.passed_units += int(self.examples.lengths[indices].sum())
                 yield indices, state
                 begun = time.monotonic()
                 progress.advance(len(indices))
@@ -81,8 +77,7 @@ class States:
 
     def batches(self, budget: int) -> list[Indices]:
         """All examples in batches of at most `budget` tokens or samples, padding included."""
-        rows = max(1, PIXELS // self.model.task.pixels) if self._is_of_small_batches else ROWS
-        return evaluation_batches(self.examples.lengths, budget, rows)
+        return evaluation_batches(self.examples.lengths, budget, self._rows_a_core or ROWS)
 
     def sizes(self) -> np.ndarray:
         """Estimated bytes of each example's state, from the shape of one of middling length."""
@@ -95,9 +90,9 @@ class States:
         return lengths * (size / max(1, int(lengths[middle])))
 
     @property
-    def _is_of_small_batches(self) -> bool:
-        """Whether each core takes batches of its own."""
-        return self.model.task.pixels > 0 and self.machine.device.type == "cpu"
+    def _rows_a_core(self) -> int | None:
+        """Most examples of a batch where each core takes batches of its own; None where there is one at a time."""
+        return self.model.task.rows_a_core() if self.machine.device.type == "cpu" else None
 
 
 def kept(state: State) -> State:

@@ -126,9 +126,8 @@ class Task(ABC):
 
     `primary`: the metric that picks the best epoch, `higher_is_better` its direction; `answer_column`: the column of
     the table with what is to be predicted; `unit`: what one unit of length is worth in result.json's throughput
-    (tokens: 1, samples: seconds); `seeded`: whether `encode` puts its seed into the state, for random masking;
-    `reads`: what a head reads of the last stage, `pooled` vectors or `frames`; `pixels`: of every input, where all have
-    one size; 0 where inputs have lengths.
+    (tokens: 1, samples: seconds; None for fixed sizes); `seeded`: whether `encode` puts its seed into the state, for
+    random masking; `reads`: what a head reads of the last stage, `pooled` vectors or `frames`.
     """
 
     name: ClassVar[str]
@@ -136,10 +135,9 @@ class Task(ABC):
     primary: str
     higher_is_better: bool
     answer_column: str
-    unit: float = 1.0
+    unit: float | None = 1.0
     seeded: ClassVar[bool] = False
     reads: ClassVar[str]
-    pixels: int = 0
 
     def __init__(self, config: RunConfig, backbone: Backbone) -> None:
         """`self.config` is `config` with what it leaves to the backbone filled in."""
@@ -209,6 +207,11 @@ class Task(ABC):
     @abstractmethod
     def budget(self) -> int:
         """The micro-batch budget of the configuration, in the unit of the lengths."""
+
+    def rows_a_core(self) -> int | None:
+        """Most inputs of a batch that one core of a CPU runs through frozen stages, where each core takes batches of
+        its own; None where all cores work on one batch."""
+        return None
 
     @abstractmethod
     def head(self, width: int) -> nn.Module:

@@ -25,7 +25,7 @@ from mmtransfer.cache.store import INDEX
 from mmtransfer.config import IMAGE, SPEECH, TEXT
 from mmtransfer.data import sources, stamps
 from mmtransfer.data.plan import Plan
-from mmtransfer.engine import entries, estimate, states
+from mmtransfer.engine import entries, estimate
 from mmtransfer.engine.estimate import Costs
 from mmtransfer.engine.machine import Machine
 from mmtransfer.engine.model import Model
@@ -37,6 +37,7 @@ from mmtransfer.errors import MMTransferError
 from mmtransfer.flags import parse
 from mmtransfer.preparation import Prepared, prepare
 from mmtransfer.resolution import resolve
+from mmtransfer.tasks import image_classification
 
 COMMON = ["--weights", "none", "--epochs", "2", "--batch-size", "12", "--log-every", "1", "--threads", "1"]
 LOOP = ["--strategy", "linear-probe", "--strategy.solver", "loop"]
@@ -229,7 +230,7 @@ def test_times_of_segments_are_told_apart_where_their_ids_round(tmp_path, monkey
 
 def test_pictures_pass_in_small_batches_with_the_same_bytes_on_any_number_of_cores(places, tmp_path, monkeypatch):
     before, entries = torch.get_num_threads(), []
-    monkeypatch.setattr(states, "PIXELS", 5 * 32 * 32)
+    monkeypatch.setattr(image_classification, "PIXELS", 5 * 32 * 32)
     sizes, real = set(), Model.reach
 
     def reach(self, state, start, stop):

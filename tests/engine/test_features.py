@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from mmtransfer import backbones
-from mmtransfer.cache.settings import Cache
+from mmtransfer.cache.settings import Cache, Figures
 from mmtransfer.cache.store import Store
 from mmtransfer.config import TEXT
 from mmtransfer.data import sources
@@ -55,22 +55,22 @@ def cache(tmp_path):
 def test_they_are_what_the_model_reaches_and_are_computed_once(parts, cache, monkeypatch, cut):
     model, examples, machine = parts
     built = features(model, examples, machine, cut, cache)
-    assert (len(built), built.cut, cache.hits) == (len(examples), cut, 0)
+    assert (len(built), built.cut, cache.figures.hits) == (len(examples), cut, 0)
     (batch,) = examples.batches(model.task, [[5]], 0, False)
     with torch.no_grad():
         expected = model.reach(batch.state, 0, cut)["x"]
     assert torch.allclose(built.state([5])["x"], expected, atol=1e-6)
     monkeypatch.setattr("mmtransfer.engine.states.States.run", lambda *_: pytest.fail("it was computed again"))
     again = features(model, examples, machine, cut, cache)
-    assert cache.hits == 1 and torch.equal(again.state([5])["x"], built.state([5])["x"])
+    assert cache.figures.hits == 1 and torch.equal(again.state([5])["x"], built.state([5])["x"])
 
 
 def test_without_a_cache_they_are_in_memory_and_nothing_is_written(parts, cache):
     model, examples, machine = parts
-    for off in (replace(cache, mode="off"), cache):
+    for off in (replace(cache, mode="off", figures=Figures()), cache):
         unnamed = examples if off is not cache else replace(examples, table=None)
         read = features(model, unnamed, machine, model.end, off)
-        assert read.matrix().shape == (len(examples), model.backbone.width) and off.passed == len(examples)
+        assert read.matrix().shape == (len(examples), model.backbone.width) and off.figures.passed == len(examples)
         assert cached_features(model, unnamed, machine, off) is None
     assert not cache.store.root.exists()
 
