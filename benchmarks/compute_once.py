@@ -91,7 +91,7 @@ def bare_pass() -> float:
     from transformers import AutoModel, AutoTokenizer
 
     from mmtransfer.data.plan import evaluation_batches
-    from mmtransfer.engine.caching import ROWS
+    from mmtransfer.engine.states import ROWS
 
     begun = time.perf_counter()
     tokenizer = AutoTokenizer.from_pretrained(minilm(), trust_remote_code=False)

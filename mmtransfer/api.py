@@ -4,30 +4,31 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from accelerate.utils import broadcast_object_list
 
 from mmtransfer.backbones import carried, weights
 from mmtransfer.backbones.manifest import MANIFEST
+from mmtransfer.cache import settings
 from mmtransfer.config import RunConfig
 from mmtransfer.data import sources
 from mmtransfer.data.sources import Table
-from mmtransfer.embedding import COLUMNS, Features, cached, features_of
+from mmtransfer.embedding import COLUMNS, Features, features_of
 from mmtransfer.engine import precision, processes, sharding, tracking
 from mmtransfer.engine.evaluation import Records, evaluate
+from mmtransfer.engine.features import cached_features
 from mmtransfer.engine.loading import examples_of
-from mmtransfer.engine.loop import Job
-from mmtransfer.engine.trained import Trained
+from mmtransfer.engine.machine import Machine
+from mmtransfer.engine.model import Model
 from mmtransfer.errors import MMTransferError, damaged
-from mmtransfer.fitting import Fitting
+from mmtransfer.fitting import fit_run
 from mmtransfer.resolution import complete, resolve
 from mmtransfer.run import RunFolder, default_name
-from mmtransfer.tasks import TASKS, Prediction
+from mmtransfer.tasks import TASKS, Prediction, of_modality
 
 if TYPE_CHECKING:
     from mmtransfer.metrics import Score
@@ -56,16 +57,8 @@ def fit(config: RunConfig | None = None, **fields: Any) -> Run:
         return load(folder.path)
     if not config.resume:
         processes.together(accelerator, lambda: folder.check(config.overwrite, config.as_dict()))
-    Fitting(config, accelerator, folder).run()
+    fit_run(config, accelerator, folder)
     return load(folder.path)
-
-
-def prepare(config: RunConfig, aloud: bool = True) -> Job:
-    """What a run with these settings starts from: backbone, new head, splits. No run folder is made.
-
-    `aloud`: whether what is found about the data is told.
-    """
-    return Fitting(config, processes.accelerator(), RunFolder(Path(os.devnull)), aloud=aloud).prepare()[0]
 
 
 def load(folder: str | Path, **fields: Any) -> Run:
@@ -95,15 +88,15 @@ def evaluate_backbone(backbone: str, test: Any, weights: str | None = None, **fi
     """
     sources.refuse_missing(test, "--test")
     found = carried.load(backbone, weights)
-    name = next(name for name in TASKS if TASKS[name].modality == found.backbone.modality)
+    name = of_modality(found.backbone.modality)
     config = complete({"task": name, **found.settings, **fields})
     task = TASKS[name].make(config, found.backbone)
     head = task.adopt(found)
-    table = sources.load(test, task.modality, task.columns(), config.skip_bad, "--test", split="test")
+    table = sources.load(test, task.input.kind, task.columns(), config.skip_bad, "--test", split="test")
     table = task.check(task.match(table), "test")
-    accelerator = processes.accelerator()
-    model = Trained(found.backbone, head, task, (), config.precision).eval().to(accelerator.device)
-    return task.measure(evaluate(model, examples_of(task, table), accelerator, label="evaluating"))
+    machine = Machine.as_it_is(config, processes.accelerator())
+    model = Model(found.backbone, head, task, machine.precision).eval().to(machine.device)
+    return task.target.measure(evaluate(model, examples_of(task, table), machine))
 
 
 @dataclass
@@ -120,7 +113,7 @@ class Run:
         return dict(self.result["metrics"])
 
     @cached_property
-    def model(self) -> Trained:
+    def model(self) -> Model:
         """Backbone and head, in eval mode."""
         whole = (self.folder.model / MANIFEST).is_file() or self.result["status"] == "finished"
         if not self.folder.model.is_dir() or not whole:
@@ -136,47 +129,56 @@ class Run:
             task.restore(described["state"])
         except (KeyError, ValueError, TypeError) as error:
             raise damaged(place, error) from None
-        head = task.head(backbone.width)
+        head = task.target.head(backbone.width)
         try:
             head.load_state_dict(tensors)
         except RuntimeError as error:
             raise damaged(file, ValueError(str(error).splitlines()[-1].strip())) from None
         backbone.freeze(range(len(backbone.stages)))
         device = processes.accelerator().device
-        return Trained(backbone, head, task, (), precision.usable(self.config.precision, device)).eval()
+        return Model(backbone, head, task, precision.usable(self.config.precision, device)).eval()
 
     def predict(self, inputs: Any) -> list[Prediction]:
         """Predictions for a list of inputs (texts; image or audio files, PIL images, arrays), a file or a folder."""
-        task = self.model.task
+        task, target = self.model.task, self.model.task.target
         table = self._table(inputs, labelled=False, option="the inputs")
-        pieces, owners = task.pieces(table)
+        pieces, owners = task.input.pieces(table)
         records = self._records(pieces, "predicting")
         parts: list[list[dict[str, Any]]] = [[] for _ in range(len(table))]
         for place, owner in enumerate(owners):
             parts[owner].append({name: values[place] for name, values in records.items()})
-        return [task.present({**task.join(own), "id": name}) for own, name in zip(parts, table.ids, strict=True)]
+        return [target.present({**target.join(own), "id": name}) for own, name in zip(parts, table.ids, strict=True)]
 
     def embed(self, inputs: Any) -> Features:
         """Pooled features of the backbone, for what `predict` takes; of speech the mean over the valid frames."""
-        config = dataclasses.replace(self.config, precision=cast(Any, self.model.precision))
-        return features_of(self.model.backbone, self.model.task, config, inputs)
+        model = self.model
+        pooled = Model(model.backbone, model.head, model.task, model.precision, pooled=True)
+        return features_of(pooled, self.config, self._machine(), inputs)
 
     def evaluate(self, test: Any) -> dict[str, Score]:
         """All metrics of the task on labelled data; features that a linear probe has cached of it are read."""
         table = self.model.task.check(self._table(test, labelled=True, option="--test"), "test")
-        return self.model.task.measure(self._records(table, "evaluating", (self.result.get("cache") or {}).get("cut")))
+        return self.model.task.target.measure(
+            self._records(table, "evaluating", (self.result.get("cache") or {}).get("cut"))
+        )
 
     def _table(self, source: Any, labelled: bool, option: str) -> Table:
         task = self.model.task
         columns = task.columns()
         limit, skip = self.config.max_seconds, labelled and self.config.skip_bad
-        return sources.load(source, task.modality, columns, skip, option, labelled, "test", limit)
+        return sources.load(source, task.input.kind, columns, skip, option, labelled, "test", limit)
+
+    def _machine(self) -> Machine:
+        return Machine.as_it_is(self.config, processes.accelerator())
 
     def _records(self, table: Table, label: str, stored: str | None = None) -> Records:
         """`stored`: where the states that the run stored are cut; a prediction's few inputs are none of them."""
-        accelerator = processes.accelerator()
-        self.model.to(accelerator.device)
-        examples = examples_of(self.model.task, table)
+        model, machine = self.model, self._machine()
+        model.to(machine.device)
+        examples = examples_of(model.task, table)
         if stored == "features":
-            examples = cached(self.model, self.config, examples, accelerator)
-        return evaluate(self.model, examples, accelerator, self.config.workers, label)
+            config = self.config
+            cache = settings.make(config.cache, config.cache_dir, config.cache_limit)
+            features = cached_features(model, examples, machine, cache)
+            examples = examples if features is None else examples.with_states(features, model.task)
+        return evaluate(model, examples, machine, label)

@@ -2,42 +2,36 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
-from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 from torch import nn
 
 from mmtransfer import backbones, files
 from mmtransfer.backbones import weights
-from mmtransfer.backbones.staged import Backbone
 from mmtransfer.cache import settings
-from mmtransfer.config import IMAGE, SPEECH, TEXT, RunConfig
+from mmtransfer.config import RunConfig
 from mmtransfer.data import sources
-from mmtransfer.engine import caching, precision, processes
-from mmtransfer.engine.loading import Examples, Stored
-from mmtransfer.engine.loop import Job
-from mmtransfer.engine.state import TrainState
-from mmtransfer.engine.trained import Trained
+from mmtransfer.engine import precision, processes
+from mmtransfer.engine.features import features
+from mmtransfer.engine.loading import Examples
+from mmtransfer.engine.machine import Machine
+from mmtransfer.engine.model import Model
 from mmtransfer.errors import MMTransferError
 from mmtransfer.resolution import complete, resolve
 from mmtransfer.run import RunFolder
 from mmtransfer.seeding import number
-from mmtransfer.strategies import Phase
-from mmtransfer.tasks import TASKS, Task
-from mmtransfer.tasks.targets.transcript import Transcript
+from mmtransfer.tasks import TASKS, of_modality
 
 SUFFIXES = (".npy", ".parquet")
 CACHE = ("cache", "cache_dir", "cache_limit")
 """Settings of the cache that a run's features may have other than the run."""
 COLUMNS = ("text_column", "pair_column", "label_column", "file_column", "transcript_column")
 """Names of columns: other data may have others than a run was trained on."""
-_TASKS: dict[str, str] = {"image": IMAGE, "text": TEXT, "speech": SPEECH}
 
 
 @dataclass(frozen=True)
@@ -103,33 +97,33 @@ def embed(backbone: str | Path, data: Any, split: str = "test", seed: int = 0, *
                 "leave them out, or name a backbone",
             )
         config = complete(folder.read_config() | fields, str(folder.config))
-        usable = precision.usable(config.precision, processes.accelerator().device)
-        config = replace(config, precision=cast(Any, usable))
+        machine = Machine.as_it_is(config, processes.accelerator())
+        usable = precision.usable(config.precision, machine.device)
         loaded = weights.read(folder.model)
     else:
         sources.refuse_missing(data, "the inputs", labelled=False)
         loaded = backbones.load(str(backbone), fields.pop("weights", None))
-        config = resolve(task=_TASKS[loaded.modality], backbone=str(backbone), train="-", **fields)
-    return features_of(loaded, TASKS[config.task].make(config, loaded), config, data, split)
+        config = resolve(task=of_modality(loaded.modality), backbone=str(backbone), train="-", **fields)
+        machine = Machine.as_it_is(config, processes.accelerator())
+        usable = config.precision
+    model = Model(loaded, nn.Identity(), TASKS[config.task].make(config, loaded), usable, pooled=True)
+    return features_of(model, config, machine, data, split)
 
 
-def features_of(backbone: Backbone, task: Task, config: RunConfig, data: Any, split: str = "test") -> Features:
-    """Features of data as the task encodes them under this configuration; of a recording that is cut into pieces their
-    mean by length."""
-    if task.modality == "audio":
-        task = replace(task, name="speech-features", target=_Pooled(config))
-    columns = task.columns()
-    table = sources.load(data, task.modality, columns, config.skip_bad, "the inputs", labelled=False, split=split)
-    if task.answer_column in table.rows.column_names:  # of built-in data; labels of others would be unknown
-        table = replace(table, rows=table.rows.remove_columns(task.answer_column))
-    pieces, owners = task.pieces(table)
+def features_of(model: Model, config: RunConfig, machine: Machine, data: Any, split: str = "test") -> Features:
+    """What the model reads of data, as its task encodes them; of a recording that is cut into pieces their mean by
+    length. `config`: what the cache is, and whether bad rows are left out."""
+    task, columns = model.task, model.task.columns()
+    table = sources.load(data, task.input.kind, columns, config.skip_bad, "the inputs", labelled=False, split=split)
+    if task.target.kind in table.rows.column_names:  # of built-in data; labels of others would be unknown
+        table = replace(table, rows=table.rows.remove_columns(task.target.kind))
+    pieces, owners = task.input.pieces(table)
     if not len(pieces):  # recordings too short to hear anything in
-        return Features(table.ids, np.zeros((len(table), backbone.width), np.float32))
-    rows, lengths = task.rows(pieces)
+        return Features(table.ids, np.zeros((len(table), model.backbone.width), np.float32))
+    rows, lengths = task.input.rows(pieces)
     # the key of a few inputs at hand, a digest of all weights, would cost more than their features
     mode = "off" if config.cache == "auto" and isinstance(data, list | tuple) else config.cache
-    examples = Examples(rows, lengths, None, table=pieces)
-    found = _pooled(backbone, task, replace(config, cache=mode), examples)
+    found = _vectors(model, replace(config, cache=mode), machine, Examples(rows, lengths, None, table=pieces))
     if list(owners) == list(range(len(table))):
         return Features(table.ids, found)
     shares = lengths[:, None] / np.bincount(owners, lengths, len(table))[owners, None]
@@ -138,50 +132,11 @@ def features_of(backbone: Backbone, task: Task, config: RunConfig, data: Any, sp
     return Features(table.ids, values)
 
 
-class _Pooled(Transcript):
-    """Recordings as one vector each, under keys of their own: what CTC's probe stores are the frames."""
-
-    reads = "pooled"  # type: ignore[assignment]
-
-
-def _pooled(backbone: Backbone, task: Task, config: RunConfig, examples: Examples) -> np.ndarray:
+def _vectors(model: Model, config: RunConfig, machine: Machine, examples: Examples) -> np.ndarray:
     """float32 (n, width), the same on every process: what an exact probe would be solved on, from the same cache."""
-    accelerator = processes.accelerator()
-    backbone.to(accelerator.device).freeze(range(len(backbone.stages)))
-    trained = Trained(backbone, nn.Identity(), task, (), config.precision).eval()
-    phase = Phase("features", (), 0.0, 0.0, 0, "exact")
-    found = dict(caching.states(_job(trained, config, examples, accelerator), trained, phase, {"inputs": examples}))
-    values = found["inputs"].matrix().float().numpy() if accelerator.is_main_process else None
+    model.to(machine.device).eval()
+    model.backbone.freeze(range(len(model.backbone.stages)))
+    cache = settings.make(config.cache, config.cache_dir, config.cache_limit)
+    read = features(model, examples, machine, model.end, cache)
+    values = read.matrix().float().numpy() if machine.is_main and read is not None else None
     return np.asarray(broadcast_object_list([values])[0])
-
-
-def cached(model: Trained, config: RunConfig, examples: Examples, accelerator: Accelerator) -> Examples:
-    """The examples with the features that the cache holds of them, if it does; nothing is built.
-
-    On one process: several would each have to find the same.
-    """
-    if accelerator.num_processes > 1 or config.cache == "off":
-        return examples
-    job = _job(model, config, examples, accelerator)
-    key = caching.name_all(job, model, {"inputs": examples})["inputs"]
-    features = caching.opened(job, model, examples, key)
-    return examples if features is None else replace(examples, stored=Stored(features, examples.rows, model.task))
-
-
-def _job(model: Trained, config: RunConfig, examples: Examples, accelerator: Accelerator) -> Job:
-    """What the cache asks of a run, for examples that nothing is trained on."""
-    return Job(
-        config=config,
-        task=model.task,
-        backbone=model.backbone,
-        head=model.head,
-        train=examples,
-        validation=None,
-        accelerator=accelerator,
-        folder=Path(os.devnull),
-        workers=config.workers,
-        state=TrainState(),
-        interrupted=lambda: False,
-        expired=lambda: False,
-        cache=settings.make(config.cache, config.cache_dir, config.cache_limit),
-    )

@@ -12,16 +12,18 @@ from typing import Any
 import numpy as np
 
 from mmtransfer import backbones as known_backbones
-from mmtransfer.api import prepare
 from mmtransfer.config import RunConfig
-from mmtransfer.engine import caching, exact
-from mmtransfer.engine.loop import Job
-from mmtransfer.engine.trained import Trained
+from mmtransfer.engine import exact, processes
+from mmtransfer.engine.features import features_of_splits
+from mmtransfer.engine.loading import Examples
+from mmtransfer.engine.machine import Machine
+from mmtransfer.engine.model import Model
+from mmtransfer.engine.states import States
 from mmtransfer.errors import MMTransferError
 from mmtransfer.metrics import Score
+from mmtransfer.preparation import Prepared, prepare
 from mmtransfer.probe import solve
 from mmtransfer.resolution import resolve
-from mmtransfer.strategies import Phase
 from mmtransfer.tasks import TASKS
 
 logger = logging.getLogger("mmtransfer")
@@ -74,12 +76,13 @@ def rank(task: str, train: Any, backbones: Sequence[str], folds: int = FOLDS, **
     configs = {backbone: resolve(**given | _named(backbone)) for backbone in backbones}
     if any(TASKS[task].exact(config) is None for config in configs.values()):
         raise MMTransferError(f"{task} has no exact probe", "mmtransfer rank", "compare short runs of fit instead")
+    machine = Machine.set_up(next(iter(configs.values())), processes.accelerator())
     found: list[Ranked] = []
     missing: dict[str, MMTransferError] = {}
     for backbone, config in configs.items():
         try:
             known_backbones.check(config.backbone)
-            found.append(_ranked(prepare(config, aloud=not found), backbone, folds))
+            found.append(_ranked(prepare(config, machine, aloud=not found), machine, backbone, folds))
         except MMTransferError as error:
             if not _is_about(error, config):
                 raise
@@ -105,49 +108,51 @@ def _named(word: str) -> dict[str, str]:
 
 def _is_about(error: MMTransferError, config: RunConfig) -> bool:
     """Whether an error is about a backbone or its weights, and not about what all have in common."""
-    names = (str(config.backbone), *([config.weights] if config.weights else []))
+    names = (config.backbone, *([config.weights] if config.weights else []))
     return any(error.where in (name, f"--backbone {name}", f"--weights {name}") for name in names) or any(
         repr(name) in error.what for name in names
     )
 
 
-def _ranked(job: Job, backbone: str, folds: int) -> Ranked:
-    task, begun = job.task, time.monotonic()
-    job.backbone.freeze(range(len(job.backbone.stages)))
-    trained = Trained(job.backbone, job.head, task, (), job.config.precision).eval()
-    caching.prepare(job, trained, Phase("probe", (), 0.0, 0.0, 0, "exact"), last=False)
-    splits = [examples for examples in (job.train, job.validation) if examples is not None]
-    first, *others = exact.weighted(job)
-    data = sum(others, start=first)
-    choice = solve(data, folds=folds, seed=job.config.seed)
+def _ranked(prepared: Prepared, machine: Machine, backbone: str, folds: int) -> Ranked:
+    model, cache, begun = prepared.model.eval(), prepared.cache, time.monotonic()
+    task, stages = model.task, model.backbone
+    stages.freeze(range(len(stages.stages)))
+    asked = {name: examples for name, examples in prepared.splits.by_name().items() if name != "test"}
+    splits = prepared.splits.with_states(features_of_splits(model, asked, machine, model.end, cache), task)
+    first, *others = exact.weighted_rows(model, splits, machine)
+    choice = solve(sum(others, start=first), folds=folds, seed=prepared.config.seed)
     assert choice.held_out is not None  # there were folds
-    score = task.measure(task.tune(exact.records_of(task, splits, choice.held_out)))[task.primary]
+    answered = [examples for examples in (splits.train, splits.validation) if examples is not None]
+    score = task.target.measure(task.target.tune(exact.records_of(task, answered, choice.held_out)))[
+        task.target.primary
+    ]
     seconds = time.monotonic() - begun
-    tensors = [*job.backbone.parameters(), *job.backbone.buffers()]
+    tensors = [*stages.parameters(), *stages.buffers()]
     return Ranked(
         backbone=backbone,
-        metric=task.primary,
+        metric=task.target.primary,
         score=score,
-        higher_is_better=task.higher_is_better,
+        higher_is_better=task.target.higher_is_better,
         penalty=choice.penalty,
         seconds=seconds,
-        hits=job.cache.hits,
-        parameters=sum(value.numel() for value in job.backbone.parameters()),
-        examples_per_second=_speed(job, trained),
+        hits=cache.figures.hits,
+        parameters=sum(value.numel() for value in stages.parameters()),
+        examples_per_second=_speed(model, prepared.splits.train, machine),
         bytes=sum(value.numel() * value.element_size() for value in tensors),
     )
 
 
-def _speed(job: Job, trained: Trained) -> float:
+def _speed(model: Model, examples: Examples, machine: Machine) -> float:
     """Examples/s of prediction."""
-    examples = replace(job.train, stored=None)
     count = min(SPEED_EXAMPLES, len(examples))
     picked = np.linspace(0, len(examples) - 1, count).astype(np.int32)
     picked = picked[np.argsort(examples.lengths[picked], kind="stable")]
     first, *others = np.array_split(picked, min(3, count))
-    list(caching.computed(job, trained, examples, [first]))  # kernels are chosen, memory is taken
+    states = States(model, examples, machine, model.end)
+    list(states.compute([first]))  # kernels are chosen, memory is taken
     begun = time.monotonic()
-    list(caching.computed(job, trained, examples, others))
+    list(states.compute(others))
     return sum(map(len, others)) / max(1e-9, time.monotonic() - begun)
 
 

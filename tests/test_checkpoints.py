@@ -125,7 +125,7 @@ def test_the_vocabulary_of_a_checkpoint(tmp_path: Path, capsys: pytest.CaptureFi
     )
     task = run.model.task
     assert task.state() == {"symbols": ["<blank>", "|", "", "B", "A"], "case": "upper"}
-    assert task.answer("ab  ba") == "AB BA"
+    assert task.target.answer("ab  ba") == "AB BA"
     # transformers decodes the checkpoint as the run does, whose head has hardly moved
     source = transformers.AutoModelForCTC.from_pretrained(place).eval()
     processor = transformers.AutoTokenizer.from_pretrained(place)

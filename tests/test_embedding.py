@@ -10,6 +10,7 @@ import pytest
 import tiny
 import torch
 from safetensors.torch import load_file
+from torch import nn
 
 import mmtransfer as mmt
 from mmtransfer.backbones.contract import features
@@ -18,7 +19,8 @@ from mmtransfer.cli.flags import parse
 from mmtransfer.config import IMAGE, SPEECH, TEXT
 from mmtransfer.data import audio, sources
 from mmtransfer.embedding import Features, features_of
-from mmtransfer.engine import caching
+from mmtransfer.engine.entries import CHECKED
+from mmtransfer.engine.model import Model
 from mmtransfer.errors import MMTransferError
 
 MAKERS = {IMAGE: tiny.images, TEXT: tiny.text, SPEECH: tiny.speech}
@@ -42,7 +44,7 @@ def test_features_are_the_backbones_of_each_example_alone(runs, task):
     assert found.ids == [prediction.id for prediction in run.predict(data)] and len(found.ids) == 12
     assert found.values.dtype == np.float32 and found.values.shape == (12, run.model.backbone.width)
     table = run._table(data, labelled=False, option="a test")
-    rows, lengths = run.model.task.rows(table)
+    rows, lengths = run.model.task.input.rows(table)
     backbone = run.model.backbone.eval()
     for number in (0, int(lengths.argmin())):
         one = run.model.task.encode(rows[number], None)
@@ -83,10 +85,10 @@ def test_what_a_probe_has_stored_is_read_and_not_computed(runs, passed, tmp_path
     passed.clear()
     found = mmt.embed(place.backbone, data, **given)
     by_run = mmt.embed(probe.folder.path, data)
-    assert passed == [1] * 2 * caching.CHECKED, "only the check of the entry computes anything"
+    assert passed == [1] * 2 * CHECKED, "only the check of the entry computes anything"
     passed.clear()
     scores = probe.evaluate(data)
-    assert passed == [1] * caching.CHECKED
+    assert passed == [1] * CHECKED
     passed.clear()
     plain = mmt.embed(place.backbone, data, **given, **{"cache": "off"})
     uncached = mmt.load(probe.folder.path)
@@ -109,7 +111,7 @@ def test_features_of_recordings_are_stored_as_vectors_beside_the_frames_of_a_pro
     built = mmt.embed(run.config.backbone, data, **given)
     assert sum(passed) == pieces + 1, "and one to see how large a row is"
     read = mmt.embed(run.config.backbone, data, **given)
-    assert sum(passed) == pieces + 1 + caching.CHECKED
+    assert sum(passed) == pieces + 1 + CHECKED
     assert np.array_equal(built.values, plain.values) and np.array_equal(read.values, plain.values)
     (shard,) = tmp_path.rglob("*.safetensors")
     assert load_file(shard)["x"].shape == (pieces, 16)
@@ -149,11 +151,13 @@ def test_a_long_recording_is_the_mean_of_its_pieces_by_length(runs):
     config = replace(run.config, max_seconds=0.6)
     task, backbone = type(run.model.task)(config, run.model.backbone), run.model.backbone
     table = sources.load([recording], "audio", labelled=False)
-    pieces, owners = task.pieces(table)
+    pieces, owners = task.input.pieces(table)
     assert len(owners) > 1
-    lengths = task.rows(pieces)[1]
-    parts = features_of(backbone, task, replace(config, max_seconds=9.0), _arrays(task, pieces)).values
-    whole = features_of(backbone, task, config, [recording])
+    lengths = task.input.rows(pieces)[1]
+    machine, patient = run._machine(), type(task)(replace(config, max_seconds=9.0), backbone)
+    alone, joined = (Model(backbone, nn.Identity(), each, "fp32", pooled=True) for each in (patient, task))
+    parts = features_of(alone, config, machine, _arrays(task, pieces)).values
+    whole = features_of(joined, config, machine, [recording])
     assert whole.ids == ["0"] and whole.values[0] == pytest.approx(np.average(parts, 0, lengths), rel=1e-4)
 
 

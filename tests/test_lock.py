@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -40,10 +41,10 @@ def stopped(given, tmp_path_factory):
     return out
 
 
-def _stopping(job, phases, model, begun):
-    assert json.loads((job.folder / "lock.json").read_text())["pid"] == os.getpid()
-    job.state.epoch, job.state.step, job.state.epochs_done = 1, 0, 1
-    job.interrupted = lambda: True
+def _stopping(training, *rest):
+    assert json.loads((training.folder / "lock.json").read_text())["pid"] == os.getpid()
+    training.state.epoch, training.state.step, training.state.epochs_done = 1, 0, 1
+    training.stop.signals.append(signal.SIGTERM)
 
 
 @pytest.fixture

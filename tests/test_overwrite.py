@@ -178,16 +178,16 @@ def test_what_a_run_leaves_that_is_killed_before_it_began_is_in_nobodys_way(give
 
 def test_a_run_that_began_meanwhile_is_not_emptied(given, finished, tmp_path, monkeypatch):
     """Two commands with one --out that is not there yet: the second has prepared its data, the first is at work."""
-    out, prepare = tmp_path / "run", fitting.Fitting.prepare
+    out, prepare = tmp_path / "run", fitting.prepare
 
-    def slowly(self, received=()):
-        made = prepare(self, received)
+    def slowly(*given):
+        made = prepare(*given)
         shutil.copytree(finished, out)
         other = {"program": "mmtransfer", "schema": 1, "pid": os.getppid(), "host": socket.gethostname()}
         (out / "lock.json").write_text(json.dumps({**other, "start": "now", "began": None}))
         return made
 
-    monkeypatch.setattr(fitting.Fitting, "prepare", slowly)
+    monkeypatch.setattr(fitting, "prepare", slowly)
     with pytest.raises(MMTransferError, match="Another run is at work in the folder"):
         mmt.fit(**given, out=out, overwrite=True)
     (out / "lock.json").unlink()

@@ -307,4 +307,4 @@ def test_all_but_deep_speech_runs_where_torchaudio_cannot_be_imported(tmp_path):
 def test_the_key_of_cached_frames_names_what_resampled(run):
     import soxr
 
-    assert soxr.__version__ in str(run.model.task.encoding())
+    assert soxr.__version__ in str(run.model.task.input.encoding())

@@ -5,7 +5,8 @@ A shard is a safetensors file of about 64 MiB with the rows of some batches, bac
   rows     (rows,) int64, numbers of the examples
   offsets  (rows + 1,) int64, where lengths vary: row i is x[offsets[i]:offsets[i + 1]]
 Which batches a shard holds, and their order, is a pure function of the split and of the cut: a build that was killed
-anywhere goes on with the first missing shard to the very same bytes.
+anywhere goes on with the first missing shard to the very same bytes. A shard's digest is that of the bytes that were
+written: it is taken while they are, kept in plan.json until the index has it, and checked when an entry is opened.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
@@ -29,6 +31,8 @@ from mmtransfer.data.plan import Indices
 
 SHARD_BYTES = 64 * 2**20
 PLAN = "plan.json"
+CHUNK_BYTES = 2**20
+"""Bytes that are hashed and written at a time."""
 DIGESTS = 4
 """Threads that check shards; hashing releases Python's lock."""
 
@@ -128,18 +132,20 @@ def build(
     if begun(folder) != dict(plan):
         for path in folder.iterdir():
             path.unlink()
-        documents.write(folder / PLAN, {"plan": dict(plan)}, shared=True)
-    missing = [number for number, _ in enumerate(groups) if _intact(folder / _name(number)) is None]
+        documents.write(folder / PLAN, {"plan": dict(plan), "shards": {}}, shared=True)
+    digests = _written(folder)
+    missing = [number for number, _ in enumerate(groups) if _name(number) not in digests]
     done = sum(len(batch) for number, group in enumerate(groups) if number not in missing for batch in group)
     yield done
     states = run([batch for number in missing for batch in groups[number]])
     for number in missing:
         rows, x, offsets = _joined([next(states) for _ in groups[number]])
         tensors = {"x": x, "rows": rows} | ({} if offsets is None else {"offsets": offsets})
-        files.write_tensors(folder / _name(number), tensors, {"digest": _digest(tensors)})
+        digests[_name(number)] = _write(folder / _name(number), tensors)
+        documents.write(folder / PLAN, {"plan": dict(plan), "shards": digests}, shared=True)
         done += len(rows)
         yield done
-    digests = {_name(number): _intact(folder / _name(number)) for number in range(len(groups))}
+    digests = {_name(number): digests[_name(number)] for number in range(len(groups))}
     size = sum((folder / name).stat().st_size for name in digests)
     index = {"format": FORMAT, **about, "rows": done, "bytes": size, "shards": digests}
     documents.write(folder / INDEX, index, shared=True)
@@ -164,14 +170,17 @@ def load(folder: Path, cut: int, count: int, memory: int) -> Features:
             raise Damaged(f"its format is {index['format']}, not {FORMAT}")
         names, size = dict(index["shards"]), int(index["bytes"])
         with ThreadPoolExecutor(DIGESTS) as threads:
-            found = list(threads.map(_intact, [folder / name for name in names]))
+            found = list(threads.map(_digest, [folder / name for name in names]))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise Damaged(f"its index cannot be read ({type(error).__name__}: {error})") from None
     for name, expected, digest in zip(names, names.values(), found, strict=True):
-        if digest is None or digest != expected:
+        if digest != expected:
             raise Damaged(f"its shard {name} is not what was written")
-    parts = [_read(folder / name) for name in names]
-    rows = torch.cat([part["rows"] for part in parts]) if parts else torch.zeros(0, dtype=torch.int64)
+    try:
+        parts = [_read(folder / name) for name in names]
+        rows = torch.cat([part["rows"] for part in parts]) if parts else torch.zeros(0, dtype=torch.int64)
+    except (OSError, SafetensorError, KeyError) as error:
+        raise Damaged(f"a shard cannot be read ({type(error).__name__}: {error})") from None
     if not torch.equal(rows.sort().values, torch.arange(count)):
         raise Damaged(f"it has {len(rows)} rows for {count} examples")
     return _resident(cut, count, parts) if size <= memory else _mapped(cut, count, parts)
@@ -218,24 +227,35 @@ def _name(number: int) -> str:
     return f"{number:05d}.safetensors"
 
 
-def _read(path: Path) -> dict[str, Tensor]:
-    with safe_open(path, "pt") as file:
-        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # safe_open is no mapping
+def _write(path: Path, tensors: Mapping[str, Tensor]) -> str:
+    """Writes a shard, whole or not at all; the digest of its bytes."""
+    content, digest = memoryview(save(dict(tensors))), hashlib.blake2b(digest_size=16)
+    with files.replacing(path) as place, place.open("wb") as file:
+        for start in range(0, len(content), CHUNK_BYTES):
+            chunk = content[start : start + CHUNK_BYTES]
+            digest.update(chunk)
+            file.write(chunk)
+    return digest.hexdigest()
 
 
-def _intact(path: Path) -> str | None:
-    """The digest of a shard's tensors if it is the one that was written with them, else None."""
+def _written(folder: Path) -> dict[str, str]:
+    """The digests of the shards that a killed build has left whole, by name."""
     try:
-        with safe_open(path, "pt") as file:
-            written = (file.metadata() or {}).get("digest")
-        return written if written is not None and _digest(_read(path)) == written else None
-    except (OSError, SafetensorError, ValueError, RuntimeError):
+        kept = dict(documents.load(folder / PLAN)["shards"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    return {name: digest for name, digest in kept.items() if _digest(folder / name) == digest}
+
+
+def _digest(path: Path) -> str | None:
+    """The digest of a shard's bytes; None where it cannot be read."""
+    try:
+        return files.digest(path)
+    except OSError:
         return None
 
 
-def _digest(tensors: Mapping[str, Tensor]) -> str:
-    digest = hashlib.blake2b(digest_size=16)
-    for name, value in sorted(tensors.items()):
-        digest.update(f"{name} {value.dtype} {tuple(value.shape)} ".encode())
-        digest.update(value.reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
+def _read(path: Path) -> dict[str, Tensor]:
+    """A shard's tensors, memory-mapped."""
+    with safe_open(path, "pt") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # safe_open is no mapping

@@ -24,13 +24,17 @@ ENCODING = 1
 LIBRARIES = ("torch", "transformers", "torchvision", "torchaudio", "tokenizers", "pillow", "soundfile")
 
 
-def key(
-    prefix: str, encoding: Mapping[str, Any], cut: int, features: str, precision: str, device: str, data: str
-) -> str:
+def key(prefix: str, encoding: Mapping[str, Any], cut: int, reads: str, precision: str, device: str, data: str) -> str:
     """blake2b (16 bytes, hex) that names the states of one split at one cut.
 
-    `prefix`: from `prefix`; `encoding`: `Task.encoding()`; `features`: what stands in place of a cut behind the last
-    stage, the task and its pooling; `precision`: fp32 or bf16; `device`: its type; `data`: from `contents`.
+    Args:
+        prefix: digest of the stages before the cut, from `prefix`.
+        encoding: what turns examples into tensors, from `Task.encoding`.
+        cut: stages that are behind the states; one more than there are for what a head reads.
+        reads: what is read out of the last stage, such as `pooled mean`; empty for a cut between stages.
+        precision: fp32 or bf16.
+        device: type of the device.
+        data: digest of the examples, from `contents`.
     """
     parts = {
         "format": FORMAT,
@@ -38,7 +42,7 @@ def key(
         "prefix": prefix,
         "encoding": dict(encoding),
         "cut": cut,
-        "features": features,
+        "reads": reads,
         "precision": precision,
         "layout": "contiguous",
         "device": device,
@@ -49,7 +53,7 @@ def key(
 
 
 def prefix(backbone: Backbone, cut: int) -> str:
-    """Digest of stages [0, cut): names, dtypes, shapes and bytes of parameters and buffers, class, configuration."""
+    """Digest of stages [0, cut): names, dtypes, shapes and bytes of parameters and buffers, family, configuration."""
     digest = hashlib.blake2b(digest_size=16)
     stages = backbone.stages[: min(cut, backbone.depth)]
     for name, value in sorted([*stages.named_parameters(), *stages.named_buffers()], key=lambda item: item[0]):
@@ -58,7 +62,6 @@ def prefix(backbone: Backbone, cut: int) -> str:
         digest.update(data.view(torch.uint8).numpy().data)
     unnamed = {"_name_or_path", "transformers_version"}
     about = {
-        "class": f"{type(backbone).__module__}.{type(backbone).__qualname__}",
         "family": backbone.family,
         "config": {name: value for name, value in backbone.config.items() if name not in unnamed},
         "preprocess": dict(backbone.preprocess),

@@ -12,13 +12,9 @@ Mode = Literal["auto", "on", "off"]
 
 
 @dataclass
-class Cache:
-    """The settings of the cache, and the figures for result.json."""
+class Figures:
+    """What became of the cache, as it is used."""
 
-    mode: Mode = "off"
-    store: Store = field(default_factory=lambda: Store(default_folder()))
-    limit: float = float("inf")
-    """Bytes that the folder may hold."""
     cut: str | None = None
     """Where the stored states are cut, in the last phase that had any."""
     bytes: int = 0
@@ -26,8 +22,6 @@ class Cache:
     build_seconds: float = 0.0
     hits: int = 0
     """Splits whose states were there already."""
-    seconds: float = 0.0
-    """All that was spent on deciding, building and opening."""
     passed: int = 0
     """Examples that went through frozen stages, to be stored or to be solved on."""
     passed_units: int = 0
@@ -37,8 +31,21 @@ class Cache:
     expected: dict[str, float] | None = None
     """Seconds that `auto` expected the frozen stages to cost with stored states and without."""
 
+
+@dataclass(frozen=True)
+class Cache:
+    """The settings of the cache, and where its figures are counted."""
+
+    mode: Mode = "off"
+    store: Store = field(default_factory=lambda: Store(default_folder()))
+    limit: float = float("inf")
+    """Bytes that the folder may hold."""
+    figures: Figures = field(default_factory=Figures)
+
     def about(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in ("mode", "cut", "bytes", "build_seconds", "hits", "expected")}
+        """What result.json says of it."""
+        names = ("cut", "bytes", "build_seconds", "hits", "expected")
+        return {"mode": self.mode, **{name: getattr(self.figures, name) for name in names}}
 
 
 def make(mode: Mode, folder: str | None, limit_gib: float) -> Cache:

@@ -18,8 +18,9 @@ from typing import Any
 from mmtransfer import documents
 from mmtransfer.errors import MMTransferError, unknown
 
-FORMAT = 1
-"""Raised when the files change; an entry of another format has another key."""
+FORMAT = 2
+"""Raised when the files or the parts of a key change: entries of another format have other keys, so that nothing reads
+them; they are listed and removed like all others."""
 INDEX = "index.json"
 PARTIAL = ".partial"
 WAIT_SECONDS = 0.2

@@ -22,8 +22,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from mmtransfer import disk, documents, files
+from mmtransfer.engine.model import Model
 from mmtransfer.engine.state import TrainState
-from mmtransfer.engine.trained import Trained
 from mmtransfer.errors import MMTransferError
 
 logger = logging.getLogger("mmtransfer")
@@ -112,7 +112,7 @@ def read(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
     return {name: load_file(path / name) for name in names}, state_of(path) or {}
 
 
-def restore(point: Path, state: TrainState, model: Trained, stages: Collection[int]) -> dict[str, Tensor] | None:
+def restore(point: Path, state: TrainState, model: Model, stages: Collection[int]) -> dict[str, Tensor] | None:
     """Puts a checkpoint into state and model, which has trained `stages`; returns the optimiser's tensors.
 
     Raises MMTransferError for a checkpoint of another run.

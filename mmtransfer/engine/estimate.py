@@ -14,8 +14,7 @@ import torch
 from mmtransfer.backbones.staged import State
 from mmtransfer.cache import features as shards
 from mmtransfer.data.plan import Plan
-from mmtransfer.engine.loop import Job
-from mmtransfer.engine.trained import Trained
+from mmtransfer.engine.states import States, kept
 
 WARM_UP = 8
 """Before the micro-batch that is timed, this part of it is run untimed: the first pass pays for choosing kernels. One
@@ -46,33 +45,29 @@ class Costs:
         return build + seen * self.read, seen * whole
 
 
-def measure(job: Job, trained: Trained, folder: Path) -> Costs:
+def measure(states: States, plan: Plan, folder: Path) -> Costs:
     """Times the frozen part of a micro-batch of the run, and keeping its states in `folder`.
 
-    Random numbers are as before afterwards. OSError where nothing can be written.
+    `states`: of the training examples, which `plan` makes steps of. Random numbers are as before afterwards. OSError
+    where nothing can be written.
     """
-    lengths, task, device = job.train.lengths, job.task, job.accelerator.device
-    epoch = Plan(lengths, job.config.batch_size, job.state.budget, job.config.seed).epoch(0)
+    model, examples, machine = states.model, states.examples, states.machine
+    epoch = plan.epoch(0)
     timed = epoch.micro_batches(len(epoch) // 2)[0]
     batches = [timed[::WARM_UP], timed]
     with torch.random.fork_rng():  # starting a DataLoader draws a random number
-        loaded = iter(job.train.batches(task, [batch.tolist() for batch in batches], 0, False, job.config.seed, 0))
+        loaded = iter(examples.batches(model.task, [batch.tolist() for batch in batches], 0, False, plan.seed, 0))
         for _ in batches:
-            clock = _Clock(device)
-            batch = next(loaded).to(device)
+            clock = _Clock(machine.device)
+            batch = next(loaded).to(machine.device)
             clock.lap("load")
             with torch.no_grad():
-                reached = trained.reach(batch.state, 0, trained.start)
+                reached = model.reach(batch.state, 0, states.cut)
             clock.lap("prefix")
-    write, read = _storing(trained.start, kept(reached), folder)
-    units = float(lengths[timed].sum())
-    load, prefix = clock.laps["load"] / max(1, job.workers), clock.laps["prefix"]
+    write, read = _storing(states.cut, kept(reached), folder)
+    units = float(examples.lengths[timed].sum())
+    load, prefix = clock.laps["load"] / max(1, machine.workers), clock.laps["prefix"]
     return Costs(load / units, prefix / units, write / units, read / units)
-
-
-def kept(state: State) -> State:
-    """What is stored of a state, on the CPU: the rest is only for what was before, or drawn anew every epoch."""
-    return {name: value.cpu() for name, value in state.items() if name in ("x", "lengths")}
 
 
 def _storing(cut: int, state: State, folder: Path) -> tuple[float, float]:

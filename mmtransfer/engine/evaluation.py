@@ -5,47 +5,45 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from accelerate import Accelerator
 from accelerate.utils import gather_object
 
 from mmtransfer.data.plan import evaluation_batches
 from mmtransfer.engine.loading import Examples
+from mmtransfer.engine.machine import Machine
+from mmtransfer.engine.model import Model
 from mmtransfer.engine.progress import bar
-from mmtransfer.engine.trained import Trained
 
 Records = dict[str, list[Any]]
 """Columns over the examples: id, prediction, and target and loss where targets are known, and the task's own."""
 
 
-def evaluate(
-    model: Trained, examples: Examples, accelerator: Accelerator, workers: int = 0, label: str = "evaluating"
-) -> Records:
-    """Records of every example exactly once, the same on every process.
+def evaluate(model: Model, examples: Examples, machine: Machine, label: str = "evaluating") -> Records:
+    """Records of every example exactly once, the same on every process; `label` names the progress bar.
 
     `model` is the module itself, not what `Accelerator.prepare` made of it: no reduction waits for the others.
     Each process takes every W-th batch; what comes back is gathered as objects, because gathering tensors of unequal
     shapes aborts the process.
     """
     task = model.task
-    batches = evaluation_batches(examples.lengths, 2 * task.budget(), 256)
-    own = batches[accelerator.process_index :: accelerator.num_processes]
-    load = examples.batches(task, [b.tolist() for b in own], workers, accelerator.device.type == "cuda")
+    batches = evaluation_batches(examples.lengths, 2 * task.input.budget(), 256)
+    own = batches[machine.accelerator.process_index :: machine.processes]
+    load = examples.batches(task, [b.tolist() for b in own], machine.workers, machine.device.type == "cuda")
     training = model.training
     model.eval()
     found: list[tuple[int, dict[str, Any]]] = []
-    with torch.inference_mode(), bar(label, sum(map(len, own)), accelerator.is_main_process) as progress:
+    with torch.inference_mode(), bar(label, sum(map(len, own)), machine.is_main) as progress:
         for indices, batch in zip(own, load, strict=True):
-            batch = batch.to(accelerator.device)
+            batch = batch.to(machine.device)
             outputs = model(model.reach(batch.state, examples.cut, model.start))
-            predictions = task.predict(outputs)
+            predictions = task.target.predict(outputs)
             columns = {"prediction": predictions.answers, **predictions.columns}
             if batch.targets is not None:
-                columns["loss"] = task.loss(outputs, batch.targets).tolist()
+                columns["loss"] = task.target.loss(outputs, batch.targets).tolist()
             for position, index in enumerate(indices.tolist()):
                 found.append((index, {name: values[position] for name, values in columns.items()}))
             progress.advance(len(indices))
     model.train(training)
-    if accelerator.num_processes > 1:
+    if machine.processes > 1:
         found = gather_object(found)
     ordered = [record for _, record in sorted(found, key=lambda item: item[0])]
     records: Records = {"id": examples.ids}

@@ -6,20 +6,22 @@ import logging
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, cast
 
 import torch
 from accelerate.utils import broadcast, broadcast_object_list
 from torch import Tensor
 
-from mmtransfer.cache import features as shards
 from mmtransfer.data import table
-from mmtransfer.engine import caching, checkpoint
+from mmtransfer.engine import checkpoint
 from mmtransfer.engine.evaluation import evaluate
 from mmtransfer.engine.loading import Examples
-from mmtransfer.engine.loop import Job
-from mmtransfer.engine.trained import Trained
+from mmtransfer.engine.machine import Machine
+from mmtransfer.engine.model import Model
+from mmtransfer.engine.splits import Splits
+from mmtransfer.engine.states import States
+from mmtransfer.engine.training import Outcome, Training
 from mmtransfer.errors import MMTransferError
 from mmtransfer.heads import LinearHead
 from mmtransfer.probe import Choice, Linear, Rows, solve
@@ -49,66 +51,72 @@ def check(plan: Sequence[Phase], task: Task) -> None:
         )
 
 
-def train(job: Job, trained: Trained, phase: Phase, stages: Sequence[int]) -> None:
+def train(training: Training, model: Model, splits: Splits, phase: Phase, kept: Sequence[int]) -> Outcome:
     """Finds the head, and scores the one that has not seen the validation data.
 
-    `stages`: what later phases train and checkpoints therefore hold. The main process solves, the others take its
-    answer. What the scores are of stays in `job.selected` where the head
-    that is left was refitted on the validation data, or where folds of the training data stood in for such data.
+    `kept`: stages that later phases train and checkpoints therefore hold. The main process solves, the others take its
+    answer. The outcome has the records behind the score where the head that is left was refitted on the validation
+    data, or where folds of the training data stood in for such data.
     """
     begun = time.monotonic()
-    state, task = job.state, job.task
+    state, task, machine = training.state, model.task, training.machine
     choice: Choice | None = None
-    if job.accelerator.is_main_process:
-        choice = solved(job, trained, phase)
-        _put(job.head, choice.model)
-    _agree(job)
-    if job.validation is not None:
-        records = task.tune(evaluate(trained, job.validation, job.accelerator, job.workers, "validating"))
+    if machine.is_main:
+        choice = find_head(training, model, splits, phase)
+        _put(model.head, choice.model)
+    _agree(model, machine)
+    if splits.validation is not None:
+        records = task.target.tune(evaluate(model, splits.validation, machine, "validating"))
     else:
-        records = _held_out(job, choice)
+        records = _held_out(model, splits, machine, choice)
     if choice is not None and phase.refit:
-        _put(job.head, choice.final)
-    _agree(job)
-    refitted = phase.refit and not phase.folds
-    job.selected = records if records and (refitted or job.validation is None) else None
-    score = task.measure(records)[task.primary] if records else None
-    entry = state.phases[state.phase]
-    entry["seconds"] += time.monotonic() - begun
+        _put(model.head, choice.final)
+    _agree(model, machine)
+    seconds = state.phases[state.phase]["seconds"] + time.monotonic() - begun
     if choice is not None:
-        # without examples it is infinite, which JSON does not have
-        entry["penalty"], entry["scale"] = choice.penalty if math.isfinite(choice.penalty) else None, choice.scale
-        entry["path"] = [asdict(point) for point in choice.path]
-    if score is None or score.value is None:
-        return
-    entry["best"] = {"epoch": 0, "value": score.value}
+        _note(state.phases[state.phase], choice)
+    seen = (phase.refit and not phase.folds) or splits.validation is None
+    outcome = Outcome(model, splits, seconds=seconds, records=records if records and seen else None)
+    value = task.target.measure(records)[task.target.primary].value if records else None
+    if value is None:
+        return outcome
     if choice is not None:
-        logger.info("%s: validation %s %.4f at penalty %.1e", phase.name, task.primary, score.value, choice.penalty)
-    if state.improves(score.value, task.higher_is_better):
-        state.best_value, state.best = score.value, f"best-{state.steps_done}"
+        logger.info("%s: validation %s %.4f at penalty %.1e", phase.name, task.target.primary, value, choice.penalty)
+    if state.improves(value, task.target.higher_is_better):
+        state.best_value, state.best = value, f"best-{state.steps_done}"
         if choice is not None:
-            kept = {"weights.safetensors": trained.tensors(stages)}
-            checkpoint.write(job.folder / "checkpoints", state.best, kept, None)
+            tensors = {"weights.safetensors": model.tensors(kept)}
+            checkpoint.write(training.folder / "checkpoints", state.best, tensors, None)
+    return replace(outcome, best={"epoch": 0, "value": value})
 
 
-def solved(job: Job, trained: Trained, phase: Phase) -> Choice:
-    """The head of the features that caching has computed; on the main process."""
-    train, *others = weighted(job)
-    validation = others[0] if others else None
-    prior = _names(job, trained).to(job.accelerator.device) if phase.prior else None
+def _note(entry: dict[str, Any], choice: Choice) -> None:
+    """Tells result.json how the head was chosen."""
+    # without examples it is infinite, which JSON does not have
+    entry["penalty"], entry["scale"] = choice.penalty if math.isfinite(choice.penalty) else None, choice.scale
+    entry["path"] = [asdict(point) for point in choice.path]
+
+
+def find_head(training: Training, model: Model, splits: Splits, phase: Phase) -> Choice:
+    """The head of the features that the splits have; on the main process."""
+    train, *others = weighted_rows(model, splits, training.machine)
+    prior = None
+    if phase.prior:
+        prior = _names(training, model).to(training.machine.device)
     if phase.folds:
-        return solve(train, folds=phase.folds, prior=prior, seed=job.config.seed)
-    return solve(train, validation, prior=prior)
+        return solve(train, folds=phase.folds, prior=prior, seed=training.config.seed)
+    return solve(train, others[0] if others else None, prior=prior)
 
 
-def weighted(job: Job) -> list[Rows]:
+def weighted_rows(model: Model, splits: Splits, machine: Machine) -> list[Rows]:
     """The features and targets of train and, where there is one, validation, weighted as `--class-weights` says."""
-    splits = [rows(job, examples) for examples in (job.train, job.validation) if examples is not None]
-    if job.train.weights is None or not job.train:
-        return splits
-    weights = torch.as_tensor(job.train.weights, dtype=torch.float32, device=splits[0].device)
-    classes = splits[0].targets[0]
-    return [split.weighted(_by_class(classes, weights, split.targets[0])) for split in splits]
+    train, both = splits.train, (splits.train, splits.validation)
+    rows = [_rows(model, examples, machine) for examples in both if examples is not None]
+    if train.weights is None or not train:
+        return rows
+    weights = torch.as_tensor(train.weights, dtype=torch.float32, device=rows[0].device)
+    classes = rows[0].targets[0]
+    return [split.weighted(_by_class(classes, weights, split.targets[0])) for split in rows]
 
 
 def _by_class(classes: Tensor, weights: Tensor, others: Tensor) -> Tensor:
@@ -118,27 +126,28 @@ def _by_class(classes: Tensor, weights: Tensor, others: Tensor) -> Tensor:
     return each[others]
 
 
-def rows(job: Job, examples: Examples) -> Rows:
-    """A split's features and targets, which caching has computed; MMTransferError where there is no exact answer."""
-    kind, stored, device = job.task.problem, examples.stored, job.accelerator.device
-    if kind is None or not isinstance(job.head, LinearHead):
+def _rows(model: Model, examples: Examples, machine: Machine) -> Rows:
+    """A split's features and targets; MMTransferError where there is no exact answer."""
+    task, head, stored = model.task, model.head, examples.stored
+    kind = task.problem
+    if kind is None or not isinstance(head, LinearHead):
         raise MMTransferError(
-            f"{job.task.name} with a {type(job.head).__name__} has no exact solution",
+            f"{task.name} with a {type(head).__name__} has no exact solution",
             "--strategy.solver exact",
             "give --strategy.solver loop",
         )
-    outputs = job.head.linear.out_features
+    outputs = head.linear.out_features
     if not examples:
         return Rows([], [], kind, outputs)
     assert stored is not None and isinstance(stored.targets, Tensor)
-    made = Rows([stored.features.matrix().to(device)], [stored.targets.to(device)], kind, outputs)
-    _check_finite(made, examples)
-    return made
+    rows = Rows([stored.features.matrix().to(machine.device)], [stored.targets.to(machine.device)], kind, outputs)
+    _check_finite(rows, examples)
+    return rows
 
 
-def _check_finite(made: Rows, examples: Examples) -> None:
+def _check_finite(rows: Rows, examples: Examples) -> None:
     """Raises MMTransferError that names examples whose features are no numbers: no head could be found with them."""
-    good = torch.cat([x.isfinite().all(1) for x, _, _ in made.blocks()]).cpu()
+    good = torch.cat([x.isfinite().all(1) for x, _, _ in rows.blocks()]).cpu()
     bad = (~good).nonzero()[:, 0].tolist()
     if bad:
         names = ", ".join(str(examples.ids[place]) for place in bad[:5])
@@ -149,15 +158,14 @@ def _check_finite(made: Rows, examples: Examples) -> None:
         )
 
 
-def _names(job: Job, trained: Trained) -> Tensor:
+def _names(training: Training, model: Model) -> Tensor:
     """The class names' features (classes, width)."""
-    names = job.task.class_names() or []
-    made = table.make(cast(Any, job.task.modality), "class names", [str(n) for n in range(len(names))], names)
-    rows, lengths = job.task.rows(made)
-    examples = Examples(rows, lengths, None)
-    batches = caching.batches(job, examples)
-    found = shards.collect(trained.end, len(names), caching.run(job, trained, "class names", examples, batches))
-    return found.matrix().float()
+    task, names = model.task, model.task.class_names() or []
+    inputs = table.make(cast(Any, task.input.kind), "class names", [str(n) for n in range(len(names))], names)
+    rows, lengths = task.input.rows(inputs)
+    examples, machine = Examples(rows, lengths, None), training.machine
+    states = States(model, examples, machine, model.end, training.cache, "class names", training.stop)
+    return states.collect().matrix().float()
 
 
 def _put(head: torch.nn.Module, model: Linear) -> None:
@@ -167,32 +175,32 @@ def _put(head: torch.nn.Module, model: Linear) -> None:
         linear.bias.copy_(model.bias)
 
 
-def _agree(job: Job) -> None:
+def _agree(model: Model, machine: Machine) -> None:
     """Every process takes the main one's head."""
-    if job.accelerator.num_processes > 1:
-        for parameter in job.head.parameters():
+    if machine.processes > 1:
+        for parameter in model.head.parameters():
             parameter.data.copy_(broadcast(parameter.data, from_process=0))
 
 
-def _held_out(job: Job, choice: Choice | None) -> Records:
+def _held_out(model: Model, splits: Splits, machine: Machine, choice: Choice | None) -> Records:
     """Records of the training examples, each by a model that had not seen it, the same on every process; empty where
     there were no folds."""
     records: Records = {}
     if choice is not None and choice.held_out is not None:
-        records = records_of(job.task, [job.train], choice.held_out)
-    if job.accelerator.num_processes > 1:
-        records = broadcast_object_list([records])[0]
-    return job.task.tune(records) if records else {}
+        records = records_of(model.task, [splits.train], choice.held_out)
+    if machine.processes > 1:
+        (records,) = broadcast_object_list([records])
+    return model.task.target.tune(records) if records else {}
 
 
 def records_of(task: Task, splits: Sequence[Examples], held_out: Tensor) -> Records:
     """What `evaluate` would give for these splits, one after the other, if a model gave `held_out` (n, outputs)."""
     targets = torch.cat([split.stored.targets for split in splits if split.stored is not None])  # type: ignore[misc]
-    predictions = task.predict({"logits": held_out})
+    predictions = task.target.predict({"logits": held_out})
     return {
         "id": [name for split in splits for name in split.ids],
         "target": [answer for split in splits for answer in split.answers or ()],
         "prediction": list(predictions.answers),
         **predictions.columns,
-        "loss": task.loss({"logits": held_out}, targets).tolist(),
+        "loss": task.target.loss({"logits": held_out}, targets).tolist(),
     }

@@ -9,48 +9,49 @@ from typing import Any
 import numpy as np
 from accelerate.utils import broadcast_object_list
 
-from mmtransfer.engine import caching, exact
-from mmtransfer.engine.loop import Job
-from mmtransfer.engine.trained import Trained
+from mmtransfer.engine import exact
+from mmtransfer.engine.features import prepare_states
+from mmtransfer.engine.machine import Machine
+from mmtransfer.engine.model import Model
+from mmtransfer.engine.splits import Splits
+from mmtransfer.engine.states import States
+from mmtransfer.engine.training import Training
 from mmtransfer.probe import Point
 from mmtransfer.strategies import Phase
 
 logger = logging.getLogger("mmtransfer")
 
 
-def choose(job: Job, phase: Phase) -> list[dict[str, Any]]:
-    """Has the backbone end at the stage whose features make the best head (Alain & Bengio 2016), and makes a head of
-    their width.
+def choose(training: Training, model: Model, splits: Splits, phase: Phase) -> tuple[Model, list[dict[str, Any]]]:
+    """Has the backbone end at the stage whose features make the best head (Alain & Bengio 2016).
 
-    Returns, of several stages, what the best penalty of each scored: on validation data or by folds, of values by
-    leaving one out; never on test data. Raises Stopped after a signal.
+    Returns the model that ends there, with a head of its width, and, of several stages, what the best penalty of each
+    scored: on validation data or by folds, of values by leaving one out; never on test data. Raises Stopped after a
+    signal.
     """
-    points: dict[int, Point] = {}
+    if not phase.layers:
+        return model, []
+    backbone, points = model.backbone, dict[int, Point]()
     for layer in phase.layers if len(phase.layers) > 1 else ():
-        job.backbone.depth = layer
-        trained = _trained(job)
-        caching.prepare(job, trained, phase, last=False)
-        if job.accelerator.is_main_process:
-            point = exact.solved(job, trained, phase).point
+        backbone.depth = layer
+        probe = model.with_head(model.head)
+        stored = prepare_states(training, probe, splits, phase, last=False)
+        if training.machine.is_main:
+            point = exact.find_head(training, probe, stored, phase).point
             assert point is not None  # there are validation data or folds
             points[layer] = point
             scored = f"loss {point.loss:.4f}" if point.accuracy is None else f"accuracy {point.accuracy:.4f}"
-            logger.info("layer %d of %d: validation %s", layer, len(job.backbone.stages), scored)
-    if phase.layers:
-        best = min(points, key=lambda layer: points[layer].cost(bool(phase.folds)), default=phase.layers[0])
-        job.backbone.depth = broadcast_object_list([best])[0]
-        job.backbone.width = _width(job)
-        job.head = job.task.head(job.backbone.width).to(job.accelerator.device)
-        logger.info("features are taken behind stage %d of %d", job.backbone.depth, len(job.backbone.stages))
-    return [{"layer": layer, **dataclasses.asdict(point)} for layer, point in points.items()]
+            logger.info("layer %d of %d: validation %s", layer, len(backbone.stages), scored)
+    best = min(points, key=lambda layer: points[layer].cost(bool(phase.folds)), default=phase.layers[0])
+    backbone.depth = broadcast_object_list([best])[0]
+    backbone.width = _width(model.with_head(model.head), splits, training.machine)
+    head = model.task.target.head(backbone.width).to(training.machine.device)
+    logger.info("features are taken behind stage %d of %d", backbone.depth, len(backbone.stages))
+    return model.with_head(head), [{"layer": layer, **dataclasses.asdict(point)} for layer, point in points.items()]
 
 
-def _trained(job: Job) -> Trained:
-    return Trained(job.backbone, job.head, job.task, (), job.config.precision)
-
-
-def _width(job: Job) -> int:
+def _width(model: Model, splits: Splits, machine: Machine) -> int:
     """Of the features of an example: maps get more channels from stage to stage."""
-    examples, first = dataclasses.replace(job.train, stored=None), np.zeros(1, np.int32)
-    ((_, state),) = caching.computed(job, _trained(job), examples, [first])
+    examples = splits.without_states().train
+    ((_, state),) = States(model, examples, machine, model.end).compute([np.zeros(1, np.int32)])
     return int(state["x"].shape[-1])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import datasets
@@ -22,19 +22,20 @@ from mmtransfer.tasks.task import Task
 
 @dataclass(frozen=True)
 class Examples:
-    """A split, ready for the engine: rows for `task.encode`, lengths int32 (n,), answers as `predict` gives them,
-    weights in the loss float64 (n,), None where all are 1.
-
-    `table`: where the rows come from, None where nothing is ever stored of them; `stored`: the examples' states behind
-    frozen stages, None where they are to be computed.
-    """
+    """A split, ready for the engine."""
 
     rows: datasets.Dataset
+    """Ready for `task.encode`."""
     lengths: np.ndarray
+    """Tokens or samples of each, int32 (n,); ones where all have one size."""
     answers: list[Any] | None
+    """As `task.target.predict` gives them; None where they are not known."""
     weights: np.ndarray | None = None
+    """Of each in the loss, float64 (n,); None where all are 1."""
     table: Table | None = None
+    """Where the rows come from; None where nothing is ever stored of them."""
     stored: Stored | None = None
+    """Their states behind frozen stages; None where they are to be computed."""
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -52,6 +53,10 @@ class Examples:
         """Stages that are behind what `batches` gives."""
         return 0 if self.stored is None else self.stored.features.cut
 
+    def with_states(self, states: Features, task: Task) -> Examples:
+        """The same examples from these states on."""
+        return replace(self, stored=Stored(states, self.rows, task))
+
     def batches(
         self, task: Task, batches: Iterable[list[int]], workers: int, pin: bool, seed: int | None = None, epoch: int = 0
     ) -> Iterable[Batch]:
@@ -67,7 +72,7 @@ class Stored:
     def __init__(self, features: Features, rows: datasets.Dataset, task: Task) -> None:
         self.features = features
         # without the inputs: reading pictures again would cost what the states save
-        answers = [name for name in rows.column_names if name == task.answer_column]
+        answers = [name for name in rows.column_names if name == task.target.kind]
         targets = [task.target_of(row) for row in rows.data.table.select(answers).to_pylist()]
         known = [target for target in targets if target is not None]
         same = len({target.shape for target in known}) == 1
@@ -75,7 +80,7 @@ class Stored:
         if known:
             self.targets = torch.stack(known) if same else known
         self.beside = task.input.beside(rows)
-        self.identities = [identity(name) for name in rows["id"]] if task.seeded else None
+        self.identities = [identity(name) for name in rows["id"]] if task.input.seeded else None
 
     def batches(self, batches: Iterable[list[int]], seed: int | None, epoch: int) -> Iterator[Batch]:
         for indices in batches:
@@ -95,9 +100,9 @@ class Stored:
 
 def examples_of(task: Task, table: Table) -> Examples:
     """A split as the task prepares it."""
-    rows, lengths = task.rows(table)
-    known = task.answer_column in rows.column_names
-    answers = [task.answer(value) for value in table.column(task.answer_column)] if known else None
+    rows, lengths = task.input.rows(table)
+    known = task.target.kind in rows.column_names
+    answers = [task.target.answer(value) for value in table.column(task.target.kind)] if known else None
     return Examples(rows, lengths, answers, table=table)
 
 

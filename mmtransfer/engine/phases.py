@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -15,11 +15,16 @@ from accelerate.utils import broadcast
 from torch import Tensor, nn
 
 from mmtransfer.data.plan import Plan, padding_share
-from mmtransfer.engine import caching, checkpoint, exact, layers, optim, tracking
+from mmtransfer.engine import checkpoint, exact, layers, optim, tracking
 from mmtransfer.engine.evaluation import evaluate
-from mmtransfer.engine.loop import Job, Stopped, agreed, train_epoch
+from mmtransfer.engine.features import prepare_states
+from mmtransfer.engine.loop import train_epoch
+from mmtransfer.engine.machine import Machine
+from mmtransfer.engine.model import Model
 from mmtransfer.engine.progress import bar
-from mmtransfer.engine.trained import Trained
+from mmtransfer.engine.splits import Splits
+from mmtransfer.engine.stopping import Stopped, agreed
+from mmtransfer.engine.training import Outcome, Status, Training
 from mmtransfer.errors import MMTransferError
 from mmtransfer.seeding import generator
 from mmtransfer.strategies import Phase
@@ -27,65 +32,99 @@ from mmtransfer.strategies import Phase
 logger = logging.getLogger("mmtransfer")
 
 
-def train(job: Job, phases: Sequence[Phase], optimizer_state: dict[str, Tensor] | None = None) -> str:
-    """Runs the phases from `job.state` on; the modules end with the best validated weights.
+def train(
+    training: Training,
+    model: Model,
+    splits: Splits,
+    phases: Sequence[Phase],
+    optimizer_state: dict[str, Tensor] | None = None,
+) -> Outcome:
+    """Runs the phases from `training.state` on; the model of the outcome has the best validated weights.
 
-    `optimizer_state`: the tensors of a checkpoint's optimizer.safetensors. Returns `finished`, or `stopped` after a
-    signal, with a checkpoint to go on from.
+    `optimizer_state`: the tensors of a checkpoint's optimizer.safetensors. Returns the outcome of the last phase that
+    was run.
     """
-    state, config = job.state, job.config
-    state.budget = state.budget or job.task.budget()
-    plan = Plan(job.train.lengths, config.batch_size, state.budget, config.seed)
+    state, kept = training.state, stages_of(phases)
+    state.budget = state.budget or model.task.input.budget()
     if any(phase.solver == "loop" for phase in phases):
-        _say_padding(plan)
-    ended = False
-    while state.phase < len(phases) and not ended:
-        phase = phases[state.phase]
-        job.backbone.freeze(set(range(len(job.backbone.stages))) - set(phase.stages))
+        _say_padding(_plan(training, splits))
+    outcome = Outcome(model, splits)
+    while state.phase < len(phases):
+        phase, last = phases[state.phase], state.phase == len(phases) - 1
+        model.backbone.freeze(set(range(len(model.backbone.stages))) - set(phase.stages))
         try:
-            tried = layers.choose(job, phase)
-            trained = Trained(job.backbone, job.head, job.task, phase.stages, config.precision)
-            caching.prepare(job, trained, phase, last=state.phase == len(phases) - 1)
+            model, tried = layers.choose(training, model, splits, phase)
+            model = model.starting(phase.stages)
+            splits = prepare_states(training, model, splits, phase, last)
         except Stopped:
-            return "stopped"
+            return Outcome(model, splits, "stopped")
         if len(state.phases) == state.phase:
-            state.phases.append(_entry(phase) | {"layer": job.backbone.depth, "layers": tried})
+            state.phases.append(_entry(phase) | {"layer": model.backbone.depth, "layers": tried})
         if phase.solver == "exact":
-            exact.train(job, trained, phase, stages_of(phases))
-            state.phase += 1
-            if state.phase < len(phases):
-                _checkpoint(job, phases, trained, None)
-            continue
-        model, optimizer = _prepare(job, phase, trained)
-        if optimizer_state:
-            _restore(optimizer, optimizer_state)
+            outcome = exact.train(training, model, splits, phase, kept)
+        else:
+            outcome = _train_by_steps(training, model, splits, phase, kept, last, optimizer_state)
             optimizer_state = None
-        while state.epoch < phase.epochs and not ended and not _out_of_patience(job):
-            begun = time.monotonic()
-            try:
-                plan = _train_epoch(job, phases, model, optimizer, plan)
-            except Stopped as stop:
-                if stop.interrupted:
-                    _checkpoint(job, phases, model, optimizer)
-                    return "stopped"
-                ended = True
-                logger.warning("--max-minutes is spent in epoch %d of phase %s", state.epoch + 1, phase.name)
-            _validate(job, phases, model, begun)
-            ended = ended or agreed(job.accelerator, job.expired())
-            _checkpoint(job, phases, model, optimizer)
-            more = not ended and (state.phase < len(phases) - 1 or state.epoch < phase.epochs)
-            if agreed(job.accelerator, job.interrupted()) and more:
-                return "stopped"
-        _load_best(job, model)
-        job.accelerator.free_memory()
-        _compare(job)
+        if outcome.status == "stopped":
+            return outcome
+        state.phases[state.phase] |= {"best": outcome.best, "seconds": outcome.seconds}
+        _compare(training, model)
         state.phase, state.epoch, state.step, state.since_best = state.phase + 1, 0, 0, 0
-    return "finished"
+        if outcome.status == "out of time":
+            return outcome
+        if phase.solver == "exact" and not last:
+            _checkpoint(training, model, kept, None)
+    return outcome
 
 
 def stages_of(phases: Sequence[Phase]) -> list[int]:
     """The stages that any phase trains: all that checkpoints hold of the backbone."""
     return sorted({stage for phase in phases for stage in phase.stages})
+
+
+def _train_by_steps(
+    training: Training,
+    model: Model,
+    splits: Splits,
+    phase: Phase,
+    kept: Sequence[int],
+    last: bool,
+    optimizer_state: dict[str, Tensor] | None,
+) -> Outcome:
+    """The epochs of a phase, from where `training.state` stands; `kept`: the stages that checkpoints hold, `last`:
+    whether no phase comes after it."""
+    state, accelerator = training.state, training.machine.accelerator
+    prepared, optimizer = _prepare(training, model, phase)
+    if optimizer_state:
+        _restore(optimizer, optimizer_state)
+    save = partial(_checkpoint, training, model, kept, optimizer)
+    plan = _plan(training, splits)
+    status: Status = "finished"
+    while state.epoch < phase.epochs and status == "finished" and not _out_of_patience(training):
+        begun = time.monotonic()
+        try:
+            plan = _train_epoch(training, prepared, optimizer, splits, phase, plan, save)
+        except Stopped as stop:
+            if stop.interrupted:
+                save()
+                return _outcome(training, model, splits, "stopped")
+            status = "out of time"
+            logger.warning("--max-minutes is spent in epoch %d of phase %s", state.epoch + 1, phase.name)
+        _validate(training, model, splits, phase, kept, begun)
+        if agreed(accelerator, training.stop.is_due(state)):
+            status = "out of time"
+        save()
+        more = status == "finished" and (not last or state.epoch < phase.epochs)
+        if agreed(accelerator, training.stop.interrupted) and more:
+            return _outcome(training, model, splits, "stopped")
+    _load_best(training, model)
+    accelerator.free_memory()
+    return _outcome(training, model, splits, status)
+
+
+def _outcome(training: Training, model: Model, splits: Splits, status: Status) -> Outcome:
+    entry = training.state.phases[training.state.phase]
+    return Outcome(model, splits, status, entry["best"], entry["seconds"])
 
 
 def _entry(phase: Phase) -> dict[str, Any]:
@@ -94,44 +133,55 @@ def _entry(phase: Phase) -> dict[str, Any]:
     return entry | {"penalty": None, "scale": None, "path": None}
 
 
-def _compare(job: Job) -> None:
+def _compare(training: Training, model: Model) -> None:
     """Says how far a phase has come from the one before it."""
-    state = job.state
+    state = training.state
     before, after = state.phases[max(0, state.phase - 1)]["best"], state.phases[state.phase]["best"]
     if state.phase and before and after and None not in (before["value"], after["value"]):
         logger.info(
             "%s: validation %s %.4f, after %.4f of phase %s",
             state.phases[state.phase]["name"],
-            job.task.primary,
+            model.task.target.primary,
             after["value"],
             before["value"],
             state.phases[state.phase - 1]["name"],
         )
 
 
-def _prepare(job: Job, phase: Phase, trained: Trained) -> tuple[nn.Module, AcceleratedOptimizer]:
-    trained.train()
-    stages = [(job.backbone.stages[stage], phase.lr) for stage in phase.stages]
-    groups = optim.groups([*stages, (job.head, phase.head_lr)], job.config.weight_decay)
-    model, optimizer = job.accelerator.prepare(trained, optim.optimizer(groups, job.config))
-    return model, optimizer
+def _plan(training: Training, splits: Splits) -> Plan:
+    """The steps of an epoch, with the micro-batches in force."""
+    config = training.config
+    return Plan(splits.train.lengths, config.batch_size, training.state.budget, config.seed)
+
+
+def _prepare(training: Training, model: Model, phase: Phase) -> tuple[nn.Module, AcceleratedOptimizer]:
+    model.train()
+    config, stages = training.config, [(model.backbone.stages[stage], phase.lr) for stage in phase.stages]
+    groups = optim.groups([*stages, (model.head, phase.head_lr)], config.weight_decay)
+    prepared, optimizer = training.machine.accelerator.prepare(model, optim.optimizer(groups, config))
+    return prepared, optimizer
 
 
 def _train_epoch(
-    job: Job, phases: Sequence[Phase], model: nn.Module, optimizer: AcceleratedOptimizer, plan: Plan
+    training: Training,
+    prepared: nn.Module,
+    optimizer: AcceleratedOptimizer,
+    splits: Splits,
+    phase: Phase,
+    plan: Plan,
+    save: Callable[[], None],
 ) -> Plan:
     """One epoch; after out-of-memory the step is cut into smaller micro-batches. Returns the plan in force."""
-    state, phase = job.state, phases[job.state.phase]
+    state, machine = training.state, training.machine
     total = phase.epochs * plan.steps_per_epoch
-    label = f"{phase.name} {state.epoch + 1}/{phase.epochs}"
-    with bar(label, len(job.train), job.accelerator.is_main_process) as progress:
+    with bar(f"{phase.name} {state.epoch + 1}/{phase.epochs}", len(splits.train), machine.is_main) as progress:
         while True:
             try:
-                save = partial(_checkpoint, job, phases, model, optimizer)
-                train_epoch(job, model, optimizer, plan.epoch(state.epochs_done), total, progress, save)
+                epoch = plan.epoch(state.epochs_done)
+                train_epoch(training, prepared, optimizer, splits.train, epoch, total, progress, save)
                 return plan
             except torch.OutOfMemoryError:
-                if job.accelerator.num_processes > 1 or plan.budget <= int(plan.lengths.min()):
+                if machine.processes > 1 or plan.budget <= int(plan.lengths.min()):
                     raise
                 plan = plan.halved()
                 state.budget = plan.budget
@@ -139,15 +189,16 @@ def _train_epoch(
                 logger.warning("Out of memory: micro-batches of at most %d units from here on", plan.budget)
 
 
-def _validate(job: Job, phases: Sequence[Phase], model: nn.Module, begun: float) -> None:
+def _validate(
+    training: Training, model: Model, splits: Splits, phase: Phase, kept: Sequence[int], begun: float
+) -> None:
     """Scores the model on the validation data, keeps it if it is the best so far, and moves on to the next epoch."""
-    state, task = job.state, job.task
-    trained: Trained = job.accelerator.unwrap_model(model)
-    assert job.validation is not None  # only exact phases do without
-    _agree_on_buffers(job, trained)
-    records = task.tune(evaluate(trained, job.validation, job.accelerator, job.workers, "validating"))
-    scores = task.measure(records)
-    value = scores[task.primary].value
+    state, task = training.state, model.task
+    assert splits.validation is not None  # only exact phases do without
+    _agree_on_buffers(model, training.machine)
+    records = task.target.tune(evaluate(model, splits.validation, training.machine, "validating"))
+    scores = task.target.measure(records)
+    value = scores[task.target.primary].value
     state.epoch, state.step, state.epochs_done = state.epoch + 1, 0, state.epochs_done + 1
     state.since_best += 1
     entry = state.phases[state.phase]
@@ -156,51 +207,51 @@ def _validate(job: Job, phases: Sequence[Phase], model: nn.Module, begun: float)
     entry["seconds"] += time.monotonic() - begun
     own = entry["best"]["value"] if entry["best"] else None
     # what has no value, such as R2 of equal targets, cannot choose: the last epoch is kept
-    if value is None or own is None or (value > own if task.higher_is_better else value < own):
+    if value is None or own is None or (value > own if task.target.higher_is_better else value < own):
         entry["best"] = {"epoch": state.epoch, "value": value}
-    if value is None or state.improves(value, task.higher_is_better):
+    if value is None or state.improves(value, task.target.higher_is_better):
         state.best_value, state.best, state.since_best = value, f"best-{state.steps_done}", 0
-        if job.accelerator.is_main_process:
-            weights = trained.tensors(stages_of(phases))
-            checkpoint.write(job.folder / "checkpoints", state.best, {"weights.safetensors": weights}, None)
+        if training.machine.is_main:
+            weights = {"weights.safetensors": model.tensors(kept)}
+            checkpoint.write(training.folder / "checkpoints", state.best, weights, None)
     loss = sum(records["loss"]) / max(1, len(records["loss"]))
-    job.track({**tracking.numbers("validation", scores), "validation/loss": loss})
+    training.track({**tracking.numbers("validation", scores), "validation/loss": loss})
     said = "undefined, so the last epoch is kept" if value is None else f"{value:.4f}"
-    logger.info("%s epoch %d: validation %s %s, loss %.4f", entry["name"], state.epoch, task.primary, said, loss)
-    alarm = task.alarm(records) if 4 * state.epoch > phases[state.phase].epochs else None  # early on, all is normal
+    logger.info("%s epoch %d: validation %s %s, loss %.4f", phase.name, state.epoch, task.target.primary, said, loss)
+    alarm = task.target.alarm(records) if 4 * state.epoch > phase.epochs else None  # early on, all is normal
     if alarm and not state.alarmed:
         state.alarmed = True
         logger.warning(alarm)
 
 
-def _agree_on_buffers(job: Job, trained: Trained) -> None:
+def _agree_on_buffers(model: Model, machine: Machine) -> None:
     """Every process takes the main one's running statistics: DDP hands them round before a forward pass, so the last
     step has left each process with its own."""
-    if job.accelerator.num_processes > 1:
-        for buffer in trained.buffers():
+    if machine.processes > 1:
+        for buffer in model.buffers():
             buffer.copy_(broadcast(buffer.clone(), from_process=0))
 
 
-def _out_of_patience(job: Job) -> bool:
-    patience = job.config.patience
-    return patience is not None and job.state.since_best >= patience
+def _out_of_patience(training: Training) -> bool:
+    patience = training.config.patience
+    return patience is not None and training.state.since_best >= patience
 
 
-def _checkpoint(job: Job, phases: Sequence[Phase], model: nn.Module, optimizer: AcceleratedOptimizer | None) -> None:
-    if job.accelerator.is_main_process:
-        trained: Trained = job.accelerator.unwrap_model(model)
+def _checkpoint(training: Training, model: Model, kept: Sequence[int], optimizer: AcceleratedOptimizer | None) -> None:
+    state, machine = training.state, training.machine
+    if machine.is_main:
         moments = {
             f"{number}.{name}": value
             for number, moment in (optimizer.state_dict()["state"] if optimizer else {}).items()
             for name, value in moment.items()
             if isinstance(value, Tensor)
         }
-        tensors = {"weights.safetensors": trained.tensors(stages_of(phases)), "optimizer.safetensors": moments}
-        job.state.spent = job.spent()
-        folder, name = job.folder / "checkpoints", f"step-{job.state.steps_done}"
-        checkpoint.write(folder, name, tensors, job.state.state_dict())
-        checkpoint.commit(folder, name, job.state.best)
-    job.accelerator.wait_for_everyone()
+        tensors = {"weights.safetensors": model.tensors(kept), "optimizer.safetensors": moments}
+        state.spent = training.clock.spent()
+        folder, name = training.folder / "checkpoints", f"step-{state.steps_done}"
+        checkpoint.write(folder, name, tensors, state.state_dict())
+        checkpoint.commit(folder, name, state.best)
+    machine.accelerator.wait_for_everyone()
 
 
 def _restore(optimizer: AcceleratedOptimizer, tensors: dict[str, Tensor]) -> None:
@@ -211,16 +262,15 @@ def _restore(optimizer: AcceleratedOptimizer, tensors: dict[str, Tensor]) -> Non
     optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
-def _load_best(job: Job, model: nn.Module) -> None:
-    if job.state.best is None:
+def _load_best(training: Training, model: Model) -> None:
+    if training.state.best is None:
         return
-    job.accelerator.wait_for_everyone()
-    best = job.folder / "checkpoints" / job.state.best
+    training.machine.accelerator.wait_for_everyone()
+    best = training.folder / "checkpoints" / training.state.best
     if not checkpoint.intact(best):
         raise MMTransferError("The best weights of the run are damaged", str(best), "go on without them: --resume")
     tensors, _ = checkpoint.read(best)
-    trained: Trained = job.accelerator.unwrap_model(model)
-    trained.load_tensors(tensors["weights.safetensors"])
+    model.load_tensors(tensors["weights.safetensors"])
 
 
 def _say_padding(plan: Plan) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from typing import TypeVar
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 
 from mmtransfer import launcher
+from mmtransfer.engine.stopping import Stopped
 from mmtransfer.errors import MMTransferError
+
+T = TypeVar("T")
 
 
 def accelerator() -> Accelerator:
@@ -40,3 +44,30 @@ def together(accelerator: Accelerator, action: Callable[[], None]) -> None:
     (found,) = broadcast_object_list(refusal)
     if found is not None:
         raise found
+
+
+def in_step(accelerator: Accelerator, work: Callable[[], Generator[None, None, T]]) -> T | None:
+    """What `work` returns, done by the main process, while the others wait for each of its yields; None on the others.
+
+    One wait for all of it would outlast the processes' time limit for waiting. Raises what `work` raises; on the other
+    processes Stopped where it raised that, else RuntimeError.
+    """
+    steps = work() if accelerator.is_main_process else None
+    word, failure, result = "more", None, None
+    while word == "more":
+        if steps is not None:
+            try:
+                next(steps)
+            except StopIteration as end:
+                word, result = "done", end.value
+            except BaseException as error:
+                word, failure = "stop" if isinstance(error, Stopped) else "fail", error
+        if accelerator.num_processes > 1:
+            (word,) = broadcast_object_list([word])
+    if failure is not None:
+        raise failure
+    if steps is None and word == "stop":
+        raise Stopped(True)
+    if steps is None and word == "fail":
+        raise RuntimeError("the main process has failed")
+    return result

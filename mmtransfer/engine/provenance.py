@@ -37,7 +37,7 @@ def read(config: RunConfig, task: Task, cut: bool, memory: Path, main: bool) -> 
         findings.extend(overlap.of_labels(tables))
         return {split: _digested(split, table, memory, main) for split, table in tables.items()}
 
-    tables = assemble(config, task.modality, task.columns(), task.strata, cut, look)
+    tables = assemble(config, task.input.kind, task.columns(), task.target.strata, cut, look)
     if config.shots == 0:  # the training data only name the classes: one row of each is enough
         return tables, [finding for finding in findings if finding.kind == "label-twins"]
     return tables, [*overlap.between(tables), *findings] if main else []

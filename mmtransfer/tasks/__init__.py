@@ -47,6 +47,12 @@ TASKS: Registry[Definition] = Registry("task", "task")
 for _name, _parts in configuration.TASKS.items():
     TASKS.add(_name, Definition(_name, INPUTS[_parts.input], _parts.targets))
 
+
+def of_modality(modality: str) -> str:
+    """The first task whose input a kind of backbone reads."""
+    return next(name for name in TASKS if TASKS[name].modality == modality)
+
+
 __all__ = [
     "INPUTS",
     "TARGETS",
@@ -60,4 +66,5 @@ __all__ = [
     "Target",
     "Task",
     "collate",
+    "of_modality",
 ]

@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import datasets
-import numpy as np
 from torch import Tensor, nn
 
 from mmtransfer.backbones import interchange
@@ -64,10 +62,6 @@ class Task:
         self.input.learn(table)
         return self.target.match(table)
 
-    def rows(self, table: Table) -> tuple[datasets.Dataset, np.ndarray]:
-        """Rows ready for `encode`, and each one's length in tokens or samples (int32; ones for fixed sizes)."""
-        return self.input.rows(table)
-
     def encode(self, row: Mapping[str, Any], seed: int | None) -> Encoded:
         """An example as tensors. `seed` draws its augmentation, as a pure function; None in evaluation."""
         least = self.target.least(row) if seed is not None and self.input.augments else 1
@@ -78,7 +72,7 @@ class Task:
         return self.target.tensor(row[self.target.kind]) if self.target.kind in row else None
 
     def class_names(self) -> list[str] | None:
-        """The classes' names as inputs that `rows` takes; None where inputs are no text."""
+        """The classes' names as inputs; None where such inputs are no text."""
         names = self.target.names()
         return None if names is None else self.input.spelled(names)
 
@@ -102,12 +96,3 @@ class Task:
         """Takes back what `state` gave."""
         self.target.restore(state)
         self.input.restore(state)
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        if name == "modality":
-            return self.input.kind
-        if name == "answer_column":
-            return self.target.kind
-        return getattr(self.target if hasattr(self.target, name) else self.input, name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 import signal
@@ -95,6 +96,29 @@ def test_a_killed_build_goes_on_to_the_same_bytes(store, built, kills):
         assert path.read_bytes() == (other.entry(KEY) / path.name).read_bytes()
 
 
+def test_the_index_holds_the_digests_of_the_bytes_and_the_shards_are_read_once(store, monkeypatch):
+    read, digest = [], features._digest
+    monkeypatch.setattr(features, "_digest", lambda path: read.append(path.name) or digest(path))
+    list(pieces.build(store, KEY))
+    assert not read, "what has just been written is not read back"
+    shards = json.loads((store.entry(KEY) / INDEX).read_text())["shards"]
+    for name, known in shards.items():
+        content = (store.entry(KEY) / name).read_bytes()
+        assert hashlib.blake2b(content, digest_size=16).hexdigest() == known
+    features.load(store.entry(KEY), 2, COUNT, 0)
+    assert sorted(read) == sorted(shards) and len(shards) > 3
+
+
+def test_an_entry_of_an_older_format_is_listed_and_removed(store, built):
+    index = json.loads((built / INDEX).read_text())
+    (built / INDEX).write_text(json.dumps(index | {"format": 1, "task": "text-classification"}))
+    with pytest.raises(Damaged, match="its format is 1"):
+        features.load(built, 2, COUNT, 0)
+    (entry,) = store.listing()
+    assert (entry["key"], entry["state"], entry["task"]) == (KEY, "ready", "text-classification")
+    assert store.remove([KEY]) > 0 and not store.listing()
+
+
 def test_a_build_under_another_plan_starts_again(store):
     building = pieces.build(store, KEY)
     assert [next(building), next(building)][0] == 0
@@ -121,6 +145,7 @@ def test_a_damaged_shard_of_a_killed_build_is_computed_again(store):
         ("cut", "00001.safetensors is not what was written"),
         ("flip", "00001.safetensors is not what was written"),
         ("gone", "00001.safetensors is not what was written"),
+        ("other", "a shard cannot be read"),
         ("digest", "00001.safetensors is not what was written"),
         ("format", "its format is 99"),
         ("foreign", "its index cannot be read"),
@@ -137,6 +162,10 @@ def test_damage_is_found_when_an_entry_is_opened(built, damage, words):
         shard.write_bytes(data)
     elif damage == "gone":
         shard.unlink()
+    elif damage == "other":
+        shard.write_bytes(b"whole, but no shard")
+        known["shards"][shard.name] = features._digest(shard)
+        index.write_text(json.dumps(known))
     elif damage == "foreign":
         index.write_text("[1, 2]")
     else:

@@ -24,9 +24,11 @@ from mmtransfer.data import sources
 from mmtransfer.data.plan import Plan
 from mmtransfer.engine import loading, phases
 from mmtransfer.engine.loading import EncodedRows, Examples
-from mmtransfer.engine.loop import Job
+from mmtransfer.engine.machine import Machine
+from mmtransfer.engine.model import Model
+from mmtransfer.engine.splits import Splits
 from mmtransfer.engine.state import TrainState
-from mmtransfer.engine.trained import Trained
+from mmtransfer.engine.training import Training
 from mmtransfer.strategies import Phase
 from mmtransfer.tasks import TASKS, collate
 
@@ -76,7 +78,9 @@ class InDouble(EncodedRows):
         return dataclasses.replace(encoded, x=x)
 
 
-def job_of(case: str, folder: Path, double: bool, budget: int, accelerator: Accelerator) -> tuple[Job, Phase]:
+def start_of(
+    case: str, folder: Path, double: bool, budget: int, accelerator: Accelerator
+) -> tuple[Training, Model, Splits, Phase]:
     """21 examples of ragged lengths in steps of 8: the last step holds 5."""
     task_name, choices = CASES[case]
     random = np.random.default_rng(0)
@@ -104,37 +108,26 @@ def job_of(case: str, folder: Path, double: bool, budget: int, accelerator: Acce
     task = TASKS[task_name].make(config, backbone)
     table = sources.load(rows, task.input.kind, task.columns())
     task.prepare(table)
-    made, lengths = task.rows(table)
-    head = task.head(backbone.width)
+    made, lengths = task.input.rows(table)
+    head = task.target.head(backbone.width)
     if double:
         backbone.double()
         head.double()
-    answers = [task.answer(value) for value in table.column(task.answer_column)]
-    examples = Examples(made, lengths, answers, task.weights(table))
-    job = Job(
-        config=config,
-        task=task,
-        backbone=backbone,
-        head=head,
-        train=examples,
-        validation=examples,
-        accelerator=accelerator,
-        folder=folder,
-        workers=0,
-        state=TrainState(),
-        interrupted=lambda: False,
-        expired=lambda: False,
-    )
-    return job, Phase("full", tuple(range(len(backbone.stages))), 0.01, 0.01, 2)
+    answers = [task.target.answer(value) for value in table.column(task.target.kind)]
+    examples = Examples(made, lengths, answers, task.target.weights(table))
+    training = Training(config, Machine.as_it_is(config, accelerator), folder, TrainState())
+    model = Model(backbone, head, task, "fp32")
+    phase = Phase("full", tuple(range(len(backbone.stages))), 0.01, 0.01, 2)
+    return training, model, Splits(examples, validation=examples), phase
 
 
-def weighted_loss(job: Job, phase: Phase) -> float:
+def weighted_loss(training: Training, model: Model, splits: Splits, phase: Phase) -> float:
     """The first step's loss as torch computes it in one piece, with weights by class."""
-    model = Trained(job.backbone, job.head, job.task, phase.stages, "fp32").eval()
-    plan = Plan(job.train.lengths, int(job.config.batch_size), 10_000, job.config.seed)
-    encoded = [job.task.encode(job.train.rows[int(number)], None) for number in plan.epoch(0).examples(0)]
-    batch, names = collate(encoded), job.task.target.labels.names
-    shares = [len(job.train) / (len(names) * job.train.answers.count(name)) for name in names]
+    model, train, config = model.starting(phase.stages).eval(), splits.train, training.config
+    plan = Plan(train.lengths, int(config.batch_size), 10_000, config.seed)
+    encoded = [model.task.encode(train.rows[int(number)], None) for number in plan.epoch(0).examples(0)]
+    batch, names = collate(encoded), model.task.target.labels.names
+    shares = [len(train) / (len(names) * train.answers.count(name)) for name in names]
     with torch.no_grad():
         logits = model(batch.state)["logits"]
     weights = torch.tensor(shares, dtype=logits.dtype)
@@ -159,12 +152,12 @@ def train(folder: Path, kind: str, case: str, number: int, budget: int, accelera
         place.mkdir()
     accelerator.wait_for_everyone()
     size = budget if CASES[case][0] == TEXT else 100 * budget
-    job, phase = job_of(case, place, kind == "float64", size, accelerator)
-    known = weighted_loss(job, phase) if case == "class-weights" else None
-    phases.train(job, [phase])
+    training, model, splits, phase = start_of(case, place, kind == "float64", size, accelerator)
+    known = weighted_loss(training, model, splits, phase) if case == "class-weights" else None
+    phases.train(training, model, splits, [phase])
     if accelerator.is_main_process:
         losses = [json.loads(line)["loss"] for line in (place / "log.jsonl").read_text().splitlines()]
-        tensors = {**job.backbone.state_dict(), **job.head.state_dict()}
+        tensors = {**model.backbone.state_dict(), **model.head.state_dict()}
         torch.save({"known": known, "losses": losses, "tensors": tensors}, folder / f"{place.name}.pt")
 
 

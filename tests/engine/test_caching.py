@@ -18,20 +18,26 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 import mmtransfer as mmt
-from mmtransfer import api, backbones
+from mmtransfer import backbones
 from mmtransfer.cache import features, key
 from mmtransfer.cache.settings import Cache
 from mmtransfer.cache.store import INDEX
 from mmtransfer.cli.flags import parse
 from mmtransfer.config import IMAGE, SPEECH, TEXT
 from mmtransfer.data import sources, stamps
-from mmtransfer.engine import caching, estimate
+from mmtransfer.data.plan import Plan
+from mmtransfer.engine import entries, estimate
 from mmtransfer.engine.estimate import Costs
-from mmtransfer.engine.loop import Stopped
+from mmtransfer.engine.machine import Machine
+from mmtransfer.engine.model import Model
+from mmtransfer.engine.processes import accelerator
 from mmtransfer.engine.signals import Interrupted
-from mmtransfer.engine.trained import Trained
+from mmtransfer.engine.states import States
+from mmtransfer.engine.stopping import Stopped
 from mmtransfer.errors import MMTransferError
+from mmtransfer.preparation import Prepared, prepare
 from mmtransfer.resolution import resolve
+from mmtransfer.tasks.inputs import image
 
 COMMON = ["--weights", "none", "--epochs", "2", "--batch-size", "12", "--log-every", "1", "--threads", "1"]
 LOOP = ["--strategy", "linear-probe", "--strategy.solver", "loop"]
@@ -57,6 +63,12 @@ def heard(caplog):
 
 def fit(task: str, flags: list[str], out: Path) -> mmt.Run:
     return mmt.fit(**parse(task, [*flags, "--out", str(out)], {}, "a test"))
+
+
+def prepared(task: str, flags: list[str]) -> tuple[Prepared, Machine]:
+    config = resolve(**parse(task, flags, {}, "a test"))
+    machine = Machine.set_up(config, accelerator())
+    return prepare(config, machine), machine
 
 
 def losses(run: mmt.Run) -> list[float]:
@@ -96,7 +108,13 @@ def test_cached_and_uncached_runs_are_the_same(places, tmp_path, task, strategy,
 
 def keyed(backbone, task, table, cut=3, precision="fp32"):
     return key.key(
-        key.prefix(backbone, cut), task.encoding(), cut, "", precision, "cpu", key.contents(table, Path("/nowhere"))
+        key.prefix(backbone, cut),
+        task.input.encoding(),
+        cut,
+        "",
+        precision,
+        "cpu",
+        key.contents(table, Path("/nowhere")),
     )
 
 
@@ -131,6 +149,10 @@ def test_whatever_the_features_depend_on_is_in_their_key(places, tmp_path):
     with torch.no_grad():
         next(backbone.stages[3].parameters()).add_(1)
     assert keyed(backbone, task, table) == same, "a stage behind the cut"
+    backbone.__class__ = type("Renamed", (type(backbone),), {"__module__": "another.room"})
+    assert keyed(backbone, task, table) == same, "where the code lies"
+    backbone.family = "resnet19"
+    assert keyed(backbone, task, table) != same
 
 
 def test_the_tokenizer_and_the_longest_text_are_in_the_key(places):
@@ -155,11 +177,11 @@ def test_pooling_is_in_the_key_of_pooled_features_only(places):
     flags = [*places[1][TEXT], *COMMON, *LOOP]
 
     def named(pooling: str, start: int) -> dict[str, str]:
-        job = api.prepare(resolve(**parse(TEXT, [*flags, "--pooling", pooling], {}, "a test")))
-        trained = Trained(job.backbone, job.head, job.task, (start,) if start < 3 else (), "fp32")
-        return caching.name_all(job, trained, {"train": job.train})
+        made, machine = prepared(TEXT, [*flags, "--pooling", pooling])
+        return entries.name_entries({"train": States(made.model, made.splits.train, machine, start, made.cache)})
 
-    assert named("mean", 3) == named("mean", 3) != named("cls", 3)
+    assert named("mean", 4) == named("mean", 4) != named("cls", 4)
+    assert named("mean", 3) == named("cls", 3)
     assert named("mean", 2) == named("cls", 2)
 
 
@@ -214,15 +236,15 @@ def test_times_of_segments_are_told_apart_where_their_ids_round(tmp_path, monkey
 
 def test_pictures_pass_in_small_batches_with_the_same_bytes_on_any_number_of_cores(places, tmp_path, monkeypatch):
     before, entries = torch.get_num_threads(), []
-    monkeypatch.setattr(caching, "PIXELS", 5 * 32 * 32)
-    sizes, real = set(), Trained.reach
+    monkeypatch.setattr(image, "PIXELS", 5 * 32 * 32)
+    sizes, real = set(), Model.reach
 
     def reach(self, state, start, stop):
         if start == 0:
             sizes.add(len(state["x"]))
         return real(self, state, start, stop)
 
-    monkeypatch.setattr(Trained, "reach", reach)
+    monkeypatch.setattr(Model, "reach", reach)
     try:
         for threads in ("1", "3"):
             flags = [*places[1][IMAGE], *COMMON, *LOOP, "--augment", "none", "--threads", threads, "--cache", "on"]
@@ -287,8 +309,8 @@ def test_a_damaged_entry_is_thrown_away_aloud_and_built_again(text, tmp_path, da
         with safe_open(shard, "pt") as file:
             tensors = {name: file.get_tensor(name) for name in ("x", "rows")}
         tensors["x"] = tensors["x"] * 1.01
-        digest = features._digest(tensors)
-        save_file(tensors, shard, metadata={"digest": digest})
+        save_file(tensors, shard)
+        digest = features._digest(shard)
         index = json.loads((entry / INDEX).read_text())
         (entry / INDEX).write_text(json.dumps(index | {"shards": {shard.name: digest}}))
     again = fit(TEXT, [*text, "--cache", "on"], tmp_path / "again")
@@ -301,7 +323,7 @@ def test_a_damaged_entry_is_thrown_away_aloud_and_built_again(text, tmp_path, da
 def test_a_run_that_is_stopped_while_it_builds_goes_on(text, tmp_path, monkeypatch):
     whole = fit(TEXT, [*text, "--cache", "on"], tmp_path / "whole")
     own = [*text[:-1], str(tmp_path / "other"), "--cache", "on"]
-    run, calls = caching.run, []
+    run, calls = States.run, []
 
     def stopping(*given):
         for step in run(*given):
@@ -310,7 +332,7 @@ def test_a_run_that_is_stopped_while_it_builds_goes_on(text, tmp_path, monkeypat
             if len(calls) == 1:
                 raise Stopped(True)
 
-    monkeypatch.setattr(caching, "run", stopping)
+    monkeypatch.setattr(States, "run", stopping)
     with pytest.raises(Interrupted, match="--resume"):
         fit(TEXT, own, tmp_path / "stopped")
     assert json.loads((tmp_path / "stopped" / "result.json").read_text())["status"] == "stopped"
@@ -339,39 +361,43 @@ def test_auto_takes_what_is_expected_to_be_faster(text, tmp_path, monkeypatch, c
     assert f"{expected['cached']:.1f} s expected" in caplog.text
 
 
-def test_measuring_leaves_no_trace(places, tmp_path):
-    given = parse(IMAGE, [*places[1][IMAGE], *COMMON, "--strategy", "partial", "--augment", "none"], {}, "a test")
-    job = api.prepare(resolve(**given))
-    job.backbone.freeze(range(4))
-    trained = Trained(job.backbone, job.head, job.task, (4,), "fp32").train()
-    job.state.budget = job.task.budget()
-    before, drawn = {name: value.clone() for name, value in trained.state_dict().items()}, torch.get_rng_state()
-    costs = estimate.measure(job, trained, tmp_path / "cache")
+@pytest.fixture
+def partial(places):
+    """The training examples of a run whose last stage trains, behind the others, and their plan."""
+    flags = [*places[1][IMAGE], *COMMON, "--strategy", "partial", "--augment", "none"]
+    made, machine = prepared(IMAGE, flags)
+    made.model.backbone.freeze(range(4))
+    model = made.model.starting((4,)).train()
+    plan = Plan(made.splits.train.lengths, int(made.config.batch_size), model.task.input.budget(), made.config.seed)
+    return States(model, made.splits.train, machine, model.start, made.cache), plan
+
+
+def test_measuring_leaves_no_trace(partial, tmp_path):
+    train, plan = partial
+    model = train.model
+    before, drawn = {name: value.clone() for name, value in model.state_dict().items()}, torch.get_rng_state()
+    costs = estimate.measure(train, plan, tmp_path / "cache")
     assert min(costs.load, costs.prefix, costs.write, costs.read) > 0
-    assert all(torch.equal(value, before[name]) for name, value in trained.state_dict().items())
-    assert torch.equal(torch.get_rng_state(), drawn) and trained.training
-    assert all(parameter.grad is None for parameter in trained.parameters())
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert torch.equal(torch.get_rng_state(), drawn) and model.training
+    assert all(parameter.grad is None for parameter in model.parameters())
     assert not list((tmp_path / "cache").iterdir())
 
 
-def test_a_whole_micro_batch_is_timed_after_a_part_of_it(places, tmp_path, monkeypatch):
-    given = parse(IMAGE, [*places[1][IMAGE], *COMMON, "--strategy", "partial", "--augment", "none"], {}, "a test")
-    job = api.prepare(resolve(**given))
-    job.backbone.freeze(range(4))
-    trained = Trained(job.backbone, job.head, job.task, (4,), "fp32").train()
-    job.state.budget = job.task.budget()
-    passed, stored, reach, storing = [], [], trained.reach, estimate._storing
+def test_a_whole_micro_batch_is_timed_after_a_part_of_it(partial, tmp_path, monkeypatch):
+    train, plan = partial
+    passed, stored, reach, storing = [], [], train.model.reach, estimate._storing
     monkeypatch.setattr(
-        trained, "reach", lambda state, *stages: passed.append(len(state["x"])) or reach(state, *stages)
+        train.model, "reach", lambda state, *stages: passed.append(len(state["x"])) or reach(state, *stages)
     )
     monkeypatch.setattr(
         estimate, "_storing", lambda cut, state, folder: stored.append(len(state["x"])) or storing(cut, state, folder)
     )
-    estimate.measure(job, trained, tmp_path / "cache")
+    estimate.measure(train, plan, tmp_path / "cache")
     assert passed == [1, 4] and stored == [4]  # the budget cuts a step into fours; an eighth of it, rounded up
 
 
-def test_the_default_cache_of_a_job_is_off():
+def test_the_default_cache_is_off():
     assert Cache().mode == "off"
 
 

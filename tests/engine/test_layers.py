@@ -16,9 +16,9 @@ import mmtransfer as mmt
 from mmtransfer import backbones
 from mmtransfer.cli.flags import parse
 from mmtransfer.config import IMAGE, TEXT
-from mmtransfer.engine import caching
-from mmtransfer.engine.loop import Stopped
 from mmtransfer.engine.signals import Interrupted
+from mmtransfer.engine.states import States
+from mmtransfer.engine.stopping import Stopped
 from mmtransfer.errors import MMTransferError
 
 PROBE = ["--weights", "none", "--threads", "1", "--strategy", "linear-probe", "--strategy.layer"]
@@ -74,7 +74,7 @@ def test_a_layer_by_its_number_is_the_output_of_that_stage(fit, places, tmp_path
     assert np.array_equal(mmt.embed(run.folder.path, data, cache="off").values, found)
     task, backbone = run.model.task, backbones.load(str(run.folder.path)).eval()
     assert backbone.depth == 5 and backbone.width == 512, "as a backbone a run is whole"
-    rows, _ = task.rows(run._table(data, labelled=False, option="a test"))
+    rows, _ = task.input.rows(run._table(data, labelled=False, option="a test"))
     with torch.no_grad():
         expected = backbone.run({"x": task.encode(rows[0], None).x[None]}, 0, 4)["x"].mean((2, 3))[0]
     assert found[0] == pytest.approx(expected.numpy(), rel=1e-4)
@@ -88,15 +88,15 @@ def test_the_last_layer_by_its_number_is_the_default(fit):
 
 def test_a_choice_that_is_stopped_goes_on(fit, tmp_path, monkeypatch):
     whole = fit(TEXT, "auto", "--cache", "off", out="whole")
-    run, passes = caching.run, []
+    run, passes = States.run, []
 
-    def stopping(job, trained, *given):
-        passes.append(job.backbone.depth)
+    def stopping(states, batches):
+        passes.append(states.model.backbone.depth)
         if len(passes) == 4:
             raise Stopped(True)
-        return run(job, trained, *given)
+        return run(states, batches)
 
-    monkeypatch.setattr(caching, "run", stopping)
+    monkeypatch.setattr(States, "run", stopping)
     with pytest.raises(Interrupted, match="--resume"):
         fit(TEXT, "auto")
     resumed = fit(TEXT, "auto", "--resume")

@@ -63,10 +63,10 @@ def test_the_rate_told_is_that_of_the_phase(given, tmp_path):
 def test_a_run_that_goes_on_does_not_say_a_step_twice(given, tmp_path, monkeypatch):
     validate = phases._validate
 
-    def fall(job, *rest):
-        if job.state.epochs_done == 1:
+    def fall(training, *rest):
+        if training.state.epochs_done == 1:
             raise RuntimeError("fell over after the last step, before the checkpoint")
-        validate(job, *rest)
+        validate(training, *rest)
 
     monkeypatch.setattr(phases, "_validate", fall)
     with pytest.raises(RuntimeError):

@@ -35,15 +35,15 @@ def test_a_target_gives_columns_head_and_primary_metric(target, answers, size, p
     task = task_of(target=target)
     table = sources.load([(picture(n), answer) for n, answer in enumerate(answers)], "image", task.columns())
     task.prepare(table)
-    assert task.primary == primary and task.answer_column in table.rows.column_names
-    assert task.head(8).linear.weight.shape == (size, 8)
-    batch = collate([task.encode(row, None) for row in task.rows(table)[0]])
+    assert task.target.primary == primary and task.target.kind in table.rows.column_names
+    assert task.target.head(8).linear.weight.shape == (size, 8)
+    batch = collate([task.encode(row, None) for row in task.input.rows(table)[0]])
     with torch.inference_mode():
-        outputs = task.readout(task.head(8), {"x": torch.randn(3, 8)})
-        assert task.loss(outputs, batch.targets).shape == (3,)
+        outputs = task.readout(task.target.head(8), {"x": torch.randn(3, 8)})
+        assert task.target.loss(outputs, batch.targets).shape == (3,)
     other = task_of(target=target)
     other.restore(task.state())
-    assert other.predict(outputs).answers == task.predict(outputs).answers
+    assert other.target.predict(outputs).answers == task.target.predict(outputs).answers
 
 
 def test_an_unknown_target_names_the_nearest():
@@ -57,7 +57,7 @@ def test_the_head_is_the_users_choice():
     for name, cls in (("linear", LinearHead), ("mlp", MLPHead)):
         task = task_of(head=name)
         task.prepare(table)
-        assert isinstance(task.head(8), cls) and task.head(8)(torch.randn(3, 8)).shape == (3, 2)
+        assert isinstance(task.target.head(8), cls) and task.target.head(8)(torch.randn(3, 8)).shape == (3, 2)
 
 
 def test_collate_stacks_pixels_and_targets():

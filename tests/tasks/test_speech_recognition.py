@@ -39,16 +39,16 @@ def sound(samples: int) -> np.ndarray:
 
 def test_the_vocabulary_is_folded_and_starts_with_blank_and_delimiter():
     task, _ = task_on([(sound(900), "No  Ünit"), (sound(900), "ON")])
-    assert task.symbols == ["<blank>", "|", "i", "n", "o", "t", "ü"]
-    assert task.answer("  NO \n u\u0308NIT") == "no ünit"
+    assert task.target.symbols == ["<blank>", "|", "i", "n", "o", "t", "ü"]
+    assert task.target.answer("  NO \n u\u0308NIT") == "no ünit"
 
 
 def test_decoding_merges_repeats_drops_blanks_and_stops_at_the_length():
     task, _ = task_on([(sound(900), "ab"), (sound(900), "b a")])
-    a, b = task.numbers["a"], task.numbers["b"]
+    a, b = task.target.numbers["a"], task.target.numbers["b"]
     frames = torch.tensor([[a, a, 0, a, 1, b, b, a]])
-    log_probs = torch.nn.functional.one_hot(frames, len(task.symbols)).float().log()
-    assert task.predict({"log_probs": log_probs, "lengths": torch.tensor([7])}).answers == ["aa b"]
+    log_probs = torch.nn.functional.one_hot(frames, len(task.target.symbols)).float().log()
+    assert task.target.predict({"log_probs": log_probs, "lengths": torch.tensor([7])}).answers == ["aa b"]
 
 
 def test_more_labels_than_frames_are_refused_by_name_and_can_be_skipped():
@@ -63,9 +63,9 @@ def test_more_labels_than_frames_are_refused_by_name_and_can_be_skipped():
 
 def test_loss_is_torchs_own_over_the_number_of_labels():
     task, table = task_on([(sound(900), "ab"), (sound(900), "b")])
-    log_probs = torch.randn(2, 9, len(task.symbols)).log_softmax(-1)
+    log_probs = torch.randn(2, 9, len(task.target.symbols)).log_softmax(-1)
     targets = torch.tensor([[2, 3], [3, -100]])
-    found = task.loss({"log_probs": log_probs, "lengths": torch.tensor([9, 7])}, targets)
+    found = task.target.loss({"log_probs": log_probs, "lengths": torch.tensor([9, 7])}, targets)
     one = torch.nn.functional.ctc_loss(log_probs[1, :7, None], torch.tensor([[3]]), (7,), (1,), reduction="sum")
     both = torch.nn.functional.ctc_loss(log_probs[0, :, None], torch.tensor([[2, 3]]), (9,), (2,), reduction="sum")
     assert torch.allclose(found, torch.stack([both / 2, one]), atol=1e-5)
@@ -75,20 +75,20 @@ def test_a_transcript_without_a_known_character_has_a_loss():
     task, table = task_on([(sound(900), "ab"), (sound(900), "b")])
     target = task.target_of({"transcript": "7"})
     assert target is not None and target.dtype == torch.int64
-    log_probs = torch.randn(1, 9, len(task.symbols)).log_softmax(-1)
+    log_probs = torch.randn(1, 9, len(task.target.symbols)).log_softmax(-1)
     targets = torch.nn.utils.rnn.pad_sequence([target], batch_first=True, padding_value=-100)
-    assert torch.isfinite(task.loss({"log_probs": log_probs, "lengths": torch.tensor([9])}, targets)).all()
+    assert torch.isfinite(task.target.loss({"log_probs": log_probs, "lengths": torch.tensor([9])}, targets)).all()
 
 
 def test_the_alarm_needs_more_than_99_percent_blanks():
     task, _ = task_on([(sound(900), "ab"), (sound(900), "b")])
-    assert task.alarm({"blanks": [99, 100], "frames": [100, 100]}) is not None
-    assert task.alarm({"blanks": [99, 99], "frames": [100, 100]}) is None
+    assert task.target.alarm({"blanks": [99, 100], "frames": [100, 100]}) is not None
+    assert task.target.alarm({"blanks": [99, 99], "frames": [100, 100]}) is None
 
 
 def test_stored_edits_are_by_kind():
     task, _ = task_on([(sound(900), "ab"), (sound(900), "b")])
-    found = task.annotate({"target": ["a b c", "a"], "prediction": ["a x", "a b"]})
+    found = task.target.annotate({"target": ["a b c", "a"], "prediction": ["a x", "a b"]})
     assert (found["substitutions"], found["deletions"], found["insertions"]) == ([1, 0], [1, 0], [0, 1])
     assert found["words"] == [3, 1]
 
@@ -96,24 +96,24 @@ def test_stored_edits_are_by_kind():
 def test_pieces_of_a_long_recording_are_joined():
     task, _ = task_on([(sound(900), "ab")], max_seconds=0.5)
     table = sources.load([sound(12_000), sound(900)], "audio", labelled=False)
-    pieces, owners = task.pieces(table)
+    pieces, owners = task.input.pieces(table)
     assert owners == [0, 0, 1] and len(pieces) == 3
     records = [
         {"id": "0#a", "prediction": "one", "confidence": 0.5, "frames": 1},
         {"id": "0#b", "prediction": "", "confidence": 0.5, "frames": 1},
         {"id": "0#c", "prediction": "two", "confidence": 0.125, "frames": 2},
     ]
-    joined = task.join(records)
+    joined = task.target.join(records)
     assert joined["prediction"] == "one two" and joined["confidence"] == pytest.approx(0.25)
-    assert task.join(records[:1]) is records[0]
+    assert task.target.join(records[:1]) is records[0]
 
 
 @pytest.mark.parametrize("augment", ["light", "strong"])
 def test_augmented_recordings_keep_enough_frames_for_their_labels(augment):
     rows = [(sound(400), "abcabcaabcabcabcabccabcabcabcabcabcab"), (sound(4000), "ab")]
     task, table = task_on(rows, augment=augment)
-    tight, loose = (dict(row) for row in task.rows(task.check(table, "train"))[0])
-    needed = len(task._labels(tight["transcript"])) + 2
+    tight, loose = (dict(row) for row in task.input.rows(task.check(table, "train"))[0])
+    needed = len(task.target._labels(tight["transcript"])) + 2
     plain = task.encode(loose, None)
     lengths = set()
     for seed in range(40):
@@ -126,5 +126,5 @@ def test_augmented_recordings_keep_enough_frames_for_their_labels(augment):
 
 def test_without_augmentation_the_seed_changes_no_sample():
     task, table = task_on([(sound(900), "ab"), (sound(900), "b")], augment="none")
-    row = dict(task.rows(table)[0][0])
+    row = dict(task.input.rows(table)[0][0])
     assert torch.equal(task.encode(row, 3).x, task.encode(row, None).x)

@@ -44,7 +44,7 @@ PAIRS = [(("a b", "c"), "x"), (("d", "e f g"), "y")]
 
 def test_a_pair_is_one_sequence_of_two_types(backbone):
     task, table = task_on(backbone, PAIRS)
-    rows, lengths = task.rows(task.check(table, "train"))
+    rows, lengths = task.input.rows(task.check(table, "train"))
     assert lengths.tolist() == [6, 7]
     batch = collate([task.encode(row, None) for row in rows])
     assert batch.state["types"].tolist() == [[0, 0, 0, 0, 1, 1, 0], [0, 0, 0, 1, 1, 1, 1]]
@@ -53,7 +53,7 @@ def test_a_pair_is_one_sequence_of_two_types(backbone):
 
 def test_the_backbone_sees_the_types_as_the_library_does(backbone):
     task, table = task_on(backbone, PAIRS)
-    batch = collate([task.encode(task.rows(table)[0][0], None)])
+    batch = collate([task.encode(task.input.rows(table)[0][0], None)])
     library = BertModel(BertConfig(**SHAPE), add_pooling_layer=False).eval()
     library.load_state_dict(backbone.library_state())
     with torch.no_grad():
@@ -65,7 +65,7 @@ def test_the_backbone_sees_the_types_as_the_library_does(backbone):
 
 def test_single_texts_have_no_types(backbone):
     task, table = task_on(backbone, [("a b", "x"), ("c", "y")])
-    rows, _ = task.rows(table)
+    rows, _ = task.input.rows(table)
     assert "types" not in collate([task.encode(row, None) for row in rows]).state
 
 
@@ -74,7 +74,7 @@ def test_a_backbone_with_one_type_gets_none(backbone):
     backbone.config = {**config, "type_vocab_size": 1}
     try:
         task, table = task_on(backbone, PAIRS)
-        assert "types" not in task.rows(table)[0].column_names
+        assert "types" not in task.input.rows(table)[0].column_names
     finally:
         backbone.config = config
 
@@ -82,12 +82,12 @@ def test_a_backbone_with_one_type_gets_none(backbone):
 def test_pairs_are_joined_before_any_training_data_was_seen(backbone):
     task = TASKS[TEXT].make(make({"task": TEXT, "train": "-"}, "a test"), backbone)
     table = sources.load([("a b", "c")], "text", task.columns(), labelled=False)
-    assert task.rows(table)[1].tolist() == [6]
+    assert task.input.rows(table)[1].tolist() == [6]
 
 
 def test_a_long_pair_loses_tokens_of_its_longer_text(backbone):
     task, table = task_on(backbone, [(("a", " ".join("bcdefghijk")), "x"), (("a", "b"), "y")], max_length=8)
-    rows, lengths = task.rows(table)
+    rows, lengths = task.input.rows(table)
     assert lengths.tolist() == [8, 5] and rows[0]["tokens"] == [2, 5, 3, 6, 7, 8, 9, 3]
 
 

@@ -42,7 +42,7 @@ def task_on(backbone, rows, **settings):
 
 def test_the_head_sees_the_first_piece_of_each_word(backbone):
     task, table = task_on(backbone, ROWS)
-    rows, lengths = task.rows(task.check(table, "train"))
+    rows, lengths = task.input.rows(task.check(table, "train"))
     assert lengths.tolist() == [5, 3, 6]  # with the two special tokens
     assert [row["firsts"] for row in rows] == [[2, 4], [2], [2, 4, 5]]
     batch = collate([task.encode(row, None) for row in rows])
@@ -57,7 +57,7 @@ def test_the_head_sees_the_first_piece_of_each_word(backbone):
 def test_a_steps_loss_is_the_mean_over_its_words(backbone):
     task, table = task_on(backbone, ROWS)
     outputs = {"logits": torch.randn(3, 3, 5), "lengths": torch.tensor([2, 1, 3])}
-    targets = collate([task.encode(row, None) for row in task.rows(table)[0]]).targets
+    targets = collate([task.encode(row, None) for row in task.input.rows(table)[0]]).targets
     losses, weights = task.target.loss(outputs, targets), torch.tensor(task.target.weights(table))
     known = torch.nn.functional.cross_entropy(outputs["logits"].flatten(0, 1), targets.flatten(), ignore_index=-100)
     assert ((losses * weights).sum() / weights.sum()).item() == pytest.approx(known.item())
@@ -87,10 +87,10 @@ def test_words_that_are_not_read_are_told_and_answered(backbone, caplog):
     caplog.set_level(logging.WARNING, "mmtransfer")
     rows = [(["a", "\ufe0f", "b", "c"], ["O"] * 4), (["a", "b", "c", "d"], ["B-x", "O", "O", "O"])]
     task, table = task_on(backbone, rows, max_length=5)
-    assert [row["firsts"] for row in task.rows(task.check(table, "test"))[0]] == [[2, -1, 3, 4], [2, 3, 4, -1]]
+    assert [row["firsts"] for row in task.input.rows(task.check(table, "test"))[0]] == [[2, -1, 3, 4], [2, 3, 4, -1]]
     assert "1 words have no piece in the backbone's vocabulary" in caplog.text
     assert "1 words lie behind --max-length 5" in caplog.text
-    batch = collate([task.encode(row, None) for row in task.rows(table)[0]])
+    batch = collate([task.encode(row, None) for row in task.input.rows(table)[0]])
     state = tokens(backbone, {**batch.state, "x": torch.ones(2, 5, 1)})
     assert state["x"][..., 0].tolist() == [[1, 0, 1, 1], [1, 1, 1, 0]] and state["lengths"].tolist() == [4, 4]
 

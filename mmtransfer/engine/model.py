@@ -12,30 +12,62 @@ from mmtransfer.tasks.base import Outputs
 from mmtransfer.tasks.task import Task
 
 
-class Trained(nn.Module):
-    """Stages from `start` on, and the head; `forward` maps the state at `start` to outputs.
+class Model(nn.Module):
+    """A backbone and a head for a task; `forward` maps the state behind `start` stages to outputs.
 
     The stages before `start` are run by the engine (`reach`), without gradient and outside of DDP, or their states are
-    read from a cache. What the task takes from the last stage that is run, such as pooled features, counts as one more
+    read from a cache. What is read out of the last stage that is run, such as pooled features, counts as one more
     stage, so `start` is `end` where only the head trains. The backbone is a submodule as a whole so that `train()`
     passes through it and leaves frozen stages in eval mode.
+
+    Args:
+        backbone: all stages; `depth` of them are run.
+        head: reads what the task reads of the last stage.
+        task: what outputs mean.
+        precision: of the forward pass, fp32 or bf16.
+        start: stages that are behind the input of `forward`; all of them and the readout if None.
+        pooled: whether one vector an example is read out even where the task's heads read frames.
     """
 
     def __init__(
-        self, backbone: Backbone, head: nn.Module, task: Task, stages: Collection[int], precision: str
+        self,
+        backbone: Backbone,
+        head: nn.Module,
+        task: Task,
+        precision: str,
+        start: int | None = None,
+        pooled: bool = False,
     ) -> None:
         super().__init__()
         self.backbone, self.head = backbone, head
-        self.task, self.precision = task, precision
+        self.task, self.precision, self.pooled = task, precision, pooled
         self.end = backbone.depth + 1
-        self.start = min(stages, default=self.end)
+        self.start = self.end if start is None else start
+
+    def starting(self, stages: Collection[int]) -> Model:
+        """The same tensors, for training these stages: those before the first of them are behind the input."""
+        return Model(
+            self.backbone, self.head, self.task, self.precision, min(stages, default=self.end), pooled=self.pooled
+        )
+
+    def with_head(self, head: nn.Module) -> Model:
+        """The same backbone, as deep as it is run now, with another head."""
+        return Model(self.backbone, head, self.task, self.precision, pooled=self.pooled)
+
+    @property
+    def reads(self) -> str:
+        """What is read out of the last stage, in words, such as `pooled mean`."""
+        return f"{'pooled' if self.pooled else self.task.target.reads} {self.backbone.pooling}".strip()
 
     def reach(self, state: State, start: int, stop: int) -> State:
         """The state at `stop` from that at `start`."""
         with autocast(state["x"].device, self.precision):
             if start < self.end - 1:
                 state = self.backbone.run(state, start, min(stop, self.end - 1))
-            return self.task.features(self.backbone, state) if start < self.end <= stop else state
+            return self._read_out(state) if start < self.end <= stop else state
+
+    def _read_out(self, state: State) -> State:
+        return {"x": self.backbone.pool(state)} if self.pooled else self.task.features(self.backbone, state)
 
     def forward(self, state: State) -> Outputs:
         with autocast(state["x"].device, self.precision):

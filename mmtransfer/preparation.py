@@ -1,0 +1,117 @@
+"""All that comes before the first step of a run; nothing is written but digests of files, which the cache remembers."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mmtransfer import backbones, strategies
+from mmtransfer.backbones import weights
+from mmtransfer.cache import settings
+from mmtransfer.cache.settings import Cache
+from mmtransfer.config import RunConfig, flag
+from mmtransfer.data import overlap, sources
+from mmtransfer.data.overlap import Finding
+from mmtransfer.data.sources import Table
+from mmtransfer.engine import cache_policy, exact, provenance
+from mmtransfer.engine.clock import Clock
+from mmtransfer.engine.loading import examples_of
+from mmtransfer.engine.machine import Machine
+from mmtransfer.engine.model import Model
+from mmtransfer.engine.splits import Splits
+from mmtransfer.resolution import planned
+from mmtransfer.run import RunFolder
+from mmtransfer.seeding import number
+from mmtransfer.tasks import TASKS, Task
+
+logger = logging.getLogger("mmtransfer")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a run starts from."""
+
+    config: RunConfig
+    """With what it leaves to the backbone and to the strategy filled in."""
+    model: Model
+    """On the machine's device, with a new head."""
+    splits: Splits
+    plan: Sequence[strategies.Phase]
+    cache: Cache
+    tables: Mapping[str, Table]
+    """By split, what the examples come from."""
+    data: Mapping[str, Any]
+    """What result.json says of them."""
+    findings: Sequence[Finding]
+    """What is strange about them."""
+    backbone_sha256: str
+    """Of the backbone's tensors before training."""
+
+
+def prepare(config: RunConfig, machine: Machine, clock: Clock | None = None, aloud: bool = True) -> Prepared:
+    """Backbone, new head and splits for these settings.
+
+    `clock`: counts the parts startup and data; `aloud`: whether what is found about the data is told.
+    """
+    clock = clock or Clock()
+    torch.manual_seed(number(config.seed, "backbone"))
+    with clock.part("startup"):
+        _refuse_missing_data(config)  # before a backbone is loaded, which may take minutes
+        backbone = backbones.load(config.backbone, config.weights, TASKS[config.task].modality)
+        sha256 = weights.sha256(backbone)
+        plan = planned(config, len(backbone.stages))
+        task = TASKS[config.task].make(_with_augmentation(config, plan), backbone)
+        config = task.config
+        cache_policy.refuse(config.cache, plan, task)
+        cache = settings.make(config.cache, config.cache_dir, config.cache_limit)
+    with clock.part("data"):
+        cut = not all(phase.folds for phase in plan)
+        tables, findings = provenance.read(config, task, cut, cache.store.root, machine.is_main)
+        if machine.is_main:
+            _tell(tables, findings if aloud else ())
+        task.prepare(tables["train"])
+        exact.check(plan, task)
+        tables, splits = _split(config, task, tables)
+        # all that result.json says of the data is known from here on: their files may go when nothing reads them
+        data = provenance.about(tables)
+    torch.manual_seed(number(config.seed, "head"))
+    head = task.target.head(backbone.width).to(machine.device)
+    model = Model(backbone.to(machine.device), head, task, machine.precision)
+    return Prepared(config, model, splits, plan, cache, tables, data, findings, sha256)
+
+
+def _refuse_missing_data(config: RunConfig) -> None:
+    whose = f"{RunFolder(Path(str(config.out))).config}: " if config.resume else ""
+    for split in ("train", "validation", "test"):
+        sources.refuse_missing(getattr(config, split), whose + flag(split))
+
+
+def _with_augmentation(config: RunConfig, plan: Sequence[strategies.Phase]) -> RunConfig:
+    """The settings with `--augment auto` decided: light where a whole backbone is trained, else none."""
+    if config.augment != "auto":
+        return config
+    looped = [phase for phase in plan if phase.solver == "loop"]
+    whole = bool(looped) and all(phase.stages and min(phase.stages) == 0 for phase in looped)
+    return dataclasses.replace(config, augment="light" if whole else "none")
+
+
+def _tell(tables: Mapping[str, Table], findings: Sequence[Finding]) -> None:
+    logger.info("data: %s", ", ".join(f"{split} {len(table)}" for split, table in tables.items()))
+    if findings:
+        logger.warning(overlap.block(findings))
+
+
+def _split(config: RunConfig, task: Task, tables: Mapping[str, Table]) -> tuple[dict[str, Table], Splits]:
+    """The tables with what is used of them, and their examples."""
+    checked = {split: task.check(table, split) for split, table in tables.items()}
+    if config.shots == 0:  # all that was wanted of them is the classes' names
+        checked["train"] = checked["train"].select([])
+    examples = {split: examples_of(task, table) for split, table in checked.items()}
+    examples["train"] = dataclasses.replace(examples["train"], weights=task.target.weights(checked["train"]))
+    return checked, Splits(**examples)
