@@ -110,7 +110,7 @@ def begin(
     processes.together(accelerator, lambda: _write_first(training, folder, lock, report, saved))
     moments = None
     if point is not None:
-        moments = checkpoint.restore(point, state, prepared.model, phases.stages_of(prepared.plan))
+        moments = checkpoint.restore(point, state, prepared.model, prepared.model.trained(prepared.plan))
         training.clock.earlier = state.spent
         logger.info("going on after step %d (%s)", state.steps_done, point)
     if training.machine.is_main:
@@ -146,7 +146,7 @@ def _about(training: Training, prepared: Prepared, outcome: Outcome) -> dict[str
             "sha256": prepared.backbone_sha256,
             "parameters": sum(p.numel() for p in model.backbone.parameters()),
         },
-        "parameters": count_parameters(model, phases.stages_of(prepared.plan)),
+        "parameters": count_parameters(model, model.trained(prepared.plan)),
         "phases": training.state.phases,
         "throughput": throughput(model.task, training.state, training.cache.figures),
         "cache": training.cache.about(),
@@ -159,7 +159,7 @@ def score(training: Training, outcome: Outcome, folder: RunFolder, report: Repor
 
     The model is written first: whatever goes wrong with the data while it is scored, it is there.
     """
-    machine, model, splits = training.machine, outcome.model.starting(()), outcome.splits
+    machine, model, splits = training.machine, outcome.model.starting(), outcome.splits
     task, metrics = model.task, dict[str, dict[str, Any]]()
 
     def measure(split: str, records: Records) -> None:

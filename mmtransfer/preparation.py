@@ -71,7 +71,7 @@ def prepare(config: RunConfig, machine: Machine, clock: Clock | None = None, alo
         cache_policy.refuse(config.cache, plan, task)
         cache = settings.make(config.cache, config.cache_dir, config.cache_limit)
     with clock.part("data"):
-        cut = not all(phase.folds for phase in plan)
+        cut = not all(isinstance(phase.solver, strategies.Exact) and phase.solver.folds for phase in plan)
         tables, findings = provenance.read(config, task, cut, cache.store.root, machine.is_main)
         if machine.is_main:
             _tell(tables, findings if aloud else ())
@@ -96,8 +96,8 @@ def _with_augmentation(config: RunConfig, plan: Sequence[strategies.Phase]) -> R
     """The settings with `--augment auto` decided: light where a whole backbone is trained, else none."""
     if config.augment != "auto":
         return config
-    looped = [phase for phase in plan if phase.solver == "loop"]
-    whole = bool(looped) and all(phase.stages and min(phase.stages) == 0 for phase in looped)
+    looped = [phase.trains.stages for phase in plan if isinstance(phase.solver, strategies.Loop)]
+    whole = bool(looped) and all(stages and min(stages) == 0 for stages in looped)
     return dataclasses.replace(config, augment="light" if whole else "none")
 
 

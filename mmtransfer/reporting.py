@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -81,11 +81,10 @@ class _Ear(logging.Handler):
         self.lines.append(record.getMessage())
 
 
-def count_parameters(model: Model, stages: Sequence[int]) -> dict[str, int]:
-    """How many parameters a model has, and how many of them are trained with these stages."""
+def count_parameters(model: Model, names: Collection[str]) -> dict[str, int]:
+    """How many parameters a model has, and how many train: the head's, and those of the backbone with these names."""
     trained = {id(p): p for p in model.head.parameters()}
-    for stage in stages:
-        trained |= {id(p): p for p in model.backbone.stages[stage].parameters()}
+    trained |= {id(p): p for name, p in model.backbone.named_parameters(remove_duplicate=False) if name in names}
     total = sum(p.numel() for module in (model.backbone, model.head) for p in module.parameters())
     return {"total": total, "trainable": sum(p.numel() for p in trained.values())}
 

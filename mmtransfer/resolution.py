@@ -163,7 +163,7 @@ def planned(config: RunConfig, stages: int) -> list[strategies.Phase]:
 
 def _check_zero_shot(config: RunConfig, plan: Sequence[strategies.Phase]) -> None:
     """Raises MMTransferError where no examples are to be used and something needs or would choose by them."""
-    if not all(phase.prior for phase in plan):
+    if not all(isinstance(phase.solver, strategies.Exact) and phase.solver.prior for phase in plan):
         raise MMTransferError(
             "Without examples there are only the classes' names to go by",
             "--shots 0",

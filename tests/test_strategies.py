@@ -9,23 +9,34 @@ import pytest
 from mmtransfer.config import IMAGE, SPEECH, TEXT
 from mmtransfer.errors import MMTransferError
 from mmtransfer.resolution import planned, resolve
-from mmtransfer.strategies import PROBE_LR, Full, LinearProbe, ProbeThenFull
+from mmtransfer.strategies import (
+    PROBE_LR,
+    BitFit,
+    Exact,
+    Full,
+    LinearProbe,
+    Loop,
+    Norm,
+    ProbeThenFull,
+    Rates,
+    Selection,
+)
 
 
 def test_the_probe_takes_the_solver_that_the_task_has():
     (exact,), (loop,) = (LinearProbe(solver).plan(4, 0.1, 3) for solver in ("exact", "loop"))
-    assert (exact.solver, exact.epochs, exact.stages, exact.refit) == ("exact", 0, (), True)
-    assert (loop.solver, loop.epochs, loop.head_lr) == ("loop", 3, PROBE_LR)
-    assert LinearProbe(solver="loop").plan(4, 0.1, 3)[0].solver == "loop"
-    assert LinearProbe("exact", prior="names").plan(4, 0.1, 3)[0].folds == 5
+    assert (exact.solver, exact.epochs, exact.trains) == (Exact(), 0, Selection()) and exact.solver.refit
+    assert (loop.solver, loop.epochs, loop.rates.head) == (Loop(3), 3, PROBE_LR)
+    assert LinearProbe("exact", prior="names").plan(4, 0.1, 3)[0].solver == Exact(5, prior=True)
 
 
 def test_the_stages_that_are_tried_are_spread_evenly_up_to_the_last():
-    found = {stages: LinearProbe("exact", layer="auto").plan(stages, 0.1, 3)[0].layers for stages in (1, 3, 5, 13)}
-    assert found == {1: (1,), 3: (1, 2, 3), 5: (2, 3, 4, 5), 13: (4, 7, 10, 13)}
-    assert LinearProbe().plan(5, 0.1, 3)[0].layers == () and LinearProbe("exact", layer=2).plan(5, 0, 1)[0].layers == (
-        2,
-    )
+    def layers(layer, stages):
+        return LinearProbe("exact", layer=layer).plan(stages, 0.1, 3)[0].solver.layers
+
+    tried = {stages: layers("auto", stages) for stages in (1, 3, 5, 13)}
+    assert tried == {1: (1,), 3: (1, 2, 3), 5: (2, 3, 4, 5), 13: (4, 7, 10, 13)}
+    assert layers("last", 5) == () and layers(2, 5) == (2,)
 
 
 @pytest.mark.parametrize(
@@ -68,10 +79,10 @@ def test_a_probe_is_trained_by_the_loop_where_the_problem_is_another(caplog):
 
 def test_lp_ft_keeps_the_validation_data_from_the_head():
     probe, full = ProbeThenFull(solver="exact").plan(3, 0.1, 5)
-    assert (probe.solver, probe.refit, probe.epochs, full.epochs) == ("exact", False, 0, 5)
-    assert (full.stages, full.lr, full.head_lr) == ((0, 1, 2), 0.1, 0.5)
+    assert (probe.solver, full.epochs) == (Exact(refit=False), 5)
+    assert (full.trains, full.rates) == (Selection((0, 1, 2)), Rates((0.1, 0.1, 0.1), 0.5))
     probe, full = ProbeThenFull().plan(3, 0.1, 5)
-    assert (probe.solver, probe.epochs, full.epochs) == ("loop", 1, 4)
+    assert (probe.solver, full.solver) == (Loop(1), Loop(4))
 
 
 @pytest.mark.parametrize("strategy", ["full", "partial"])
@@ -79,7 +90,7 @@ def test_a_fresh_head_learns_ten_times_faster_except_of_ctc(strategy: str) -> No
     def ratio(task: str) -> float:
         settings = resolve(task=task, train="data", strategy=strategy)
         (phase,) = planned(settings, 5)
-        return phase.head_lr / phase.lr
+        return phase.rates.head / phase.rates.stages[0]
 
     assert (ratio(IMAGE), ratio(TEXT), ratio(SPEECH)) == pytest.approx((10.0, 10.0, 1.0))
     case = resolve(task=IMAGE, train="builtin", strategy=strategy)
@@ -91,5 +102,14 @@ def test_a_fresh_head_learns_ten_times_faster_except_of_ctc(strategy: str) -> No
 
 def test_lp_ft_trains_everything_at_the_rate_of_full() -> None:
     probe, everything = ProbeThenFull(solver="exact").plan(5, 1e-3, 3)
-    assert everything.lr == Full().plan(5, 1e-3, 3)[0].lr
-    assert probe.solver == "exact"
+    assert everything.rates.stages == Full().plan(5, 1e-3, 3)[0].rates.stages
+    assert probe.solver == Exact(refit=False)
+
+
+def test_a_part_of_the_stages_is_a_selection() -> None:
+    (phase,) = BitFit().plan(3, 1e-4, 5)
+    assert (phase.trains, phase.solver) == (Selection((0, 1, 2), "bias"), Loop(5))
+    assert phase.rates.head == phase.rates.stages[0] == pytest.approx(1e-3)
+    assert Norm(n=1).plan(3, 1e-4, 5)[0].trains == Selection((2,), "norm")
+    with pytest.raises(MMTransferError, match="4 of them cannot be trained"):
+        BitFit(n=4).plan(3, 1e-4, 5)

@@ -18,6 +18,9 @@ State = dict[str, Tensor]
 features; `lengths` (batch,) valid positions of `x` where they vary; `types` (batch, tokens) the text of a pair that a
 token belongs to, 0 or 1; `seeds` (batch,) numbers behind random masking."""
 
+NORMALISATION = (nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.modules.batchnorm._BatchNorm)
+"""Layers whose scales and shifts are a `norm`."""
+
 Context = dict[str, Any]
 """What every layer needs but can be rebuilt from the state: masks, position biases."""
 
@@ -53,6 +56,7 @@ class Backbone(nn.Module):
         self.stages = nn.ModuleList(stages)
         self.depth = len(self.stages)
         self._frozen: frozenset[int] = frozenset()
+        self._whole = True
         theirs = {id(value): name for name, value in _tensors(library)}
         self._library_names = {name: theirs[id(value)] for name, value in _tensors(self)}
 
@@ -75,16 +79,34 @@ class Backbone(nn.Module):
         """Valid positions after the last stage, from those of the input."""
         return input_lengths
 
-    def freeze(self, stages: Collection[int]) -> None:
+    def freeze(self, stages: Collection[int], part: str = "all") -> None:
         """Freezes these stages, and no others: no gradient, and eval mode that `train()` does not undo.
 
-        BatchNorm without gradient still moves its running statistics in training mode (pytorch/pytorch#66073).
+        `part`: what of the other stages trains, `all`, their `bias`es or their `norm`alisation; where it is not all,
+        running statistics stay still as well. BatchNorm without gradient would still move them in training mode
+        (pytorch/pytorch#66073).
         """
-        self._frozen = frozenset(stages)
+        self._frozen, self._whole = frozenset(stages), part == "all"
         for number, stage in enumerate(self.stages):
-            stage.requires_grad_(number not in self._frozen)
+            stage.requires_grad_(self._whole and number not in self._frozen)
+        if not self._whole:
+            for name in self.selected(set(range(len(self.stages))) - self._frozen, part):
+                self.get_parameter(name).requires_grad_(True)
         self._settle()
         self.train(self.training)
+
+    def selected(self, stages: Collection[int], part: str) -> list[str]:
+        """Names of the tensors that training a part of these stages changes; of `all` of them buffers too."""
+        if part == "all":
+            kept = {f"stages.{stage}" for stage in stages}
+            return [name for name in self.state_dict() if ".".join(name.split(".")[:2]) in kept]
+        return [
+            f"stages.{stage}.{place}.{name}" if place else f"stages.{stage}.{name}"
+            for stage in sorted(stages)
+            for place, module in self.stages[stage].named_modules()
+            for name, _ in module.named_parameters(recurse=False)
+            if (name.endswith("bias") if part == "bias" else isinstance(module, NORMALISATION))
+        ]
 
     def _settle(self) -> None:
         """Called after requires_grad was set: a family takes back what must not train."""
@@ -93,6 +115,10 @@ class Backbone(nn.Module):
         super().train(mode)
         for number in self._frozen:
             self.stages[number].eval()
+        if not self._whole:
+            for module in self.modules():
+                if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                    module.eval()
         return self
 
     def library_state(self) -> dict[str, Tensor]:

@@ -12,7 +12,7 @@ from mmtransfer.engine import entries, estimate
 from mmtransfer.engine.states import States
 from mmtransfer.engine.training import Training
 from mmtransfer.errors import MMTransferError
-from mmtransfer.strategies import Phase
+from mmtransfer.strategies import Exact, Loop, Phase
 from mmtransfer.tasks import Task
 
 logger = logging.getLogger("mmtransfer")
@@ -20,9 +20,9 @@ logger = logging.getLogger("mmtransfer")
 
 def obstacle(phase: Phase, task: Task) -> str | None:
     """Why a phase cannot read stored states; None if it can."""
-    if phase.stages and min(phase.stages) == 0:
+    if phase.trains.stages and min(phase.trains.stages) == 0:
         return "the first stage trains, so nothing before it is frozen"
-    if phase.solver == "loop" and task.input.augments:
+    if isinstance(phase.solver, Loop) and task.input.augments:
         return "random augmentation shows other inputs every epoch (--augment none would not)"
     return None
 
@@ -53,9 +53,9 @@ def choose_keys(training: Training, phase: Phase, splits: Mapping[str, States]) 
             logger.warning("phase %s is not cached: %s", phase.name, reason)
         if reason is None and can_be_stored(splits):
             keys = entries.name_entries(splits)
-    if keys and phase.solver == "loop" and not _pays(training, phase, splits, keys):
+    if keys and isinstance(phase.solver, Loop) and not _pays(training, phase, splits, keys):
         keys = {}
-    state.cached = [*state.cached[: state.phase], bool(keys) or phase.solver == "exact"]
+    state.cached = [*state.cached[: state.phase], bool(keys) or isinstance(phase.solver, Exact)]
     return keys
 
 

@@ -112,14 +112,14 @@ def read(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
     return {name: load_file(path / name) for name in names}, state_of(path) or {}
 
 
-def restore(point: Path, state: TrainState, model: Model, stages: Collection[int]) -> dict[str, Tensor] | None:
-    """Puts a checkpoint into state and model, which has trained `stages`; returns the optimiser's tensors.
+def restore(point: Path, state: TrainState, model: Model, trained: Collection[str]) -> dict[str, Tensor] | None:
+    """Puts a checkpoint into state and model, of which the tensors `trained` are; returns the optimiser's tensors.
 
     Raises MMTransferError for a checkpoint of another run.
     """
     try:
         tensors, values = read(point)
-        found, wanted = tensors["weights.safetensors"], model.tensors(stages)
+        found, wanted = tensors["weights.safetensors"], model.tensors(trained)
         if found.keys() != wanted.keys():
             raise ValueError(f"it has other tensors, such as {min(found.keys() ^ wanted.keys())}")
         state.load_state_dict(values)

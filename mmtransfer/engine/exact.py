@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, replace
 from typing import Any, cast
 
@@ -25,7 +25,7 @@ from mmtransfer.engine.training import Outcome, Training
 from mmtransfer.errors import MMTransferError
 from mmtransfer.heads import LinearHead
 from mmtransfer.probe import Choice, Linear, Rows, solve
-from mmtransfer.strategies import Phase
+from mmtransfer.strategies import Exact, Phase
 from mmtransfer.tasks.base import Records
 from mmtransfer.tasks.task import Task
 
@@ -34,7 +34,7 @@ logger = logging.getLogger("mmtransfer")
 
 def check(plan: Sequence[Phase], task: Task) -> None:
     """Raises MMTransferError where a phase asks for class names that say nothing; labels must be known."""
-    if not any(phase.prior for phase in plan):
+    if not any(isinstance(phase.solver, Exact) and phase.solver.prior for phase in plan):
         return
     names = task.class_names()
     if names is None:
@@ -51,37 +51,37 @@ def check(plan: Sequence[Phase], task: Task) -> None:
         )
 
 
-def train(training: Training, model: Model, splits: Splits, phase: Phase, kept: Sequence[int]) -> Outcome:
+def train(training: Training, model: Model, splits: Splits, name: str, solver: Exact, kept: Collection[str]) -> Outcome:
     """Finds the head, and scores the one that has not seen the validation data.
 
-    `kept`: stages that later phases train and checkpoints therefore hold. The main process solves, the others take its
-    answer. The outcome has the records behind the score where the head that is left was refitted on the validation
+    `name`: of the phase; `kept`: the backbone's tensors that checkpoints hold. The main process solves, the others take
+    its answer. The outcome has the records behind the score where the head that is left was refitted on the validation
     data, or where folds of the training data stood in for such data.
     """
     begun = time.monotonic()
     state, task, machine = training.state, model.task, training.machine
     choice: Choice | None = None
     if machine.is_main:
-        choice = find_head(training, model, splits, phase)
+        choice = find_head(training, model, splits, solver)
         _put(model.head, choice.model)
     _agree(model, machine)
     if splits.validation is not None:
         records = task.target.tune(evaluate(model, splits.validation, machine, "validating"))
     else:
         records = _held_out(model, splits, machine, choice)
-    if choice is not None and phase.refit:
+    if choice is not None and solver.refit:
         _put(model.head, choice.final)
     _agree(model, machine)
     seconds = state.phases[state.phase]["seconds"] + time.monotonic() - begun
     if choice is not None:
         _note(state.phases[state.phase], choice)
-    seen = (phase.refit and not phase.folds) or splits.validation is None
+    seen = (solver.refit and not solver.folds) or splits.validation is None
     outcome = Outcome(model, splits, seconds=seconds, records=records if records and seen else None)
     value = task.target.measure(records)[task.target.primary].value if records else None
     if value is None:
         return outcome
     if choice is not None:
-        logger.info("%s: validation %s %.4f at penalty %.1e", phase.name, task.target.primary, value, choice.penalty)
+        logger.info("%s: validation %s %.4f at penalty %.1e", name, task.target.primary, value, choice.penalty)
     if state.improves(value, task.target.higher_is_better):
         state.best_value, state.best = value, f"best-{state.steps_done}"
         if choice is not None:
@@ -97,14 +97,14 @@ def _note(entry: dict[str, Any], choice: Choice) -> None:
     entry["path"] = [asdict(point) for point in choice.path]
 
 
-def find_head(training: Training, model: Model, splits: Splits, phase: Phase) -> Choice:
+def find_head(training: Training, model: Model, splits: Splits, solver: Exact) -> Choice:
     """The head of the features that the splits have; on the main process."""
     train, *others = weighted_rows(model, splits, training.machine)
     prior = None
-    if phase.prior:
+    if solver.prior:
         prior = _names(training, model).to(training.machine.device)
-    if phase.folds:
-        return solve(train, folds=phase.folds, prior=prior, seed=training.config.seed)
+    if solver.folds:
+        return solve(train, folds=solver.folds, prior=prior, seed=training.config.seed)
     return solve(train, others[0] if others else None, prior=prior)
 
 

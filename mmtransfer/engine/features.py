@@ -20,7 +20,7 @@ from mmtransfer.engine.processes import in_step
 from mmtransfer.engine.splits import Splits
 from mmtransfer.engine.states import States
 from mmtransfer.engine.training import Training
-from mmtransfer.strategies import Phase
+from mmtransfer.strategies import Exact, Phase
 
 logger = logging.getLogger("mmtransfer")
 
@@ -72,7 +72,7 @@ def prepare_states(training: Training, model: Model, splits: Splits, phase: Phas
         }
         keys = cache_policy.choose_keys(training, phase, asked) if machine.is_main else {}
         keys = dict(broadcast_object_list([keys])[0])
-        return splits.with_states(_obtain(asked, keys, else_in_memory=phase.solver == "exact"), model.task)
+        return splits.with_states(_obtain(asked, keys, else_in_memory=isinstance(phase.solver, Exact)), model.task)
 
 
 def _obtain(splits: Mapping[str, States], keys: Mapping[str, str], else_in_memory: bool) -> dict[str, Features]:

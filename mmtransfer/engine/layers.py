@@ -17,7 +17,7 @@ from mmtransfer.engine.splits import Splits
 from mmtransfer.engine.states import States
 from mmtransfer.engine.training import Training
 from mmtransfer.probe import Point
-from mmtransfer.strategies import Phase
+from mmtransfer.strategies import Exact, Phase
 
 logger = logging.getLogger("mmtransfer")
 
@@ -29,20 +29,21 @@ def choose(training: Training, model: Model, splits: Splits, phase: Phase) -> tu
     scored: on validation data or by folds, of values by leaving one out; never on test data. Raises Stopped after a
     signal.
     """
-    if not phase.layers:
+    solver = phase.solver
+    if not isinstance(solver, Exact) or not solver.layers:
         return model, []
     backbone, points = model.backbone, dict[int, Point]()
-    for layer in phase.layers if len(phase.layers) > 1 else ():
+    for layer in solver.layers if len(solver.layers) > 1 else ():
         backbone.depth = layer
         probe = model.with_head(model.head)
         stored = prepare_states(training, probe, splits, phase, last=False)
         if training.machine.is_main:
-            point = exact.find_head(training, probe, stored, phase).point
+            point = exact.find_head(training, probe, stored, solver).point
             assert point is not None  # there are validation data or folds
             points[layer] = point
             scored = f"loss {point.loss:.4f}" if point.accuracy is None else f"accuracy {point.accuracy:.4f}"
             logger.info("layer %d of %d: validation %s", layer, len(backbone.stages), scored)
-    best = min(points, key=lambda layer: points[layer].cost(bool(phase.folds)), default=phase.layers[0])
+    best = min(points, key=lambda layer: points[layer].cost(bool(solver.folds)), default=solver.layers[0])
     backbone.depth = broadcast_object_list([best])[0]
     backbone.width = _width(model.with_head(model.head), splits, training.machine)
     head = model.task.target.head(backbone.width).to(training.machine.device)

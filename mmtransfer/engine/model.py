@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from torch import Tensor, nn
 
 from mmtransfer.backbones.staged import Backbone, State
 from mmtransfer.engine.precision import autocast
+from mmtransfer.strategies import Phase, Selection
 from mmtransfer.tasks.base import Outputs
 from mmtransfer.tasks.task import Task
 
@@ -44,11 +45,11 @@ class Model(nn.Module):
         self.end = backbone.depth + 1
         self.start = self.end if start is None else start
 
-    def starting(self, stages: Collection[int]) -> Model:
-        """The same tensors, for training these stages: those before the first of them are behind the input."""
-        return Model(
-            self.backbone, self.head, self.task, self.precision, min(stages, default=self.end), pooled=self.pooled
-        )
+    def starting(self, trains: Selection = Selection()) -> Model:  # noqa: B008  # frozen
+        """The same tensors, for training these: stages before the first with a trained one are behind the input."""
+        stages = (int(name.split(".")[1]) for name in self.backbone.selected(trains.stages, trains.part))
+        start = min(stages, default=self.end)
+        return Model(self.backbone, self.head, self.task, self.precision, start, pooled=self.pooled)
 
     def with_head(self, head: nn.Module) -> Model:
         """The same backbone, as deep as it is run now, with another head."""
@@ -73,15 +74,16 @@ class Model(nn.Module):
         with autocast(state["x"].device, self.precision):
             return self.task.readout(self.head, self.reach(state, self.start, self.end))
 
-    def tensors(self, stages: Collection[int]) -> dict[str, Tensor]:
-        """Parameters and buffers of these stages and of the head, by name."""
-        kept = {f"stages.{stage}" for stage in stages}
-        tensors = {
-            f"backbone.{name}": value
-            for name, value in self.backbone.state_dict().items()
-            if ".".join(name.split(".")[:2]) in kept
-        }
+    def tensors(self, trained: Collection[str]) -> dict[str, Tensor]:
+        """The head, and the tensors of the backbone with these names."""
+        state = self.backbone.state_dict()
+        tensors = {f"backbone.{name}": value for name, value in state.items() if name in trained}
         return tensors | {f"head.{name}": value for name, value in self.head.state_dict().items()}
+
+    def trained(self, phases: Sequence[Phase]) -> frozenset[str]:
+        """Names of the backbone's tensors that any of the phases changes: what checkpoints hold of it."""
+        parts = (self.backbone.selected(phase.trains.stages, phase.trains.part) for phase in phases)
+        return frozenset(name for names in parts for name in names)
 
     def load_tensors(self, tensors: dict[str, Tensor]) -> None:
         """Takes back what `tensors` gave."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import Any
 
@@ -27,7 +27,7 @@ from mmtransfer.engine.stopping import Stopped, agreed
 from mmtransfer.engine.training import Outcome, Status, Training
 from mmtransfer.errors import MMTransferError
 from mmtransfer.seeding import generator
-from mmtransfer.strategies import Phase
+from mmtransfer.strategies import Exact, Loop, Phase
 
 logger = logging.getLogger("mmtransfer")
 
@@ -44,24 +44,24 @@ def train(
     `optimizer_state`: the tensors of a checkpoint's optimizer.safetensors. Returns the outcome of the last phase that
     was run.
     """
-    state, kept = training.state, stages_of(phases)
+    state, kept = training.state, model.trained(phases)
     state.budget = state.budget or model.task.input.budget()
-    if any(phase.solver == "loop" for phase in phases):
+    if any(isinstance(phase.solver, Loop) for phase in phases):
         _say_padding(_plan(training, splits))
     outcome = Outcome(model, splits)
     while state.phase < len(phases):
         phase, last = phases[state.phase], state.phase == len(phases) - 1
-        model.backbone.freeze(set(range(len(model.backbone.stages))) - set(phase.stages))
+        model.backbone.freeze(set(range(len(model.backbone.stages))) - set(phase.trains.stages), phase.trains.part)
         try:
             model, tried = layers.choose(training, model, splits, phase)
-            model = model.starting(phase.stages)
+            model = model.starting(phase.trains)
             splits = prepare_states(training, model, splits, phase, last)
         except Stopped:
             return Outcome(model, splits, "stopped")
         if len(state.phases) == state.phase:
             state.phases.append(_entry(phase) | {"layer": model.backbone.depth, "layers": tried})
-        if phase.solver == "exact":
-            outcome = exact.train(training, model, splits, phase, kept)
+        if isinstance(phase.solver, Exact):
+            outcome = exact.train(training, model, splits, phase.name, phase.solver, kept)
         else:
             outcome = _train_by_steps(training, model, splits, phase, kept, last, optimizer_state)
             optimizer_state = None
@@ -72,14 +72,9 @@ def train(
         state.phase, state.epoch, state.step, state.since_best = state.phase + 1, 0, 0, 0
         if outcome.status == "out of time":
             return outcome
-        if phase.solver == "exact" and not last:
+        if isinstance(phase.solver, Exact) and not last:
             _checkpoint(training, model, kept, None)
     return outcome
-
-
-def stages_of(phases: Sequence[Phase]) -> list[int]:
-    """The stages that any phase trains: all that checkpoints hold of the backbone."""
-    return sorted({stage for phase in phases for stage in phase.stages})
 
 
 def _train_by_steps(
@@ -87,11 +82,11 @@ def _train_by_steps(
     model: Model,
     splits: Splits,
     phase: Phase,
-    kept: Sequence[int],
+    kept: Collection[str],
     last: bool,
     optimizer_state: dict[str, Tensor] | None,
 ) -> Outcome:
-    """The epochs of a phase, from where `training.state` stands; `kept`: the stages that checkpoints hold, `last`:
+    """The epochs of a phase, from where `training.state` stands; `kept`: the tensors that checkpoints hold, `last`:
     whether no phase comes after it."""
     state, accelerator = training.state, training.machine.accelerator
     prepared, optimizer = _prepare(training, model, phase)
@@ -129,7 +124,8 @@ def _outcome(training: Training, model: Model, splits: Splits, status: Status) -
 
 def _entry(phase: Phase) -> dict[str, Any]:
     """What result.json says of a phase; `penalty`, `scale` and `path` are the exact solver's."""
-    entry = {"name": phase.name, "solver": phase.solver, "epochs": 0, "steps": 0, "seconds": 0.0, "best": None}
+    solver = "exact" if isinstance(phase.solver, Exact) else "loop"
+    entry = {"name": phase.name, "solver": solver, "epochs": 0, "steps": 0, "seconds": 0.0, "best": None}
     return entry | {"penalty": None, "scale": None, "path": None}
 
 
@@ -156,8 +152,10 @@ def _plan(training: Training, splits: Splits) -> Plan:
 
 def _prepare(training: Training, model: Model, phase: Phase) -> tuple[nn.Module, AcceleratedOptimizer]:
     model.train()
-    config, stages = training.config, [(model.backbone.stages[stage], phase.lr) for stage in phase.stages]
-    groups = optim.groups([*stages, (model.head, phase.head_lr)], config.weight_decay)
+    config, rates = training.config, phase.rates
+    stages = [model.backbone.stages[stage] for stage in phase.trains.stages]
+    rated = [*zip(stages, rates.stages, strict=True), (model.head, rates.head)]
+    groups = optim.groups(rated, config.weight_decay)
     prepared, optimizer = training.machine.accelerator.prepare(model, optim.optimizer(groups, config))
     return prepared, optimizer
 
@@ -190,7 +188,7 @@ def _train_epoch(
 
 
 def _validate(
-    training: Training, model: Model, splits: Splits, phase: Phase, kept: Sequence[int], begun: float
+    training: Training, model: Model, splits: Splits, phase: Phase, kept: Collection[str], begun: float
 ) -> None:
     """Scores the model on the validation data, keeps it if it is the best so far, and moves on to the next epoch."""
     state, task = training.state, model.task
@@ -237,7 +235,9 @@ def _out_of_patience(training: Training) -> bool:
     return patience is not None and training.state.since_best >= patience
 
 
-def _checkpoint(training: Training, model: Model, kept: Sequence[int], optimizer: AcceleratedOptimizer | None) -> None:
+def _checkpoint(
+    training: Training, model: Model, kept: Collection[str], optimizer: AcceleratedOptimizer | None
+) -> None:
     state, machine = training.state, training.machine
     if machine.is_main:
         moments = {

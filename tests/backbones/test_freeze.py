@@ -135,3 +135,17 @@ def test_every_trained_parameter_gets_a_gradient() -> None:
         backbone.zero_grad()
         backbone.train().run(state)["x"].square().mean().backward()
         assert [name for name, p in backbone.named_parameters() if p.requires_grad and p.grad is None] == []
+
+
+@pytest.mark.parametrize("part", ["bias", "norm"])
+def test_a_part_trains_and_running_statistics_stay_still(part: str) -> None:
+    backbone = backbones.load("resnet18", "none")
+    backbone.freeze((0, 1), part)
+    before = {name: value.clone() for name, value in backbone.state_dict().items()}
+    train(backbone, {"x": torch.randn(4, 3, 64, 64)})
+    after = backbone.state_dict()
+    selected = backbone.selected((2, 3, 4), part)
+    assert moved(before, after) == set(selected) and selected
+    assert all(name.endswith("bias") or (part == "norm" and name.endswith("weight")) for name in selected)
+    backbone.freeze((0, 1))
+    assert all(parameter.requires_grad for stage in backbone.stages[2:] for parameter in stage.parameters())

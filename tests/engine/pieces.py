@@ -29,7 +29,8 @@ from mmtransfer.engine.model import Model
 from mmtransfer.engine.splits import Splits
 from mmtransfer.engine.state import TrainState
 from mmtransfer.engine.training import Training
-from mmtransfer.strategies import Phase
+from mmtransfer.strategies import Loop, Phase, Selection
+from mmtransfer.strategies.phase import evenly
 from mmtransfer.tasks import TASKS, collate
 
 CASES = {
@@ -117,13 +118,14 @@ def start_of(
     examples = Examples(made, lengths, answers, task.target.weights(table))
     training = Training(config, Machine.as_it_is(config, accelerator), folder, TrainState())
     model = Model(backbone, head, task, "fp32")
-    phase = Phase("full", tuple(range(len(backbone.stages))), 0.01, 0.01, 2)
+    everything = Selection(tuple(range(len(backbone.stages))))
+    phase = Phase("full", everything, evenly(everything, 0.01, 0.01), Loop(2))
     return training, model, Splits(examples, validation=examples), phase
 
 
 def weighted_loss(training: Training, model: Model, splits: Splits, phase: Phase) -> float:
     """The first step's loss as torch computes it in one piece, with weights by class."""
-    model, train, config = model.starting(phase.stages).eval(), splits.train, training.config
+    model, train, config = model.starting(phase.trains).eval(), splits.train, training.config
     plan = Plan(train.lengths, int(config.batch_size), 10_000, config.seed)
     encoded = [model.task.encode(train.rows[int(number)], None) for number in plan.epoch(0).examples(0)]
     batch, names = collate(encoded), model.task.target.labels.names

@@ -37,6 +37,7 @@ from mmtransfer.engine.stopping import Stopped
 from mmtransfer.errors import MMTransferError
 from mmtransfer.preparation import Prepared, prepare
 from mmtransfer.resolution import resolve
+from mmtransfer.strategies import Selection
 from mmtransfer.tasks.inputs import image
 
 COMMON = ["--weights", "none", "--epochs", "2", "--batch-size", "12", "--log-every", "1", "--threads", "1"]
@@ -367,7 +368,7 @@ def partial(places):
     flags = [*places[1][IMAGE], *COMMON, "--strategy", "partial", "--augment", "none"]
     made, machine = prepared(IMAGE, flags)
     made.model.backbone.freeze(range(4))
-    model = made.model.starting((4,)).train()
+    model = made.model.starting(Selection((4,))).train()
     plan = Plan(made.splits.train.lengths, int(made.config.batch_size), model.task.input.budget(), made.config.seed)
     return States(model, made.splits.train, machine, model.start, made.cache), plan
 

@@ -7,12 +7,12 @@ from dataclasses import replace
 import pytest
 import tiny
 import torch
-from mmtransfer.flags import parse
 from torch import nn
 
 from mmtransfer import backbones
 from mmtransfer.cache.settings import Cache, Figures
 from mmtransfer.cache.store import Store
+from mmtransfer.cli.flags import parse
 from mmtransfer.config import TEXT
 from mmtransfer.data import sources
 from mmtransfer.engine.features import cached_features, features, features_of_splits
@@ -31,7 +31,7 @@ def made(tmp_path_factory):
     config = resolve(**parse(TEXT, [*flags, "--weights", "none"], {}, "a test"))
     torch.manual_seed(0)
     backbone = backbones.load(str(config.backbone), "none")
-    task = TASKS[TEXT](config, backbone)
+    task = TASKS[TEXT].make(config, backbone)
     table = sources.load(config.train, "text", task.columns())
     task.prepare(table)
     backbone.freeze(range(len(backbone.stages)))

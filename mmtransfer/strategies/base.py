@@ -1,0 +1,79 @@
+"""Strategies by name: a frozen dataclass of options that plans phases."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Protocol, TypeVar
+
+from mmtransfer import spelling
+from mmtransfer.config import check_kind
+from mmtransfer.errors import MMTransferError, unknown
+from mmtransfer.registry import Registry
+from mmtransfer.strategies.phase import Phase
+
+
+class Strategy(Protocol):
+    """A frozen dataclass of options that turns (number of stages, rate, epochs) into phases."""
+
+    head_only: ClassVar[bool]
+    """Whether nothing but the head is ever trained."""
+
+    def plan(self, stages: int, lr: float, epochs: int) -> list[Phase]:
+        """`stages`: stages of the backbone, stem included; `lr`: rate of full fine-tuning; `epochs`: all phases'."""
+
+
+STRATEGIES: Registry[type[Any]] = Registry("strategy", "--strategy")
+RATES = ("head_lr", "head_lr_ratio", "lr_ratio")
+"""Options that are rates or multiples of them."""
+S = TypeVar("S")
+
+
+def strategy(name: str) -> Callable[[type[S]], type[S]]:
+    """Registers a class under a name; above `@dataclass`."""
+
+    def register(kind: type[S]) -> type[S]:
+        STRATEGIES.add(name, kind)
+        spelling.learn(kind, name)
+        return kind
+
+    return register
+
+
+def make(name: str, options: Mapping[str, Any]) -> Any:
+    """The strategy of this name with these options; raises MMTransferError for an option it does not have."""
+    kind = STRATEGIES[name]
+    known = [field.name for field in dataclasses.fields(kind)]
+    for option in options:
+        if option not in known:
+            raise unknown(f"option of {name}", option, known, spelled(option))
+        check_kind(kind, option, options[option], spelled(option), "the strategy's options")
+    made = kind(**options)
+    for option in known:
+        value = getattr(made, option)
+        if option in RATES and value is not None and not value > 0:
+            what = f"{spelled(option)} must be more than 0, not {options[option]}"
+            raise MMTransferError(what, spelled(option), "change the value")
+    return made
+
+
+def name_of(strategy: Any) -> str:
+    """The registered name of a strategy object."""
+    for name in STRATEGIES:
+        if type(strategy) is STRATEGIES[name]:
+            return name
+    raise unknown("strategy", type(strategy).__name__, STRATEGIES, "strategy=")
+
+
+def spelled(option: str) -> str:
+    """An option as a flag."""
+    return f"--strategy.{option.replace('_', '-')}"
+
+
+def last_stages(n: int, stages: int) -> tuple[int, ...]:
+    """The numbers of the last `n` of so many stages; MMTransferError where there are not so many."""
+    if not 0 < n <= stages:
+        raise MMTransferError(
+            f"The backbone has {stages} stages; {n} of them cannot be trained", "--strategy.n", f"give 1 to {stages}"
+        )
+    return tuple(range(stages - n, stages))

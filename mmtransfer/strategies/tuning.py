@@ -1,0 +1,109 @@
+"""Stages of the backbone and the head by the loop: all of them, the last ones, parts of them, from random weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from mmtransfer.defaults import HEAD_LR_RATIO
+from mmtransfer.errors import MMTransferError
+from mmtransfer.strategies.base import last_stages, strategy
+from mmtransfer.strategies.phase import Loop, Part, Phase, Rates, Selection, evenly
+
+
+def _ratio(given: float | None) -> float:
+    """The head's rate over the backbone's; where no task has resolved it, that of a classifier."""
+    return HEAD_LR_RATIO if given is None else given
+
+
+@strategy("partial")
+@dataclass(frozen=True)
+class Partial:
+    """Trains the last n stages and the head (Yosinski et al. 2014)."""
+
+    head_only: ClassVar[bool] = False
+    n: int | None = None
+    """Stages that train; a quarter of them if None, the stem not counted."""
+    head_lr_ratio: float | None = None
+    """The head's rate over the backbone's; 10, or 1 for CTC and `--train builtin`, if None."""
+
+    def plan(self, stages: int, lr: float, epochs: int) -> list[Phase]:
+        n = self.n if self.n is not None else max(1, round((stages - 1) / 4))
+        selection = Selection(last_stages(n, stages))
+        return [Phase("partial", selection, evenly(selection, lr, lr * _ratio(self.head_lr_ratio)), Loop(epochs))]
+
+
+@strategy("full")
+@dataclass(frozen=True)
+class Full:
+    """Trains everything, from the pretrained weights."""
+
+    head_only: ClassVar[bool] = False
+    head_lr_ratio: float | None = None
+    """The head's rate over the backbone's; 10, or 1 for CTC and `--train builtin`, if None."""
+    head_epochs: int = 0
+    """Epochs, of all, in which only the head is trained before everything is (Baevski et al. 2020 do so for CTC)."""
+
+    def plan(self, stages: int, lr: float, epochs: int) -> list[Phase]:
+        everything, head_lr = Selection(tuple(range(stages))), lr * _ratio(self.head_lr_ratio)
+        rates = evenly(everything, lr, head_lr)
+        if not self.head_epochs:
+            return [Phase("full", everything, rates, Loop(epochs))]
+        if not 0 < self.head_epochs < epochs:
+            raise MMTransferError(
+                f"{self.head_epochs} of {epochs} epochs for the head leave none for the rest",
+                "--strategy.head-epochs",
+                f"give 0 to {epochs - 1}",
+            )
+        return [
+            Phase("head", Selection(), Rates((), head_lr), Loop(self.head_epochs)),
+            Phase("full", everything, rates, Loop(epochs - self.head_epochs)),
+        ]
+
+
+@strategy("scratch")
+@dataclass(frozen=True)
+class Scratch:
+    """Trains everything from random weights: the control that every claim of transfer needs."""
+
+    head_only: ClassVar[bool] = False
+    head_lr_ratio: float = 1.0
+    """The head's rate over the backbone's."""
+
+    def plan(self, stages: int, lr: float, epochs: int) -> list[Phase]:
+        everything = Selection(tuple(range(stages)))
+        return [Phase("scratch", everything, evenly(everything, lr, lr * self.head_lr_ratio), Loop(epochs))]
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A part of the last n stages, and the head."""
+
+    head_only: ClassVar[bool] = False
+    part: ClassVar[Part]
+    n: int | None = None
+    """Stages of which it trains; all if None. What is before them is frozen, and computed once."""
+    lr_ratio: float = 10.0
+    """The rate over that of full fine-tuning: few parameters move, and each has to move further."""
+    head_lr_ratio: float = 1.0
+    """The head's rate over the backbone's."""
+
+    def plan(self, stages: int, lr: float, epochs: int) -> list[Phase]:
+        selection, rate = Selection(last_stages(self.n or stages, stages), self.part), lr * self.lr_ratio
+        return [Phase(self.part, selection, evenly(selection, rate, rate * self.head_lr_ratio), Loop(epochs))]
+
+
+@strategy("bitfit")
+@dataclass(frozen=True)
+class BitFit(_Part):
+    """Trains the biases and the head (Ben Zaken et al. 2022)."""
+
+    part: ClassVar[Part] = "bias"
+
+
+@strategy("norm")
+@dataclass(frozen=True)
+class Norm(_Part):
+    """Trains scales and shifts of the normalisation layers, and the head (Frankle et al. 2021)."""
+
+    part: ClassVar[Part] = "norm"
