@@ -26,6 +26,7 @@ from mmtransfer.engine.machine import Machine
 from mmtransfer.engine.model import Model
 from mmtransfer.errors import MMTransferError, damaged
 from mmtransfer.fitting import fit_run
+from mmtransfer.reporting import hearing_warnings
 from mmtransfer.resolution import complete, resolve
 from mmtransfer.run import RunFolder, default_name
 from mmtransfer.tasks import TASKS, Prediction, of_modality
@@ -44,7 +45,9 @@ def fit(config: RunConfig | None = None, **fields: Any) -> Run:
     to be given, unless `resume` is: `train="builtin"` takes the task's built-in data, with settings that suit it.
     Raises MMTransferError for what a user can mend, before the first step where it can be known then.
     """
-    config = resolve(config, **fields)
+    warnings: list[str] = []
+    with hearing_warnings(warnings):
+        config = resolve(config, **fields)
     tracking.check(config.track)
     sharding.refuse()
     accelerator = processes.accelerator()
@@ -57,7 +60,7 @@ def fit(config: RunConfig | None = None, **fields: Any) -> Run:
         return load(folder.path)
     if not config.resume:
         processes.together(accelerator, lambda: folder.check(config.overwrite, config.as_dict()))
-    fit_run(config, accelerator, folder)
+    fit_run(config, accelerator, folder, warnings)
     return load(folder.path)
 
 

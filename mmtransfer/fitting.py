@@ -28,7 +28,7 @@ from mmtransfer.engine.training import Outcome, Training
 from mmtransfer.errors import MMTransferError
 from mmtransfer.lock import Lock
 from mmtransfer.preparation import Prepared, prepare
-from mmtransfer.reporting import Report, count_parameters, throughput
+from mmtransfer.reporting import Report, count_parameters, hearing_warnings, throughput
 from mmtransfer.run import RunFolder, environment
 from mmtransfer.saving import save_model, write_task
 from mmtransfer.tasks.base import Records
@@ -36,11 +36,11 @@ from mmtransfer.tasks.base import Records
 logger = logging.getLogger("mmtransfer")
 
 
-def fit_run(config: RunConfig, accelerator: Accelerator, folder: RunFolder) -> None:
-    """Trains, scores, and writes the run folder; raises Interrupted after a signal."""
+def fit_run(config: RunConfig, accelerator: Accelerator, folder: RunFolder, warnings: list[str]) -> None:
+    """Trains, scores, and writes the run folder; raises Interrupted after a signal. `warnings`: said already."""
     clock, lock = Clock(), Lock(folder.path)
-    report = Report(config, folder, clock)
-    with report.hearing_warnings():
+    report = Report(config, folder, clock, warnings)
+    with hearing_warnings(warnings):
         try:
             if config.resume or config.overwrite:  # a folder that is there: before minutes are spent on it
                 processes.together(accelerator, lambda: _claim(folder, lock))

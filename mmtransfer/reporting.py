@@ -27,10 +27,10 @@ class Report:
     Nothing is written before `begun` is set: what goes wrong before the run folder is this run's leaves nothing behind.
     """
 
-    def __init__(self, config: RunConfig, folder: RunFolder, clock: Clock) -> None:
-        self.folder, self.clock = folder, clock
+    def __init__(self, config: RunConfig, folder: RunFolder, clock: Clock, warnings: list[str]) -> None:
+        """`warnings`: what has been said as such already."""
+        self.folder, self.clock, self.warnings = folder, clock, warnings
         self.begun = False
-        self.warnings: list[str] = []
         self.known: dict[str, Any] = {
             "task": config.task,
             "seed": config.seed,
@@ -61,15 +61,16 @@ class Report:
         self.known["memory"] = {"peak_bytes": memory.peak_bytes(), "device_peak_bytes": memory.device_peak_bytes()}
         self.folder.write(self.folder.result, {**header(), "status": status, **self.known})
 
-    @contextmanager
-    def hearing_warnings(self) -> Iterator[None]:
-        """What is said as a warning meanwhile is part of the report."""
-        ear = _Ear(self.warnings)
-        logger.addHandler(ear)
-        try:
-            yield
-        finally:
-            logger.removeHandler(ear)
+
+@contextmanager
+def hearing_warnings(lines: list[str]) -> Iterator[None]:
+    """What is said as a warning meanwhile is added to `lines`."""
+    ear = _Ear(lines)
+    logger.addHandler(ear)
+    try:
+        yield
+    finally:
+        logger.removeHandler(ear)
 
 
 class _Ear(logging.Handler):

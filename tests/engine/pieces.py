@@ -19,7 +19,7 @@ from accelerate import Accelerator
 from transformers import BertTokenizerFast
 
 from mmtransfer.backbones import pretrained
-from mmtransfer.config import SPEECH, TEXT, make
+from mmtransfer.config import SPEECH, TEXT
 from mmtransfer.data import sources
 from mmtransfer.data.plan import Plan
 from mmtransfer.engine import loading, phases
@@ -29,6 +29,7 @@ from mmtransfer.engine.model import Model
 from mmtransfer.engine.splits import Splits
 from mmtransfer.engine.state import TrainState
 from mmtransfer.engine.training import Training
+from mmtransfer.resolution import complete
 from mmtransfer.strategies import Loop, Phase, Selection
 from mmtransfer.strategies.phase import evenly
 from mmtransfer.tasks import TASKS, collate
@@ -105,7 +106,7 @@ def start_of(
             (random.normal(size=random.integers(600, 3000)).astype(np.float32), "abba"[: 1 + n % 4]) for n in range(21)
         ]
         settings |= {"micro_batch_seconds": budget / 16000, "mask_prob": 0.0}
-    config = make(settings, "a test")
+    config = complete(settings)
     task = TASKS[task_name].make(config, backbone)
     table = sources.load(rows, task.input.kind, task.columns())
     task.prepare(table)

@@ -166,12 +166,12 @@ def test_the_tokenizer_and_the_longest_text_are_in_the_key(places):
         return task
 
     one, other = encoding(), encoding(max_length=31)
-    assert one.encoding() == encoding().encoding() != other.encoding()
-    before = one.encoding()
+    assert one.input.encoding() == encoding().input.encoding() != other.input.encoding()
+    before = one.input.encoding()
     one.tokenizer(["a b c"], truncation=True, max_length=5)
-    assert one.encoding() == before, "what the last call asked for"
+    assert one.input.encoding() == before, "what the last call asked for"
     one.tokenizer.add_tokens(["zz"])
-    assert one.encoding() != before
+    assert one.input.encoding() != before
 
 
 def test_pooling_is_in_the_key_of_pooled_features_only(places):

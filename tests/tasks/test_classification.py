@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from mmtransfer import backbones
-from mmtransfer.config import IMAGE, make
+from mmtransfer.config import IMAGE
 from mmtransfer.data import sources
 from mmtransfer.errors import MMTransferError
 from mmtransfer.heads import LinearHead, MLPHead
+from mmtransfer.resolution import complete
 from mmtransfer.tasks import TASKS, Task, collate
 
 
@@ -20,7 +21,7 @@ def picture(level: int) -> np.ndarray:
 
 def task_of(**choices) -> Task:
     settings = {"task": IMAGE, "train": "-", "image_size": 24, "batch_size": 4, **choices}
-    return TASKS[IMAGE].make(make(settings, "a test"), backbones.load("squeezenet1_1", "none"))
+    return TASKS[IMAGE].make(complete(settings), backbones.load("squeezenet1_1", "none"))
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from mmtransfer.backbones import pretrained
-from mmtransfer.config import SPEECH, make
+from mmtransfer.config import SPEECH
 from mmtransfer.data import sources
 from mmtransfer.errors import MMTransferError
+from mmtransfer.resolution import complete
 from mmtransfer.tasks import TASKS
 
 SHAPE = {
@@ -28,7 +29,7 @@ SHAPE = {
 
 def task_on(rows, **settings):
     table = sources.load(rows, "audio")
-    task = TASKS[SPEECH].make(make({"task": SPEECH, "train": "-", **settings}, "a test"), pretrained.build(SHAPE))
+    task = TASKS[SPEECH].make(complete({"task": SPEECH, "train": "-", **settings}), pretrained.build(SHAPE))
     task.prepare(table)
     return task, table
 

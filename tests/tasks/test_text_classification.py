@@ -7,9 +7,10 @@ import torch
 from transformers import BertConfig, BertModel, BertTokenizerFast
 
 from mmtransfer.backbones import pretrained
-from mmtransfer.config import TEXT, make
+from mmtransfer.config import TEXT
 from mmtransfer.data import sources
 from mmtransfer.errors import MMTransferError
+from mmtransfer.resolution import complete
 from mmtransfer.tasks import TASKS, collate
 
 SHAPE = {
@@ -33,7 +34,7 @@ def backbone(tmp_path_factory):
 
 
 def task_on(backbone, rows, **settings):
-    task = TASKS[TEXT].make(make({"task": TEXT, "train": "-", **settings}, "a test"), backbone)
+    task = TASKS[TEXT].make(complete({"task": TEXT, "train": "-", **settings}), backbone)
     table = sources.load(rows, "text", task.columns())
     task.prepare(table)
     return task, table
@@ -80,7 +81,7 @@ def test_a_backbone_with_one_type_gets_none(backbone):
 
 
 def test_pairs_are_joined_before_any_training_data_was_seen(backbone):
-    task = TASKS[TEXT].make(make({"task": TEXT, "train": "-"}, "a test"), backbone)
+    task = TASKS[TEXT].make(complete({"task": TEXT, "train": "-"}), backbone)
     table = sources.load([("a b", "c")], "text", task.columns(), labelled=False)
     assert task.input.rows(table)[1].tolist() == [6]
 

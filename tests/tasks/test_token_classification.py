@@ -10,9 +10,10 @@ import torch
 from transformers import BertTokenizerFast
 
 from mmtransfer.backbones import pretrained
-from mmtransfer.config import TAGS, make
+from mmtransfer.config import TAGS
 from mmtransfer.data import sources
 from mmtransfer.errors import MMTransferError
+from mmtransfer.resolution import complete
 from mmtransfer.tasks import TASKS, collate
 from mmtransfer.tasks.readout import tokens
 from mmtransfer.tasks.targets.tags import best_sequences
@@ -34,7 +35,7 @@ def backbone(tmp_path_factory):
 
 
 def task_on(backbone, rows, **settings):
-    task = TASKS[TAGS].make(make({"task": TAGS, "train": "-", **settings}, "a test"), backbone)
+    task = TASKS[TAGS].make(complete({"task": TAGS, "train": "-", **settings}), backbone)
     table = sources.load(rows, "words", task.columns())
     task.prepare(table)
     return task, table

@@ -10,11 +10,12 @@ import torch
 import torch.nn.functional as F
 from sklearn.metrics import f1_score
 
-from mmtransfer.config import TEXT, make
+from mmtransfer.config import TEXT
 from mmtransfer.data import sources
 from mmtransfer.data.columns import Columns
 from mmtransfer.data.splits import holdout
 from mmtransfer.errors import MMTransferError
+from mmtransfer.resolution import complete
 from mmtransfer.tasks.targets import MultiLabel
 from mmtransfer.tasks.targets.multi_label import best_cut
 
@@ -25,7 +26,7 @@ def table_of(answers, separator="|"):
 
 
 def target_of(answers, **settings):
-    config = make({"task": TEXT, "train": "-", "target": "multi-label", **settings}, "a test")
+    config = complete({"task": TEXT, "train": "-", "target": "multi-label", **settings})
     target, table = MultiLabel(config), table_of(answers, config.label_separator or "|")
     target.prepare(table)
     return target, table

@@ -8,16 +8,17 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mmtransfer.config import TEXT, make
+from mmtransfer.config import TEXT
 from mmtransfer.data import sources
 from mmtransfer.data.columns import Columns
 from mmtransfer.errors import MMTransferError
+from mmtransfer.resolution import complete
 from mmtransfer.tasks.targets import Regression
 
 
 def target_of(values):
     table = sources.load([(f"text {n}", value) for n, value in enumerate(values)], "text", Columns(kind="value"))
-    target = Regression(make({"task": TEXT, "train": "-", "target": "regression"}, "a test"))
+    target = Regression(complete({"task": TEXT, "train": "-", "target": "regression"}))
     target.prepare(table)
     return target, table
 

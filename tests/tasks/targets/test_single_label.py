@@ -7,15 +7,16 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mmtransfer.config import TEXT, make
+from mmtransfer.config import TEXT
 from mmtransfer.data import sources
 from mmtransfer.errors import MMTransferError
+from mmtransfer.resolution import complete
 from mmtransfer.tasks.targets import SingleLabel
 
 
 def target_of(labels, **settings):
     table = sources.load([(f"text {n}", label) for n, label in enumerate(labels)], "text")
-    target = SingleLabel(make({"task": TEXT, "train": "-", **settings}, "a test"))
+    target = SingleLabel(complete({"task": TEXT, "train": "-", **settings}))
     target.prepare(table)
     return target, table
 
