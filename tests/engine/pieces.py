@@ -87,7 +87,14 @@ def start_of(
     task_name, choices = CASES[case]
     random = np.random.default_rng(0)
     torch.manual_seed(0)
-    settings = {"task": task_name, "batch_size": 8, "log_every": 1, "schedule": "constant", "weight_decay": 0.0}
+    settings = {
+        "task": task_name,
+        "batch_size": 8,
+        "log_every": 1,
+        "schedule": "constant",
+        "weight_decay": 0.0,
+        "warmup": 0.0,
+    }
     settings |= {"optimizer": "adamw" if double else "sgd", "lr": 0.01, "train": "-", **choices}
     if task_name == TEXT:
         words = [chr(97 + n) for n in range(26)]
@@ -99,7 +106,7 @@ def start_of(
         backbone.tokenizer = BertTokenizerFast(str(vocabulary))
         answers = ANSWERS[choices.get("target", "single-label")]
         rows = [(" ".join(random.choice(words, random.integers(1, 20))), answers[n % len(answers)]) for n in range(21)]
-        settings["micro_batch_tokens"] = budget
+        settings |= {"micro_batch_tokens": budget, "max_length": 40}
     else:
         backbone = pretrained.build(WAV2VEC2)
         rows = [

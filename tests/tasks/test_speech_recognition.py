@@ -119,7 +119,7 @@ def test_augmented_recordings_keep_enough_frames_for_their_labels(augment):
     lengths = set()
     for seed in range(40):
         encoded = task.encode(tight, seed)
-        assert int(task.frames(torch.tensor([encoded.length]))[0]) >= needed
+        assert int(task.input.frames(torch.tensor([encoded.length]))[0]) >= needed
         assert torch.equal(encoded.x, task.encode(tight, seed).x)
         lengths.add(task.encode(loose, seed).length)
     assert len(lengths) > 10 and torch.equal(plain.x, task.encode(loose, None).x) and plain.length == 4000

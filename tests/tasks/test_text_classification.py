@@ -34,7 +34,7 @@ def backbone(tmp_path_factory):
 
 
 def task_on(backbone, rows, **settings):
-    task = TASKS[TEXT].make(complete({"task": TEXT, "train": "-", **settings}), backbone)
+    task = TASKS[TEXT].make(complete({"task": TEXT, "train": "-", "max_length": 32, **settings}), backbone)
     table = sources.load(rows, "text", task.columns())
     task.prepare(table)
     return task, table
@@ -81,7 +81,7 @@ def test_a_backbone_with_one_type_gets_none(backbone):
 
 
 def test_pairs_are_joined_before_any_training_data_was_seen(backbone):
-    task = TASKS[TEXT].make(complete({"task": TEXT, "train": "-"}), backbone)
+    task = TASKS[TEXT].make(complete({"task": TEXT, "train": "-", "max_length": 32}), backbone)
     table = sources.load([("a b", "c")], "text", task.columns(), labelled=False)
     assert task.input.rows(table)[1].tolist() == [6]
 

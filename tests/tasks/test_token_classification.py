@@ -35,7 +35,7 @@ def backbone(tmp_path_factory):
 
 
 def task_on(backbone, rows, **settings):
-    task = TASKS[TAGS].make(complete({"task": TAGS, "train": "-", **settings}), backbone)
+    task = TASKS[TAGS].make(complete({"task": TAGS, "train": "-", "max_length": 32, **settings}), backbone)
     table = sources.load(rows, "words", task.columns())
     task.prepare(table)
     return task, table
