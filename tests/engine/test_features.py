@@ -23,6 +23,7 @@ from mmtransfer.engine.processes import accelerator, in_step
 from mmtransfer.engine.splits import Splits
 from mmtransfer.resolution import resolve
 from mmtransfer.tasks import TASKS
+from mmtransfer.tasks.targets import MultiLabel
 
 
 @pytest.fixture(scope="module")
@@ -79,8 +80,7 @@ def test_what_is_read_out_has_an_entry_of_its_own_and_the_task_has_none(parts, c
     model, examples, machine = parts
     assert cached_features(model, examples, machine, cache) is None and not cache.store.listing()
     features(model, examples, machine, model.end, cache)
-    renamed = type("Renamed", (type(model.task),), {"name": "another-task"})
-    other = renamed(replace(model.task.config, target="multi-label"), model.backbone)
+    other = replace(model.task, name="another-task", target=MultiLabel(model.task.config))
     for task in (model.task, other):
         asked = Model(model.backbone, nn.Identity(), task, "fp32", pooled=True).eval()
         assert asked.reads == "pooled mean" and cached_features(asked, examples, machine, cache) is not None
