@@ -227,7 +227,7 @@ class Fitting:
     def _tables(self, cut: bool, memory: Path) -> dict[str, Table]:
         """The tables of train, validation (given, or to be cut from train) and (where given) test."""
         main = self.accelerator.is_main_process
-        tables, self.findings = provenance.read(self.config, self.task, cut, memory, main)
+        tables, self.findings = provenance.read_tables(self.config, self.task, cut, memory, main)
         if main:
             counts = ", ".join(f"{split} {len(table)}" for split, table in tables.items())
             logger.info("data: %s", counts)

@@ -37,7 +37,7 @@ def is_saved(folder: Path) -> bool:
     return (folder / "dataset_dict.json").is_file() or (folder / "state.json").is_file()
 
 
-def read(path: Path, where: str) -> Records:
+def read_parquet(path: Path, where: str) -> Records:
     """The rows of a Parquet file; MMTransferError if it is none."""
     try:
         table = pyarrow.parquet.read_table(path)

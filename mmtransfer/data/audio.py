@@ -36,7 +36,7 @@ _BEYOND = 0.02
 """Seconds by which a segment may end after its recording: times in tables are rounded."""
 
 
-def load(audio: Mapping[str, Any], rate: int) -> Tensor:
+def read_samples(audio: Mapping[str, Any], rate: int) -> Tensor:
     """The samples of a recording, or of its segment, at `rate` Hz: float32 (samples,), within -1..1, mean of channels.
 
     Raises MMTransferError if the file cannot be read or ends before the length its header tells. A segment of an MP3
@@ -54,7 +54,7 @@ def load(audio: Mapping[str, Any], rate: int) -> Tensor:
 
 
 def samples(audio: Mapping[str, Any], rate: int) -> int:
-    """`len(load(audio, rate))`, from the header only."""
+    """`len(read_samples(audio, rate))`, from the header only."""
     with _open(audio) as sound:
         begin, end = _span(audio, sound)
         return resampled(end - begin, sound.samplerate, rate)

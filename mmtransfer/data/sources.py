@@ -41,10 +41,10 @@ from mmtransfer.errors import MMTransferError
 __all__ = ["Columns", "File", "Table", "load", "refuse_missing"]
 logger = logging.getLogger("mmtransfer")
 READERS: Mapping[str, Callable[[Path, str, Columns], Records]] = {
-    **dict.fromkeys(delimited.SUFFIXES, lambda path, where, columns: delimited.read(path, where, columns.named)),
-    **dict.fromkeys(jsonlines.SUFFIXES, lambda path, where, columns: jsonlines.read(path, where)),
-    **dict.fromkeys(arrow.SUFFIXES, lambda path, where, columns: arrow.read(path, where)),
-    **dict.fromkeys(conll.SUFFIXES, lambda path, where, columns: conll.read(path, where)),
+    **dict.fromkeys(delimited.SUFFIXES, lambda path, where, columns: delimited.read_csv(path, where, columns.named)),
+    **dict.fromkeys(jsonlines.SUFFIXES, lambda path, where, columns: jsonlines.read_json(path, where)),
+    **dict.fromkeys(arrow.SUFFIXES, lambda path, where, columns: arrow.read_parquet(path, where)),
+    **dict.fromkeys(conll.SUFFIXES, lambda path, where, columns: conll.read_conll(path, where)),
 }
 """By suffix, what reads a table."""
 
@@ -61,10 +61,11 @@ def load(
 ) -> Table:
     """The examples of a source, each one looked at.
 
-    `source`: a table, which is a CSV or TSV (`delimited.read`), JSON (`jsonlines.read`), Parquet (`arrow.read`) or, of
-    words and tags, CoNLL file (`conll.read`): text and label; a file column, relative to the table, or the bytes, and
-    label or transcript. A folder: one with metadata.csv, .tsv, .jsonl or .parquet; of files with a folder for each
-    class, or with a .txt that has the transcript beside each; what `save_to_disk` of datasets wrote.
+    `source`: a table, which is a CSV or TSV (`delimited.read_csv`), JSON (`jsonlines.read_json`), Parquet
+    (`arrow.read_parquet`) or, of words and tags, CoNLL file (`conll.read_conll`): text and label; a file column,
+    relative to the table, or the bytes, and label or transcript. A folder: one with metadata.csv, .tsv, .jsonl or
+    .parquet; of files with a folder for each class, or with a .txt that has the transcript beside each; what
+    `save_to_disk` of datasets wrote.
     `hub:ORG/NAME[:CONFIG[:SPLIT]]`; `builtin:NAME`. Without labels also a folder of files, one file, a .txt with a
     sentence a line. In Python a `datasets.Dataset` or DatasetDict, a list of dicts, of pairs (input, label), or without
     labels of inputs: texts, pairs of texts, lists of words, paths, PIL images, uint8 arrays (height, width, 3);
@@ -109,7 +110,7 @@ def load(
             "give a table, or a folder with metadata.csv",
         )
     if draft.answers is not None:
-        draft.kind, (draft.answers, bad) = answer.name, answer.read_all(draft.answers, columns.separator)
+        draft.kind, (draft.answers, bad) = answer.name, answer.read_answers(draft.answers, columns.separator)
         draft.bad = bad | draft.bad
     wellformed.screen(draft)
     return finish(draft, input, name, option, skip_bad, labelled, max_seconds if labelled else None)
@@ -136,7 +137,7 @@ def refuse_missing(source: Any, option: str, labelled: bool = True) -> None:
 
 def _builtin(source: str, kind: InputKind, columns: Columns, option: str, split: str) -> Table:
     answer = columns.answer(kind)
-    tables = builtin.load(source.removeprefix(builtin.PREFIX), kind.name, answer.name)
+    tables = builtin.load_builtin(source.removeprefix(builtin.PREFIX), kind.name, answer.name)
     if split not in tables:
         raise MMTransferError(
             f"{source} has no {split} part, only {' and '.join(tables)}",
@@ -146,7 +147,7 @@ def _builtin(source: str, kind: InputKind, columns: Columns, option: str, split:
     table = tables[split]
     if table.answer is None or table.answer.name == answer.name:
         return table
-    answers, bad = answer.read_all(table.answers or (), columns.separator)
+    answers, bad = answer.read_answers(table.answers or (), columns.separator)
     if bad:
         raise MMTransferError(
             f"{len(bad)} of {len(table)} labels of {source} cannot be used: {bad[min(bad)]}",
@@ -186,7 +187,7 @@ def _from_path(path: Path, kind: InputKind, columns: Columns, labelled: bool, wh
 def _from_lines(path: Path, kind: InputKind, where: str) -> Draft:
     """A sentence a line, ended by \\n, \\r\\n or \\r; blank lines are left out, ids are line numbers from 0."""
     # not splitlines: a sentence may hold a form feed, or one of Unicode's own line separators
-    lines = re.split(r"\r\n|\n|\r", encodings.read(path, where))
+    lines = re.split(r"\r\n|\n|\r", encodings.read_text(path, where))
     kept = [number for number, line in enumerate(lines) if line.strip()]
     if not kept:
         raise MMTransferError("The file is empty", where, "give a sentence a line")
@@ -299,7 +300,7 @@ def _draft(draft: Draft, kind: InputKind, base: Path | None, rate: int) -> Draft
         for number, value in enumerate(values):
             if number not in draft.bad:
                 try:
-                    inputs[number] = kind.read(value, base or Path(), rate)
+                    inputs[number] = kind.read_input(value, base or Path(), rate)
                 except ValueError as error:
                     draft.bad[number] = str(error)
         return inputs

@@ -24,7 +24,9 @@ DRAWING += ("group_column", "test_group", "skip_bad", "duplicates")
 """Settings that decide which rows of the training data a split gets."""
 
 
-def read(config: RunConfig, task: Task, cut: bool, memory: Path, main: bool) -> tuple[dict[str, Table], list[Finding]]:
+def read_tables(
+    config: RunConfig, task: Task, cut: bool, memory: Path, main: bool
+) -> tuple[dict[str, Table], list[Finding]]:
     """The tables of a run, with their digests, and what there is to say about them.
 
     `cut`: whether validation is cut from the training data where none is given; `memory`: the folder that remembers

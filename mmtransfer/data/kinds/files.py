@@ -36,7 +36,7 @@ class FileKind(InputKind):
     def fault_of_contents(self, file: File, max_seconds: float | None) -> str | None:
         """Why a file that is there cannot be used; None if it can."""
 
-    def read(self, value: Any, base: Path, rate: int) -> File:
+    def read_input(self, value: Any, base: Path, rate: int) -> File:
         if isinstance(value, str | Path):
             if not str(value).strip():
                 raise ValueError("the file name is empty")

@@ -60,7 +60,7 @@ class AudioInput(Input):
         return table.rows, self._samples(table).astype(np.int32)
 
     def encode(self, row: Mapping[str, Any], seed: int | None, least: int) -> Encoded:
-        waveform = audio.load(row["audio"], self.rate)
+        waveform = audio.read_samples(row["audio"], self.rate)
         if seed is not None and self.augments:
             waveform = perturb(
                 waveform,
