@@ -37,7 +37,7 @@ def hymenoptera(data: Path) -> dict[str, tuple[Any, Table]]:
 
 def digits() -> dict[str, tuple[Any, Table]]:
     """As `hymenoptera`, of the handwritten digits."""
-    return {part: ("builtin:digits", table) for part, table in builtin.load("digits", "image").items()}
+    return {part: ("builtin:digits", table) for part, table in builtin.load_builtin("digits", "image").items()}
 
 
 def measure(parts: dict[str, tuple[Any, Table]], weights: str, size: int) -> dict[str, Any]:

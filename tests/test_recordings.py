@@ -253,7 +253,7 @@ def test_a_tone_is_the_same_tone_from_every_rate(tmp_path, rate):
         return np.sin(2 * np.pi * 440 * np.arange(rate // 2) / rate).astype(np.float32)
 
     file = {"path": str(wav(tmp_path / "a.wav", tone(rate), rate)), "bytes": None}
-    found = audio.load(file, RATE).numpy()
+    found = audio.read_samples(file, RATE).numpy()
     assert len(found) == audio.samples(file, RATE)
     assert np.abs(found[800:-800] - tone(RATE)[800 : len(found) - 800]).max() < 2e-5
 

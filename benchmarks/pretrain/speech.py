@@ -131,7 +131,7 @@ def hold_out(data: Path) -> list[str]:
 
     texts = [
         text
-        for table in builtin.load("commands", "audio", "transcript").values()
+        for table in builtin.load_builtin("commands", "audio", "transcript").values()
         for text in table.column("transcript")
     ]
     for part in ("an4/train", "an4/test", "fsdd/train", "fsdd/test"):

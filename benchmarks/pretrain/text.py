@@ -103,7 +103,7 @@ def held_out() -> list[str]:
     found = [
         text
         for name in builtin_data.NAMES["text"]
-        for table in builtin_data.load(name, "text").values()
+        for table in builtin_data.load_builtin(name, "text").values()
         for text in table.column("text")
     ]
     folder = os.environ.get("MMTRANSFER_DATA")
@@ -291,7 +291,7 @@ def pack(work: Path) -> None:
 
 def scores(backbone: Backbone, untrained: Backbone) -> str:
     """A table: this backbone, itself before training, and its teacher, on data that this backbone has not seen."""
-    sets = {"builtin:library": builtin_data.load("library", "text")}
+    sets = {"builtin:library": builtin_data.load_builtin("library", "text")}
     folder = os.environ.get("MMTRANSFER_DATA")
     if folder and Path(folder, "banking77").is_dir():
         parts = ("train", "test")

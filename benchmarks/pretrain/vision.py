@@ -244,7 +244,7 @@ def pack(work: Path) -> None:
 
 def scores(backbone: backbones.Backbone, untrained: backbones.Backbone) -> str:
     """A table: this backbone, itself before training, and its teacher, on data that this backbone has not seen."""
-    sets = {"builtin:digits": builtin_data.load("digits", "image")}
+    sets = {"builtin:digits": builtin_data.load_builtin("digits", "image")}
     sizes = {"builtin:digits": DIGITS, "hymenoptera": MADE_FOR}
     folder = Path(os.environ.get("MMTRANSFER_DATA", ""), "hymenoptera")
     if folder.is_dir():

@@ -78,7 +78,7 @@ def contents(table: Table, folder: Path) -> str:
     """
     if table.digests is not None:
         return table.inputs
-    return stamps.remembered(folder, stamps.listing(table, answers=False), lambda: table.inputs)
+    return stamps.remembered(folder, stamps.listing(table, answers=False), lambda: table.inputs.encode()).decode()
 
 
 def _attention(module: Any) -> Any:

@@ -1,8 +1,9 @@
-"""The folder of all cached features: which there are, how large they are, who builds one.
+"""The folder of the cache: which features and tables it holds, how large they are, who builds one.
 
 FOLDER/features/KEY/           index.json, written last, and shards (cache/features.py)
 FOLDER/features/KEY.partial/   one that is being built, or whose build was killed and goes on with the next run
-FOLDER/fingerprints/           digests of data, under digests of their paths, sizes and times (data/stamps.py)
+FOLDER/tables/KEY/             index.json, and the rows of a Parquet file of pictures or recordings (data/mapped.py)
+FOLDER/fingerprints/           what files hold, under digests of their paths, sizes and times (data/stamps.py)
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from mmtransfer import documents
+from mmtransfer.data.reading import TABLES
 from mmtransfer.errors import MMTransferError, unknown
 
 FORMAT = 2
@@ -133,9 +135,8 @@ class Store:
                 os.close(descriptor)
 
     def _folders(self) -> list[Path]:
-        if not self.features.is_dir():
-            return []
-        return [folder for folder in self.features.iterdir() if folder.is_dir()]
+        parts = [part for part in (self.features, self.root / TABLES) if part.is_dir()]
+        return [folder for part in parts for folder in part.iterdir() if folder.is_dir()]
 
 
 def discard(folder: Path) -> None:

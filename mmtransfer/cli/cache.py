@@ -1,4 +1,4 @@
-"""`mmtransfer cache ls|rm`: stored features of frozen stages."""
+"""`mmtransfer cache ls|rm`: stored features of frozen stages, and tables that were unpacked."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ class Words:
 
 def run(words: list[str]) -> None:
     """Lists or removes entries."""
-    said = parse(Words, words, "cache", "Stored features of frozen stages.")
+    said = parse(
+        Words, words, "cache", "Stored features of frozen stages, and Parquet files of images or recordings, unpacked."
+    )
     from mmtransfer.cache.settings import make
 
     store = make("auto", said.cache_dir, 0).store

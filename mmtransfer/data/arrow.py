@@ -1,23 +1,27 @@
 """Tables of Arrow: Parquet files, `datasets.Dataset` objects, datasets saved to disk or on the hub.
 
 Nothing is decoded by `datasets`: images and recordings stay the bytes or paths they are stored as, so that recordings
-need no torchcodec. Columns become Python values when they are asked for.
+need no torchcodec. Columns become Python values when they are asked for; many bytes stay in their files (`mapped`).
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import types
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import datasets
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 
 from mmtransfer import hub
+from mmtransfer.data import mapped
+from mmtransfer.data.reading import Reading
 from mmtransfer.data.records import TOP, Records, twice, wordy
 from mmtransfer.errors import MMTransferError
 
@@ -37,39 +41,46 @@ def is_saved(folder: Path) -> bool:
     return (folder / "dataset_dict.json").is_file() or (folder / "state.json").is_file()
 
 
-def read(path: Path, where: str) -> Records:
-    """The rows of a Parquet file; MMTransferError if it is none."""
+def read_parquet(path: Path, where: str, reading: Reading | None = None) -> Records:
+    """The rows of a Parquet file; MMTransferError if it is none. `reading`: where it may be unpacked."""
     try:
-        table = pyarrow.parquet.read_table(path)
+        unpacked = mapped.unpack(path, reading or Reading())
+        table, known = mapped.open_table(unpacked) if unpacked else (pyarrow.parquet.read_table(path), {})
         list(table.column_names)  # names that are not UTF-8 are found when they are asked for
     except (pa.ArrowException, OSError, ValueError) as error:
         raise MMTransferError(
             f"Not a readable Parquet file: {_first(error)}", where, "write the file again, or give a CSV"
         ) from None
-    return from_table(table, where)
+    return from_table(table, where, known)
 
 
-def from_table(table: pa.Table, where: str) -> Records:
-    """The rows of an Arrow table; columns that its `huggingface` metadata calls ClassLabel hold the labels' names.
+def from_table(
+    table: pa.Table, where: str, known: Mapping[int, str] = types.MappingProxyType({}), rows: np.ndarray | None = None
+) -> Records:
+    """The rows of an Arrow table, or those of these numbers, in this order.
 
-    A negative class number is a missing label, as the hub's unlabelled test sets have it. Metadata that cannot be read
-    is left out of account, aloud. Raises MMTransferError for two columns of one name, and when a column is asked for
-    that is damaged.
+    Columns that its `huggingface` metadata calls ClassLabel hold the labels' names; a negative class number is a
+    missing label, as the hub's unlabelled test sets have it. Metadata that cannot be read is left out of account,
+    aloud. `known`: the Arrow files that the table maps, as `mapped.places` takes them: files stay in them.
+    Raises MMTransferError for two columns of one name, and when a column is asked for that is damaged.
     """
-    if not table.num_rows:
+    count = table.num_rows if rows is None else len(rows)
+    if not count:
         raise MMTransferError("The table has no rows", where, "give at least one row")
     header = list(table.column_names)
     if len(set(header)) < len(header):
         raise MMTransferError(f"The table names a column twice: {twice(header)}", where, "rename one of them")
-    columns = _Columns(table, _class_names(table.schema, where), where)
+    columns = _Columns(table, _class_names(table.schema, where), where, known, rows)
     strings = [name for name in header if _is_string(table.schema.field(name).type) or name in columns.names]
     told = wordy({name: columns.top(name) for name in strings})
-    return Records(header, columns, [f"row {number}" for number in range(table.num_rows)], told)
+    return Records(header, columns, [f"row {number}" for number in range(count)], told, files=columns.files)
 
 
 def from_dataset(dataset: datasets.Dataset, where: str) -> Records:
     """The rows of a Dataset, in its order (filtered and shuffled as it is)."""
-    return from_table(dataset.with_format("arrow")[:], where)
+    chosen = dataset._indices
+    rows = None if chosen is None else chosen.column(0).to_numpy()
+    return from_table(dataset.data.table, where, mapped.mapped_files(dataset), rows)
 
 
 def saved(folder: Path, split: str, alone: bool, where: str) -> Records:
@@ -152,13 +163,23 @@ def _offline(offline: bool) -> Iterator[bool]:
 
 
 class _Columns(Mapping[str, list[Any]]):
-    """Columns of an Arrow table as Python values, made anew each time, with names in the place of class numbers."""
+    """Columns of an Arrow table as Python values, made anew each time, with names in the place of class numbers.
 
-    def __init__(self, table: pa.Table, names: Mapping[str, list[str]], where: str) -> None:
-        self.table, self.names, self.where = table, names, where
+    `known`, `rows`: as in `from_table`.
+    """
+
+    def __init__(
+        self,
+        table: pa.Table,
+        names: Mapping[str, list[str]],
+        where: str,
+        known: Mapping[int, str],
+        rows: np.ndarray | None,
+    ) -> None:
+        self.table, self.names, self.where, self.known, self.rows = table, names, where, known, rows
 
     def __getitem__(self, name: str) -> list[Any]:
-        return self._values(self.table, name)
+        return self._values(name, self._taken(name, self.rows))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.table.column_names)
@@ -167,15 +188,39 @@ class _Columns(Mapping[str, list[Any]]):
         return int(self.table.num_columns)
 
     def top(self, name: str) -> list[Any]:
-        return self._values(self.table.slice(0, TOP), name)
+        rows = None if self.rows is None else self.rows[:TOP]
+        return self._values(name, self._taken(name, rows).slice(0, TOP))
 
-    def _values(self, table: pa.Table, name: str) -> list[Any]:
+    def files(self, name: str) -> list[Any]:
+        """As `columns[name]`, with a Place instead of bytes that lie in an Arrow file; of few bytes, with those."""
+        column = self.table.column(name)
+        if not self.known or column.nbytes < mapped.SMALL:
+            return self[name]
+        with self._readable(name):
+            column.validate(full=True)
+            values = mapped.places(column, self.known)
+        return values if self.rows is None else [values[row] for row in self.rows.tolist()]
+
+    def _taken(self, name: str, rows: np.ndarray | None) -> pa.ChunkedArray:
+        column = self.table.column(name)
+        if rows is None:
+            return column
+        if pa.types.is_string(column.type):  # `take` fails where what it gives has more than 2 GB
+            column = column.cast(pa.large_string())
+        return column.take(pa.array(rows))
+
+    @contextmanager
+    def _readable(self, name: str) -> Iterator[None]:
         try:
-            values = _python(table.column(name))
+            yield
         except (pa.ArrowException, ValueError, OverflowError) as error:
             raise MMTransferError(
                 f"The column {name!r} cannot be read: {_first(error)}", self.where, "write the file again without it"
             ) from None
+
+    def _values(self, name: str, column: pa.ChunkedArray) -> list[Any]:
+        with self._readable(name):
+            values = _python(column)
         names = self.names.get(name)
         return values if names is None else [_named(value, names) for value in values]
 

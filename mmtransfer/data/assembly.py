@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 from mmtransfer.config import RunConfig, flag
-from mmtransfer.data import audio, builtin, groups, overlap, sources, splits, subsets
+from mmtransfer.data import builtin, groups, overlap, sources, splits, subsets
 from mmtransfer.data.columns import Columns
-from mmtransfer.data.table import THREADS, Table
+from mmtransfer.data.reading import Reading
+from mmtransfer.data.table import Table
 from mmtransfer.errors import MMTransferError
 
 logger = logging.getLogger("mmtransfer")
@@ -28,6 +29,7 @@ def assemble(
     strata: Callable[[Table], Sequence[str | None] | None] = classes,
     validate: bool = True,
     look: Callable[[dict[str, Table]], dict[str, Table]] = lambda tables: tables,
+    reading: Reading | None = None,
 ) -> dict[str, Table]:
     """Reads the sources, then, in this order: the test group leaves the training data; the validation data is cut from
     it, where none is given, with whole groups if their column is named; what is left is made smaller (`--shots`,
@@ -38,14 +40,21 @@ def assemble(
 
     `strata`: what validation is stratified by, as `splits.holdout` takes it, and so are smaller parts; `validate`:
     False where validation data is of no use unless it is given; `look`: gets the sources as they were read, and gives
-    them back with what it has found out about them.
+    them back with what it has found out about them; `reading`: as in `sources.load`.
     """
     given: dict[str, Any] = {"train": config.train, "validation": config.validation, "test": config.test}
     if isinstance(config.train, str) and config.train.startswith(builtin.PREFIX) and config.test is None:
         given["test"] = config.train
     tables = {
         split: sources.load(
-            source, input, columns, config.skip_bad, flag(split), split=split, max_seconds=config.max_seconds
+            source,
+            input,
+            columns,
+            config.skip_bad,
+            flag(split),
+            split=split,
+            max_seconds=config.max_seconds,
+            reading=reading and replace(reading, split=split),
         )
         for split, source in given.items()
         if source is not None
@@ -129,7 +138,7 @@ def _smaller(
     if config.fraction is not None:
         return train.select(subsets.fraction(labels, n, config.fraction, config.seed))
     if config.shots_minutes is not None:
-        with ThreadPoolExecutor(THREADS) as threads:
-            lengths = list(threads.map(audio.seconds, train.column("audio")))
+        samples, rates = train.measured().T
+        lengths = (samples / rates).tolist()
         return train.select(subsets.minutes(lengths, groups.of(train), config.shots_minutes, config.seed))
     return None

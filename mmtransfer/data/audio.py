@@ -16,7 +16,7 @@ import soundfile
 import torch
 from torch import Tensor
 
-from mmtransfer.data.file import File, read_contents
+from mmtransfer.data.file import File, location, openable, read_contents
 from mmtransfer.data.resampling import resample, resampled
 from mmtransfer.errors import MMTransferError
 
@@ -36,7 +36,7 @@ _BEYOND = 0.02
 """Seconds by which a segment may end after its recording: times in tables are rounded."""
 
 
-def load(audio: Mapping[str, Any], rate: int) -> Tensor:
+def read_samples(audio: Mapping[str, Any], rate: int) -> Tensor:
     """The samples of a recording, or of its segment, at `rate` Hz: float32 (samples,), within -1..1, mean of channels.
 
     Raises MMTransferError if the file cannot be read or ends before the length its header tells. A segment of an MP3
@@ -53,18 +53,22 @@ def load(audio: Mapping[str, Any], rate: int) -> Tensor:
     return resample(torch.from_numpy(waveform), own, rate).contiguous()
 
 
-def samples(audio: Mapping[str, Any], rate: int) -> int:
-    """`len(load(audio, rate))`, from the header only."""
+def extent(audio: Mapping[str, Any]) -> tuple[int, int]:
+    """Samples of a recording or of its segment, and how many of them are a second, from the header only."""
     with _open(audio) as sound:
         begin, end = _span(audio, sound)
-        return resampled(end - begin, sound.samplerate, rate)
+        return end - begin, int(sound.samplerate)
+
+
+def samples(audio: Mapping[str, Any], rate: int) -> int:
+    """`len(read_samples(audio, rate))`, from the header only."""
+    return resampled(*extent(audio), rate)
 
 
 def seconds(audio: Mapping[str, Any]) -> float:
     """Length of a recording or of its segment, from the header only."""
-    with _open(audio) as sound:
-        begin, end = _span(audio, sound)
-        return float((end - begin) / sound.samplerate)
+    count, rate = extent(audio)
+    return count / rate
 
 
 def loudness(audio: Mapping[str, Any]) -> tuple[np.ndarray, float]:
@@ -142,9 +146,8 @@ def from_rated(samples: Any, rate: Any) -> File:
 
 
 def _open(audio: Mapping[str, Any]) -> soundfile.SoundFile:
-    source = audio["path"] if audio["bytes"] is None else io.BytesIO(audio["bytes"])
     try:
-        return soundfile.SoundFile(source)
+        return soundfile.SoundFile(openable(audio))
     except (soundfile.SoundFileError, OSError, TypeError, ValueError) as error:  # TypeError: samples without a header
         raise _unreadable(audio, str(error).split("Error opening ")[-1]) from None
 
@@ -181,7 +184,8 @@ def _fault_of_times(audio: Mapping[str, Any], sound: soundfile.SoundFile, max_se
 
 
 def _fault_of_samples(audio: Mapping[str, Any], sound: soundfile.SoundFile) -> str | None:
-    if sound.format == "MP3" and audio.get("start") is not None and audio["bytes"] is None:
+    alone = audio["path"] is not None and audio.get("offset") is None
+    if sound.format == "MP3" and audio.get("start") is not None and alone:
         return _fault_of_mp3(audio["path"], os.stat(audio["path"]).st_mtime_ns)
     begin, end = _span(audio, sound)
     if sound.format != "FLAC" and sound.subtype in _WHOLE:
@@ -238,5 +242,5 @@ def _decoded(
 
 
 def _unreadable(audio: Mapping[str, Any], reason: str) -> MMTransferError:
-    where = audio["path"] or "a recording in memory"
+    where = location(audio, "a recording")
     return MMTransferError(f"not a readable recording ({reason})", where, "replace the file, or leave it out")

@@ -23,7 +23,7 @@ COMMANDS = "builtin_commands.parquet"
 IDENTIFIERS = "builtin_identifiers.parquet"
 
 
-def load(name: str, input: str, answer: str) -> dict[str, Table]:
+def load_builtin(name: str, input: str, answer: str) -> dict[str, Table]:
     """The tables `train` and `test` of a built-in set; their split is fixed, whatever the run's seed.
 
     `input`, `answer`: the kinds that a task needs; labels may be read as another kind.

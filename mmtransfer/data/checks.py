@@ -5,11 +5,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
+
+import numpy as np
 
 from mmtransfer.data import images
 from mmtransfer.data.kinds import ANSWERS, INPUTS, InputKind
+from mmtransfer.data.reading import Reading
+from mmtransfer.data.survey import survey
 from mmtransfer.data.table import THREADS, Table, make
 from mmtransfer.errors import MMTransferError
 
@@ -47,14 +51,23 @@ def finish(
     skip_bad: bool,
     labelled: bool,
     max_seconds: float | None = None,
+    reading: Reading | None = None,
 ) -> Table:
-    """The table of a draft; recordings above `max_seconds` are bad examples.
+    """The table of a draft; recordings above `max_seconds` are bad examples. With `reading` its files are digested and
+    measured in the same pass in which they are checked.
 
     Raises MMTransferError for bad examples, with `skip_bad` only if no other is left.
     """
     # what reading told comes last and wins: a row cut short has an empty label too, but that is not its fault
     kind = INPUTS[input]
-    bad = _bad_answers(draft, kind) | _bad_inputs(draft, kind, max_seconds) | draft.bad
+    bad = _bad_answers(draft, kind)
+    table = None
+    if kind.in_files and reading is not None:
+        table, faults = _surveyed(draft, _table(draft, input, source), max_seconds, reading)
+        bad |= faults
+    else:
+        bad |= _bad_inputs(draft, kind, max_seconds)
+    bad |= draft.bad
     if bad and (not skip_bad or len(bad) == len(draft.ids)):
         raise _refusal(bad, draft, f"{option} {source}", labelled and not skip_bad)
     if bad:
@@ -67,11 +80,25 @@ def finish(
             draft.places[first],
             bad[first],
         )
-    table = make(
-        input, source, draft.ids, draft.inputs, draft.answers, draft.groups, pairs=draft.pairs, kind=draft.kind
-    )
+    table = table or _table(draft, input, source)
     order = sorted(bad)
     return table.without(order, [bad[number] for number in order]) if bad else table
+
+
+def _table(draft: Draft, input: str, source: str) -> Table:
+    return make(input, source, draft.ids, draft.inputs, draft.answers, draft.groups, pairs=draft.pairs, kind=draft.kind)
+
+
+def _surveyed(draft: Draft, table: Table, max_seconds: float | None, reading: Reading) -> tuple[Table, dict[int, str]]:
+    """The table with what its files have told, and why some of its rows cannot be used."""
+    twice = _listed_twice(draft)
+    numbers = np.array([n for n in range(len(table)) if n not in draft.bad and n not in twice], np.int64)
+    told = survey(table.select(numbers) if len(numbers) < len(table) else table, max_seconds, reading)
+    taken = np.zeros((len(table), *told.digests.shape[1:]), np.uint8)
+    extents = np.zeros((len(table), 2), np.int64)
+    taken[numbers], extents[numbers] = told.digests, told.extents
+    faults = {int(numbers[place]): reason for place, reason in told.faults.items()}
+    return replace(table, digests=taken, extents=extents), twice | faults
 
 
 def _refusal(bad: dict[int, str], draft: Draft, where: str, skippable: bool) -> MMTransferError:
@@ -97,11 +124,7 @@ def _bad_inputs(draft: Draft, kind: InputKind, max_seconds: float | None) -> dic
 
 
 def _bad_files(draft: Draft, kind: InputKind, max_seconds: float | None) -> dict[int, str]:
-    bad = {}
-    seen: dict[str, int] = {}
-    for number, name in enumerate(draft.ids):
-        if number not in draft.bad and seen.setdefault(name, number) != number:
-            bad[number] = f"the file is listed before, as {draft.places[seen[name]]}"
+    bad = _listed_twice(draft)
     numbers = [number for number in range(len(draft.inputs)) if number not in draft.bad and number not in bad]
     chunks = [numbers[start : start + CHUNK] for start in range(0, len(numbers), CHUNK)]
 
@@ -111,6 +134,15 @@ def _bad_files(draft: Draft, kind: InputKind, max_seconds: float | None) -> dict
     with images.own_limit(), ThreadPoolExecutor(THREADS) as threads:
         found = [pair for part in threads.map(faults, chunks) for pair in part.items()]
     return bad | {number: fault for number, fault in found if fault}
+
+
+def _listed_twice(draft: Draft) -> dict[int, str]:
+    bad = {}
+    seen: dict[str, int] = {}
+    for number, name in enumerate(draft.ids):
+        if number not in draft.bad and seen.setdefault(name, number) != number:
+            bad[number] = f"the file is listed before, as {draft.places[seen[name]]}"
+    return bad
 
 
 def _bad_answers(draft: Draft, kind: InputKind) -> dict[int, str]:

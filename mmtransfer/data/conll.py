@@ -30,7 +30,7 @@ class _Sentence:
     """Why it cannot be read: its first wrong line."""
 
 
-def read(path: Path, where: str) -> Records:
+def read_conll(path: Path, where: str) -> Records:
     """Reads sentences: `words`, the first column, and `tags`, the last, each a list of strings.
 
     Columns stand between tabs, or between spaces where most lines have no tab. A file of one column has no `tags`.
@@ -40,7 +40,7 @@ def read(path: Path, where: str) -> Records:
     Raises MMTransferError for a file without sentences, without text, or that counts its words in the first column.
     """
     # not splitlines: a word may hold U+2028 or U+0085
-    lines = [line.strip(_BLANK) and line for line in re.split(r"\r\n|\n|\r", encodings.read(path, where))]
+    lines = [line.strip(_BLANK) and line for line in re.split(r"\r\n|\n|\r", encodings.read_text(path, where))]
     rows = _columns(lines)
     plain = [row for row in rows if row and not row[0].startswith(("#", DOCUMENT))] or [row for row in rows if row]
     if not plain:

@@ -33,7 +33,7 @@ _Quoting = Literal[0, 3]
 """csv.QUOTE_MINIMAL, csv.QUOTE_NONE."""
 
 
-def read(path: Path, where: str, named: Collection[str] = ()) -> Records:
+def read_csv(path: Path, where: str, named: Collection[str] = ()) -> Records:
     """Reads a CSV; all values stay strings: "01" is no number, "NA" is not missing.
 
     The delimiter (`,` `;` tab `|`) is the one that gives the most rows as many fields as the first row has; encodings
@@ -45,7 +45,7 @@ def read(path: Path, where: str, named: Collection[str] = ()) -> Records:
     number or the name of an image or recording, or occurs again below it in a column of few different values.
     Raises MMTransferError for a file without rows, without text, or with an open quote.
     """
-    text = encodings.read(path, where)
+    text = encodings.read_text(path, where)
     delimiter = _delimiter(text, path.suffix.lower())
     survey = _survey(text, delimiter, where)
     if not survey.top:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from mmtransfer.data.file import read_contents
+from mmtransfer.data.file import location, read_contents
 from mmtransfer.data.kinds import ANSWERS, INPUTS
 from mmtransfer.errors import MMTransferError
 
@@ -18,27 +19,39 @@ SIZE = 16
 """Bytes of a digest."""
 _ROWS, _FILES = 4096, 16
 """Rows that are digested at a time: texts, and files, of which a thread takes so many between two hand-overs."""
+Look = Callable[[int, Mapping[str, Any], bytes | None], bool]
+"""Gets the number of a row, its file, and the bytes or None if they cannot be read; tells whether it can be used."""
 
 
-def of(rows: pa.Table, threads: int, advance: Callable[[int], None] = lambda done: None) -> np.ndarray:
+def of(
+    rows: pa.Table, threads: int, advance: Callable[[int], None] = lambda done: None, look: Look | None = None
+) -> np.ndarray:
     """uint8 (n, 2, SIZE): blake2b of every whole row but its `group`, and of what a model sees of it.
 
-    Every file is read once, by `threads` at a time; `advance` is told how many rows are done. Segments of a recording
-    are digested by their times and the digest of the whole file. Raises MMTransferError for a file that cannot be read.
+    Every file is read once, by `threads` at a time; `advance` is told how many rows are done; `look` is shown every
+    file while its bytes are there. Segments of a recording are digested by their times and the digest of the whole
+    file. Raises MMTransferError for a file that cannot be read, unless `look` says that it cannot be used.
     """
     told = {name: _digested(name) for name in rows.column_names if name != "group"}
     rows = rows.select(sorted(told, key=lambda name: told[name]))
     seen = {_input(rows), "pair"}
     files = INPUTS[_input(rows)].in_files
-    batches = rows.to_batches(max_chunksize=_FILES if files else _ROWS)
-    found: list[bytes] = []
+    order, edges = _by_file(rows) if files else (None, np.arange(0, len(rows) + _ROWS, _ROWS).clip(max=len(rows)))
+    rows = rows if order is None else rows.take(pa.array(order))
+    numbers = np.arange(len(rows)) if order is None else order
+    taken = np.empty((len(rows), 2, SIZE), np.uint8)
+
+    def digest_part(span: tuple[int, int]) -> int:
+        own = numbers[slice(*span)]
+        data = _part(rows.slice(span[0], len(own)), own.tolist(), seen, look)
+        taken[own] = np.frombuffer(data, np.uint8).reshape(-1, 2, SIZE)
+        return len(own)
+
     with ThreadPoolExecutor(threads) as pool:
-        wholes = dict(pool.map(_whole, _segmented(rows))) if files else {}
         # a sentence is hashed in less time than it takes to hand it to a thread
-        for part in (pool.map if files else map)(lambda batch: _batch(batch, seen, wholes), batches):
-            found.append(part)
-            advance(len(part) // (2 * SIZE))
-    return np.frombuffer(b"".join(found), np.uint8).reshape(-1, 2, SIZE)
+        for done in (pool.map if files else map)(digest_part, pairwise(edges.tolist())):
+            advance(done)
+    return taken
 
 
 def inputs(taken: np.ndarray) -> list[bytes]:
@@ -82,21 +95,74 @@ def _digested(name: str) -> str:
     return ANSWERS[name].digested or name if name in ANSWERS else name
 
 
-def _batch(batch: pa.RecordBatch, seen: Collection[str], wholes: Mapping[str, bytes]) -> bytes:
-    """The two digests of each row, one after the other; `wholes`: by path those of files that segments are cut from."""
-    names = batch.schema.names
+def _by_file(rows: pa.Table) -> tuple[np.ndarray | None, np.ndarray]:
+    """The order of rows in which segments of a file follow each other, None if there are none; and where to cut the
+    rows into parts, so that none of these files is in two."""
+    files = rows.column(_input(rows))
+    if files.type.get_field_index("start") < 0:
+        return None, np.arange(0, len(rows) + _FILES, _FILES).clip(max=len(rows))
+    names = [file["path"] or "" for file in files.to_pylist()]
+    order = np.array(sorted(range(len(names)), key=names.__getitem__), np.int64)
+    edges = [0]
+    for place in range(1, len(names)):
+        if place - edges[-1] >= _FILES and names[order[place]] != names[order[place - 1]]:
+            edges.append(place)
+    return order, np.array([*edges, len(names)])
+
+
+def _part(part: pa.Table, numbers: Iterable[int], seen: Collection[str], look: Look | None) -> bytes:
+    """The two digests of each row, one after the other; `numbers`: of the rows, as `look` is told them."""
+    names = part.column_names
+    contents = _Contents(look)
     found = []
-    for values in zip(*(part.to_pylist() for part in batch.columns), strict=True):
+    rows = zip(*(column.to_pylist() for column in part.columns), strict=True)
+    for number, values in zip(numbers, rows, strict=True):
         row, own = hashlib.blake2b(digest_size=SIZE), hashlib.blake2b(digest_size=SIZE)
         for name, value in zip(names, values, strict=True):
             if isinstance(value, dict):
-                value = _read(value, wholes)
+                value = contents.hashed(number, value)
             data = _named(_digested(name), value if isinstance(value, list) else (value,))
             row.update(data)
             if name in seen:
                 own.update(data)
         found += [row.digest(), own.digest()]
     return b"".join(found)
+
+
+class _Contents:
+    """The bytes of files, one after the other; several segments of a file in a row need it once."""
+
+    def __init__(self, look: Look | None) -> None:
+        self.look = look
+        self.place: tuple[Any, ...] | None = None
+        self.data: bytes | None = None
+        self.digest: bytes | None = None
+
+    def hashed(self, number: int, file: Mapping[str, Any]) -> bytes:
+        """What is hashed of a file: its bytes; of a segment its times and the digest of the whole file."""
+        place = (file["path"], file.get("offset")) if file["bytes"] is None else None
+        if place is None or place != self.place:
+            self.data, self.digest = self._read(number, file), None
+            self.place = None if self.data is None else place
+        if self.data is None:
+            return b""
+        if self.look is not None:
+            self.look(number, file, self.data)
+        if file.get("start") is None:
+            return self.data
+        self.digest = self.digest or hashlib.blake2b(self.data).digest()
+        return f"{file['start']!r}:{file['stop']!r}:".encode() + self.digest
+
+    def _read(self, number: int, file: Mapping[str, Any]) -> bytes | None:
+        """The bytes of a file; None of one that cannot be used, which `look` has been told."""
+        try:
+            return read_contents(file)
+        except OSError as error:
+            if self.look is not None and not self.look(number, file, None):
+                return None
+            raise MMTransferError(
+                f"A file of the data cannot be read: {error.strerror or error}", location(file, "a file"), "put it back"
+            ) from None
 
 
 def _named(name: str, values: Iterable[Any]) -> bytes:
@@ -107,32 +173,3 @@ def _named(name: str, values: Iterable[Any]) -> bytes:
         # the length in front: without it ("ab", "c") and ("a", "bc") would be one
         parts.append(f"{name}:{len(data)}:".encode() + data)
     return b"".join(parts)
-
-
-def _read(file: Mapping[str, Any], wholes: Mapping[str, bytes]) -> bytes:
-    """The bytes of a file that are hashed; of a segment its times and the digest of the whole file."""
-    if file.get("start") is None:
-        return _contents(file)
-    held = wholes[file["path"]] if file["bytes"] is None else hashlib.blake2b(file["bytes"]).digest()
-    return f"{file['start']!r}:{file['stop']!r}:".encode() + held
-
-
-def _segmented(rows: pa.Table) -> list[str]:
-    """The files that segments are cut from, each once."""
-    files = rows.column(_input(rows))
-    if files.type.get_field_index("start") < 0:
-        return []
-    return sorted({file["path"] for file in files.to_pylist() if file["start"] is not None and file["bytes"] is None})
-
-
-def _whole(path: str) -> tuple[str, bytes]:
-    return path, hashlib.blake2b(_contents({"path": path, "bytes": None})).digest()
-
-
-def _contents(file: Mapping[str, Any]) -> bytes:
-    try:
-        return read_contents(file)
-    except OSError as error:
-        raise MMTransferError(
-            f"A file of the data cannot be read: {error.strerror or error}", str(file["path"]), "put it back"
-        ) from None

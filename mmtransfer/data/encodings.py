@@ -38,7 +38,7 @@ def decode(data: bytes) -> tuple[str, str]:
     return data.decode("latin-1"), "latin-1"
 
 
-def read(path: Path, where: str) -> str:
+def read_text(path: Path, where: str) -> str:
     """The text of a file; an encoding other than plain UTF-8 is said aloud, a guessed one as a warning.
 
     Raises MMTransferError for a file that cannot be read or holds no text.

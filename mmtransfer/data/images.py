@@ -14,7 +14,7 @@ import torch
 from PIL import ExifTags, Image
 from torch import Tensor
 
-from mmtransfer.data.file import File
+from mmtransfer.data.file import File, location, openable
 from mmtransfer.errors import MMTransferError
 
 SUFFIXES = frozenset(
@@ -50,8 +50,9 @@ def decode(image: Mapping[str, Any]) -> Image.Image:
         with _open(image) as opened:
             return _rgb(_upright(_limited(opened)))
     except Exception as error:  # of broken files its formats raise anything, struct.error and KeyError among them
-        where = image["path"] or "an image in memory"
-        raise MMTransferError(_reason(error), where, "replace the file, or leave it out") from None
+        raise MMTransferError(
+            _reason(error), location(image, "an image"), "replace the file, or leave it out"
+        ) from None
 
 
 def fault(image: Mapping[str, Any]) -> str | None:
@@ -63,6 +64,11 @@ def fault(image: Mapping[str, Any]) -> str | None:
     except Exception as error:  # as in `decode`
         return _reason(error)
     return None
+
+
+def most_pixels() -> int | None:
+    """Pixels of the largest image that can be used, None: any."""
+    return Image.MAX_IMAGE_PIXELS
 
 
 @contextmanager
@@ -137,7 +143,7 @@ class ImageTransform:
 
 
 def _open(image: Mapping[str, Any]) -> Image.Image:
-    return Image.open(image["path"] if image["bytes"] is None else io.BytesIO(image["bytes"]))
+    return Image.open(openable(image))
 
 
 def _limited(image: Image.Image) -> Image.Image:

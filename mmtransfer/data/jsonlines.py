@@ -15,13 +15,13 @@ SUFFIXES = frozenset({".jsonl", ".ndjson", ".json"})
 _DEEP = "lists or objects are nested too deeply"
 
 
-def read(path: Path, where: str) -> Records:
+def read_json(path: Path, where: str) -> Records:
     """Reads rows; values keep their kind: numbers, lists, None; integers of thousands of digits are strings.
 
     Lines that are no JSON object are in `bad`; blank lines are left out.
     Raises MMTransferError for a file without rows, without text, or that is one object over many lines.
     """
-    text = encodings.read(path, where)
+    text = encodings.read_text(path, where)
     places: list[str] = []
     found: list[Any] = []
     bad: dict[int, str] = {}

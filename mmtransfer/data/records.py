@@ -18,7 +18,7 @@ class Records:
     """`header`: names; `columns`: values by name, all of one length (a column may be made when asked for); `places`:
     what to call each row in a message; `wordy`: the columns of strings of which one at least, near the top, is not a
     number; `bad`: reasons by row number, of rows that cannot be read; `headless`: the names were made up here, because
-    the file has none."""
+    the file has none; `files`: the values of a column of files, where their bytes need not be read, by its name."""
 
     header: list[str]
     columns: Mapping[str, Sequence[Any]]
@@ -26,6 +26,7 @@ class Records:
     wordy: list[str]
     bad: dict[int, str] = field(default_factory=dict)
     headless: bool = False
+    files: Callable[[str], list[Any]] | None = None
 
     def __len__(self) -> int:
         return len(self.places)

@@ -34,17 +34,18 @@ from mmtransfer.data.checks import Draft, finish
 from mmtransfer.data.columns import GROUP, PAIR, Columns, choose
 from mmtransfer.data.file import File
 from mmtransfer.data.kinds import INPUTS, AnswerKind, InputKind
+from mmtransfer.data.reading import Reading
 from mmtransfer.data.records import Records
 from mmtransfer.data.table import Table
 from mmtransfer.errors import MMTransferError
 
 __all__ = ["Columns", "File", "Table", "load", "refuse_missing"]
 logger = logging.getLogger("mmtransfer")
-READERS: Mapping[str, Callable[[Path, str, Columns], Records]] = {
-    **dict.fromkeys(delimited.SUFFIXES, lambda path, where, columns: delimited.read(path, where, columns.named)),
-    **dict.fromkeys(jsonlines.SUFFIXES, lambda path, where, columns: jsonlines.read(path, where)),
-    **dict.fromkeys(arrow.SUFFIXES, lambda path, where, columns: arrow.read(path, where)),
-    **dict.fromkeys(conll.SUFFIXES, lambda path, where, columns: conll.read(path, where)),
+READERS: Mapping[str, Callable[[Path, str, Columns, Reading | None], Records]] = {
+    **dict.fromkeys(delimited.SUFFIXES, lambda path, where, columns, _: delimited.read_csv(path, where, columns.named)),
+    **dict.fromkeys(jsonlines.SUFFIXES, lambda path, where, *_: jsonlines.read_json(path, where)),
+    **dict.fromkeys(arrow.SUFFIXES, lambda path, where, columns, reading: arrow.read_parquet(path, where, reading)),
+    **dict.fromkeys(conll.SUFFIXES, lambda path, where, *_: conll.read_conll(path, where)),
 }
 """By suffix, what reads a table."""
 
@@ -58,13 +59,15 @@ def load(
     labelled: bool = True,
     split: str = "train",
     max_seconds: float | None = None,
+    reading: Reading | None = None,
 ) -> Table:
     """The examples of a source, each one looked at.
 
-    `source`: a table, which is a CSV or TSV (`delimited.read`), JSON (`jsonlines.read`), Parquet (`arrow.read`) or, of
-    words and tags, CoNLL file (`conll.read`): text and label; a file column, relative to the table, or the bytes, and
-    label or transcript. A folder: one with metadata.csv, .tsv, .jsonl or .parquet; of files with a folder for each
-    class, or with a .txt that has the transcript beside each; what `save_to_disk` of datasets wrote.
+    `source`: a table, which is a CSV or TSV (`delimited.read_csv`), JSON (`jsonlines.read_json`), Parquet
+    (`arrow.read_parquet`) or, of words and tags, CoNLL file (`conll.read_conll`): text and label; a file column,
+    relative to the table, or the bytes, and label or transcript. A folder: one with metadata.csv, .tsv, .jsonl or
+    .parquet; of files with a folder for each class, or with a .txt that has the transcript beside each; what
+    `save_to_disk` of datasets wrote.
     `hub:ORG/NAME[:CONFIG[:SPLIT]]`; `builtin:NAME`. Without labels also a folder of files, one file, a .txt with a
     sentence a line. In Python a `datasets.Dataset` or DatasetDict, a list of dicts, of pairs (input, label), or without
     labels of inputs: texts, pairs of texts, lists of words, paths, PIL images, uint8 arrays (height, width, 3);
@@ -73,7 +76,8 @@ def load(
     `input`: the kind of the inputs, of `kinds.INPUTS`; `columns`: the user's choice of columns, and the kind of the
     answers; `skip_bad`: leave bad examples out instead of stopping; `option`: what the
     source is called in messages; `labelled`: whether answers are needed; if not, they are not read; `split`: which
-    part of a source that has several is taken; `max_seconds`: length from which a recording with a transcript is bad.
+    part of a source that has several is taken; `max_seconds`: length from which a recording with a transcript is bad;
+    `reading`: where what files hold is remembered, without which they are checked only.
 
     Raises MMTransferError for a source that is not there, holds nothing, or holds bad examples.
     """
@@ -90,7 +94,7 @@ def load(
         draft = _from_records(found, kind, columns, labelled, where, None)
     elif isinstance(source, str | Path):
         refuse_missing(source, option, labelled)
-        draft = _from_path(Path(source), kind, columns, labelled, where, split)
+        draft = _from_path(Path(source), kind, columns, labelled, where, split, reading)
     elif isinstance(source, datasets.Dataset | datasets.DatasetDict):
         found = arrow.from_dataset(arrow.part(source, split, not labelled, where), where)
         draft = _from_records(found, kind, columns, labelled, where, None)
@@ -109,10 +113,10 @@ def load(
             "give a table, or a folder with metadata.csv",
         )
     if draft.answers is not None:
-        draft.kind, (draft.answers, bad) = answer.name, answer.read_all(draft.answers, columns.separator)
+        draft.kind, (draft.answers, bad) = answer.name, answer.read_answers(draft.answers, columns.separator)
         draft.bad = bad | draft.bad
     wellformed.screen(draft)
-    return finish(draft, input, name, option, skip_bad, labelled, max_seconds if labelled else None)
+    return finish(draft, input, name, option, skip_bad, labelled, max_seconds if labelled else None, reading)
 
 
 def refuse_missing(source: Any, option: str, labelled: bool = True) -> None:
@@ -136,7 +140,7 @@ def refuse_missing(source: Any, option: str, labelled: bool = True) -> None:
 
 def _builtin(source: str, kind: InputKind, columns: Columns, option: str, split: str) -> Table:
     answer = columns.answer(kind)
-    tables = builtin.load(source.removeprefix(builtin.PREFIX), kind.name, answer.name)
+    tables = builtin.load_builtin(source.removeprefix(builtin.PREFIX), kind.name, answer.name)
     if split not in tables:
         raise MMTransferError(
             f"{source} has no {split} part, only {' and '.join(tables)}",
@@ -146,7 +150,7 @@ def _builtin(source: str, kind: InputKind, columns: Columns, option: str, split:
     table = tables[split]
     if table.answer is None or table.answer.name == answer.name:
         return table
-    answers, bad = answer.read_all(table.answers or (), columns.separator)
+    answers, bad = answer.read_answers(table.answers or (), columns.separator)
     if bad:
         raise MMTransferError(
             f"{len(bad)} of {len(table)} labels of {source} cannot be used: {bad[min(bad)]}",
@@ -156,7 +160,15 @@ def _builtin(source: str, kind: InputKind, columns: Columns, option: str, split:
     return table.answered(answer.name, answers)
 
 
-def _from_path(path: Path, kind: InputKind, columns: Columns, labelled: bool, where: str, split: str) -> Draft:
+def _from_path(
+    path: Path,
+    kind: InputKind,
+    columns: Columns,
+    labelled: bool,
+    where: str,
+    split: str,
+    reading: Reading | None,
+) -> Draft:
     path = Path(os.path.abspath(path))
     if path.is_dir():
         if arrow.is_saved(path):
@@ -168,7 +180,7 @@ def _from_path(path: Path, kind: InputKind, columns: Columns, labelled: bool, wh
         path, where = metadata, f"{where}/{metadata.name}"
     reader = READERS.get(path.suffix.lower())
     if reader is not None:
-        return _from_records(reader(path, where, columns), kind, columns, labelled, where, path.parent)
+        return _from_records(reader(path, where, columns, reading), kind, columns, labelled, where, path.parent)
     if labelled:
         readable = "a folder or a table" if kind.in_files else "a table"
         raise MMTransferError(
@@ -186,7 +198,7 @@ def _from_path(path: Path, kind: InputKind, columns: Columns, labelled: bool, wh
 def _from_lines(path: Path, kind: InputKind, where: str) -> Draft:
     """A sentence a line, ended by \\n, \\r\\n or \\r; blank lines are left out, ids are line numbers from 0."""
     # not splitlines: a sentence may hold a form feed, or one of Unicode's own line separators
-    lines = re.split(r"\r\n|\n|\r", encodings.read(path, where))
+    lines = re.split(r"\r\n|\n|\r", encodings.read_text(path, where))
     kept = [number for number, line in enumerate(lines) if line.strip()]
     if not kept:
         raise MMTransferError("The file is empty", where, "give a sentence a line")
@@ -258,7 +270,8 @@ def _from_records(
     if table.headless:
         columns = _headless(table, columns, kind, where)
     chosen = choose(table.header, table.wordy, columns, kind, labelled, where)
-    inputs = table.column(chosen[kind.role])
+    values = table.files if kind.in_files and table.files is not None else table.column
+    inputs = values(chosen[kind.role])
     answers = table.column(chosen[answer.role]) if answer.role in chosen else None
     pairs = table.column(chosen[PAIR]) if PAIR in chosen else None
     groups, bad = labels.read_groups(table.column(chosen[GROUP])) if GROUP in chosen else (None, {})
@@ -299,7 +312,7 @@ def _draft(draft: Draft, kind: InputKind, base: Path | None, rate: int) -> Draft
         for number, value in enumerate(values):
             if number not in draft.bad:
                 try:
-                    inputs[number] = kind.read(value, base or Path(), rate)
+                    inputs[number] = kind.read_input(value, base or Path(), rate)
                 except ValueError as error:
                     draft.bad[number] = str(error)
         return inputs

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
+import hashlib
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,49 +18,21 @@ SETTLED_SECONDS = 2.0
 """A file changed more recently may change again within the resolution of its time stamp: its digest is not kept."""
 
 
-def digested(table: Table, folder: Path, advance: Callable[[int], None] = lambda done: None) -> Table:
-    """`table.digested`, remembered in `folder`/fingerprints: files that have not changed are not read again."""
-    if table.digests is not None:
-        return table
-    stamp = listing(table, answers=True)
-    found: list[np.ndarray] = []
-
-    def compute() -> bytes:
-        found.append(np.asarray(table.digested(advance).digests))
-        data = found[0].tobytes()
-        return bytes.fromhex(digests.digest(data)) + data
-
-    def whole(kept: bytes) -> bool:
-        own = kept[: digests.SIZE], kept[digests.SIZE :]
-        return len(own[1]) == 2 * digests.SIZE * len(table) and own[0].hex() == digests.digest(own[1])
-
-    data = _remembered(folder, stamp and f"{stamp}.rows", compute, whole)
-    if not found:
-        advance(len(table))
-        found.append(np.frombuffer(data, np.uint8, offset=digests.SIZE).reshape(-1, 2, digests.SIZE))
-    return replace(table, digests=found[0])
-
-
-def remembered(folder: Path, stamp: str | None, compute: Callable[[], str]) -> str:
-    """The digest (hex) that `compute` gives, kept in `folder`/fingerprints under `stamp`, the files' `listing`."""
-    kept = _remembered(folder, stamp, lambda: f"{compute()}\n".encode(), lambda kept: len(kept.strip()) == 32)
-    return kept.decode(errors="replace").strip()
-
-
-def _remembered(folder: Path, stamp: str | None, compute: Callable[[], bytes], whole: Callable[[bytes], bool]) -> bytes:
+def remembered(folder: Path, stamp: str | None, compute: Callable[[], bytes]) -> bytes:
+    """What `compute` gives, kept in `folder`/fingerprints under `stamp`, the files' `listing`; None: not kept."""
     if stamp is None:
         return compute()
     memory = folder / "fingerprints" / stamp
     try:
         kept = memory.read_bytes()
-        if whole(kept):
-            return kept
+        if kept[: digests.SIZE].hex() == digests.digest(kept[digests.SIZE :]):
+            return kept[digests.SIZE :]
     except OSError:
         pass
     found = compute()
     try:
         memory.parent.mkdir(parents=True, exist_ok=True)
-        files.write_bytes(memory, found, shared=True)
+        files.write_bytes(memory, bytes.fromhex(digests.digest(found)) + found, shared=True)
     except OSError:  # only slower without
         pass
     return found
@@ -72,21 +43,29 @@ def listing(table: Table, answers: bool) -> str | None:
     contents are read as fast, or unsettled."""
     if not table.input.in_files:
         return None
-    column = table.input.name
-    listed = table.column(column)
-    if any(file["bytes"] is not None for file in listed):
+    files = table.rows.data.column(table.input.name)
+    if any(chunk.field("bytes").null_count < len(chunk) for chunk in files.chunks):
         return None
-    newest, stamps = 0.0, []
-    for file in listed:
-        try:
-            status = os.stat(file["path"])
-        except OSError:
-            return None
-        newest = max(newest, status.st_mtime, status.st_ctime)
-        # a program can set st_mtime back, but not st_ctime
-        stamp = [file["path"], status.st_size, status.st_mtime_ns, status.st_ctime_ns]
-        stamps.append([*stamp, file.get("start"), file.get("stop")])
-    if time.time() - newest < SETTLED_SECONDS:
+    column = files.combine_chunks()
+    paths = column.field("path").to_pylist()
+    parts = {name: column.field(name).to_pylist() for name in column.type.names if name not in ("path", "bytes")}
+    if answers:
+        parts |= {name: table.column(name) for name in table.rows.column_names if name != table.input.name}
+    known = {path: _stamp(path) for path in dict.fromkeys(paths)}
+    stamps = np.array([known[path] for path in paths], np.int64).reshape(-1, 3)
+    # a program can set the time of a change back, but not that of the entry in its folder
+    if len(stamps) and time.time() - stamps[:, 1:].max() / 1e9 < SETTLED_SECONDS:
         return None
-    others: Sequence[str] = [name for name in sorted(table.rows.column_names) if answers and name != column]
-    return digests.digest(json.dumps([stamps, [[name, table.column(name)] for name in others]]).encode())
+    whole = hashlib.blake2b(stamps.tobytes(), digest_size=digests.SIZE)
+    for name, values in sorted({"path": paths, **parts}.items()):
+        whole.update(f"{name}:{digests.column(values)};".encode())
+    return whole.hexdigest()
+
+
+def _stamp(path: str | None) -> Sequence[int]:
+    """Size in bytes, and the times of the last change of a file and of its entry, in nanoseconds; of none, zeros."""
+    try:
+        status = os.stat(path or "")
+    except (OSError, ValueError):
+        return 0, 0, 0
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns

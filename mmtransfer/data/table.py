@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import datasets
 import numpy as np
@@ -14,6 +15,7 @@ import pyarrow as pa
 
 from mmtransfer.data import digests
 from mmtransfer.data.kinds import ANSWERS, GROUPS, INPUTS, AnswerKind, InputKind
+from mmtransfer.data.kinds.files import FileKind
 
 THREADS = min(16, 4 + (os.cpu_count() or 1))
 """Threads that open files: reading and decoding both wait outside Python's lock."""
@@ -28,14 +30,16 @@ class Table:
     relative to its folder (of a segment with its times), or the number of the row, from 0.
     `source`: what the user gave, for messages and records.
     `skipped`: {"id", "reason"} of every example of the source that was left out.
-    `digests`: uint8 (n, 2, 16), of each row what `digests.of` gives, where they have been taken; `select` takes them
-    along.
+    `digests`: uint8 (n, 2, 16), of each row what `digests.of` gives, where they have been taken; `extents`: int64
+    (n, 2), of each recording or segment its samples and how many are a second, where they are known; `select` takes
+    both along.
     """
 
     rows: datasets.Dataset
     source: str
     skipped: tuple[dict[str, str], ...] = ()
     digests: np.ndarray | None = None
+    extents: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -53,8 +57,8 @@ class Table:
         # taken from the Arrow table: Dataset.select keeps the whole table and makes every later look-up slower
         numbers = np.asarray(list(indices), dtype=np.int64)
         taken = self.rows.data.table.take(pa.array(numbers))
-        known = None if self.digests is None else self.digests[numbers]
-        return replace(self, rows=datasets.Dataset(taken), digests=known)
+        known, extents = (None if own is None else own[numbers] for own in (self.digests, self.extents))
+        return replace(self, rows=datasets.Dataset(taken), digests=known, extents=extents)
 
     def without(self, indices: Sequence[int], reasons: Sequence[str]) -> Table:
         """The table without these rows, which are recorded as skipped, a reason each."""
@@ -75,6 +79,14 @@ class Table:
         if self.digests is not None:
             return self
         return replace(self, digests=digests.of(self.rows.data.table, THREADS, advance))
+
+    def measured(self) -> np.ndarray:
+        """`extents`, for which the header of every recording is read where they are not known."""
+        if self.extents is not None:
+            return self.extents
+        with ThreadPoolExecutor(THREADS) as threads:
+            extents = list(threads.map(cast(FileKind, self.input).extent, self.column(self.input.name)))
+        return np.array(extents, np.int64).reshape(-1, 2)
 
     @property
     def input(self) -> InputKind:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 from mmtransfer import documents
+from mmtransfer.cache.store import Store
 from mmtransfer.config import RunConfig, default_of
-from mmtransfer.data import overlap, stamps
+from mmtransfer.data import overlap
 from mmtransfer.data.assembly import assemble
 from mmtransfer.data.overlap import Finding
+from mmtransfer.data.reading import Advance, Reading
 from mmtransfer.data.table import Table
 from mmtransfer.engine.progress import bar
 from mmtransfer.errors import MMTransferError
@@ -24,28 +27,41 @@ DRAWING += ("group_column", "test_group", "skip_bad", "duplicates")
 """Settings that decide which rows of the training data a split gets."""
 
 
-def read(config: RunConfig, task: Task, cut: bool, memory: Path, main: bool) -> tuple[dict[str, Table], list[Finding]]:
+def read_tables(
+    config: RunConfig, task: Task, cut: bool, memory: Path, main: bool
+) -> tuple[dict[str, Table], list[Finding]]:
     """The tables of a run, with their digests, and what there is to say about them.
 
-    `cut`: whether validation is cut from the training data where none is given; `memory`: the folder that remembers
-    digests of files, so that those which have not changed are not read again; `main`: whether this process speaks;
-    the others find nothing.
+    `cut`: whether validation is cut from the training data where none is given; `memory`: the folder of the cache,
+    which remembers what files hold, so that those which have not changed are not read again; `main`: whether this
+    process speaks; the others find nothing.
     """
     findings: list[Finding] = []
 
+    @contextmanager
+    def show(label: str, total: int) -> Iterator[Callable[[int], None]]:
+        with bar(label, total, main) as progress:
+            yield progress.advance
+
     def look(tables: dict[str, Table]) -> dict[str, Table]:
         findings.extend(overlap.of_labels(tables))
-        return {split: _digested(split, table, memory, main) for split, table in tables.items()}
+        return {split: _digested(split, table, show) for split, table in tables.items()}
 
-    tables = assemble(config, task.input.kind, task.columns(), task.target.strata, cut, look)
+    room = config.cache_limit * 2**30 - Store(memory).bytes()
+    tables = assemble(
+        config, task.input.kind, task.columns(), task.target.strata, cut, look, Reading(memory, room, show)
+    )
     if config.shots == 0:  # the training data only name the classes: one row of each is enough
         return tables, [finding for finding in findings if finding.kind == "label-twins"]
     return tables, [*overlap.between(tables), *findings] if main else []
 
 
-def _digested(split: str, table: Table, memory: Path, main: bool) -> Table:
-    with bar(f"digests of {split}", len(table), main) as progress:
-        return stamps.digested(table, memory, progress.advance)
+def _digested(split: str, table: Table, show: Callable[[str, int], AbstractContextManager[Advance]]) -> Table:
+    """The table with digests: files have theirs from when they were read."""
+    if table.digests is not None:
+        return table
+    with show(f"digests of {split}", len(table)) as advance:
+        return table.digested(advance)
 
 
 def about(tables: Mapping[str, Table]) -> dict[str, dict[str, Any]]:

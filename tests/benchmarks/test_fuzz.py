@@ -90,12 +90,12 @@ def test_cases_are_run_counted_kept_and_replayed(tmp_path):
     """The command itself: a trace that is planted is found, kept and shown again."""
     (tmp_path / "sitecustomize.py").write_text(
         "import mmtransfer.data.encodings as encodings\n"
-        "read = encodings.read\n"
+        "read = encodings.read_text\n"
         "def planted(path, where):\n"
         "    if 'corpus' in path.parts:\n"
         "        return read(path, where)\n"
         "    raise KeyError('planted')\n"
-        "encodings.read = planted\n"
+        "encodings.read_text = planted\n"
     )
     place = os.pathsep.join([str(tmp_path), str(Path(__file__).parents[2])])
     keep, out = tmp_path / "keep", tmp_path / "fuzz.json"

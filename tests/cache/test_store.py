@@ -8,6 +8,7 @@ import pytest
 
 from mmtransfer import documents
 from mmtransfer.cache.store import INDEX, Store, default_folder, discard
+from mmtransfer.data.reading import TABLES
 from mmtransfer.errors import MMTransferError
 
 
@@ -36,6 +37,17 @@ def test_entries_are_removed_by_the_beginning_of_their_key(store):
     freed = store.remove(["aa1", "bb"])
     assert freed == before - 20 and store.bytes() == 20
     assert store.remove([]) == 20 and store.listing() == []
+
+
+def test_unpacked_tables_count_and_go_as_features_do(store):
+    before, table = store.bytes(), store.root / TABLES / "cc44"
+    table.mkdir(parents=True)
+    documents.write(table / INDEX, {"task": "a.parquet", "rows": 3})
+    size = (table / INDEX).stat().st_size
+    assert store.bytes() == before + size
+    entry = {entry["key"]: entry for entry in store.listing()}["cc44"]
+    assert (entry["state"], entry["task"], entry["rows"]) == ("ready", "a.parquet", 3)
+    assert store.remove(["cc"]) == size and not table.exists()
 
 
 def test_an_unknown_key_names_those_that_are_there(store):

@@ -31,7 +31,7 @@ def refused(call, *args) -> MMTransferError:
 def test_class_numbers_become_names_and_lists_stay_lists(tmp_path, kind):
     if kind == "parquet":
         small().to_parquet(tmp_path / "a.parquet")
-        found = arrow.read(tmp_path / "a.parquet", "a")
+        found = arrow.read_parquet(tmp_path / "a.parquet", "a")
     elif kind == "saved":
         small().save_to_disk(tmp_path / "a")
         assert arrow.is_saved(tmp_path / "a") and not arrow.is_saved(tmp_path)
@@ -60,7 +60,7 @@ def test_a_dataset_is_read_in_its_own_order():
 
 def test_parquet_that_is_none(tmp_path):
     (tmp_path / "a.parquet").write_text("text,label\na,x\n")
-    error = refused(arrow.read, tmp_path / "a.parquet", "--train a.parquet")
+    error = refused(arrow.read_parquet, tmp_path / "a.parquet", "--train a.parquet")
     assert error.what.startswith("Not a readable Parquet file: ") and error.where == "--train a.parquet"
     assert refused(arrow.from_table, pa.table({"a": []}), "a").what == "The table has no rows"
 

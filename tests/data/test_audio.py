@@ -39,7 +39,7 @@ def noise(rate: int) -> np.ndarray:
 @pytest.mark.parametrize("channels", [1, 2])
 def test_every_format_sounds_the_same_at_16_khz(kind, subtype, rate, channels):
     file = recording(np.stack([tone(rate)] * channels, 1), rate, kind, subtype)
-    waveform = audio.load(file, 16_000)
+    waveform = audio.read_samples(file, 16_000)
     assert waveform.dtype == torch.float32 and waveform.shape == (audio.samples(file, 16_000),)
     assert len(waveform) == 8000
     spectrum = torch.fft.rfft(waveform * torch.hann_window(8000)).abs()
@@ -51,25 +51,25 @@ def test_every_format_sounds_the_same_at_16_khz(kind, subtype, rate, channels):
 @settings(max_examples=60, deadline=None)
 def test_the_header_tells_the_length(frames, own, rate):
     file = recording(np.zeros(frames, np.float32), own)
-    assert audio.samples(file, rate) == len(audio.load(file, rate)) == math.ceil(frames * rate / own)
+    assert audio.samples(file, rate) == len(audio.read_samples(file, rate)) == math.ceil(frames * rate / own)
 
 
 def test_long_lengths_are_exact():
     # 16,777,221 has no float32
     file = recording(np.zeros(5_592_407, np.int16), 8000, subtype="PCM_16")
-    assert audio.samples(file, 24_000) == len(audio.load(file, 24_000)) == 16_777_221
+    assert audio.samples(file, 24_000) == len(audio.read_samples(file, 24_000)) == 16_777_221
 
 
 def test_channels_are_averaged():
     file = recording(np.array([[0.5, -0.25], [1.0, 0.0]], np.float32), 16_000)
-    assert audio.load(file, 16_000).tolist() == [0.125, 0.5]
+    assert audio.read_samples(file, 16_000).tolist() == [0.125, 0.5]
 
 
 def test_paths_and_bytes_read_alike(tmp_path):
     file = recording(tone(8000), 8000, "FLAC", "PCM_16")
     (tmp_path / "a.flac").write_bytes(file["bytes"])
     path = {"path": str(tmp_path / "a.flac"), "bytes": None}
-    assert torch.equal(audio.load(path, 16_000), audio.load(file, 16_000))
+    assert torch.equal(audio.read_samples(path, 16_000), audio.read_samples(file, 16_000))
     assert audio.samples(path, 16_000) == audio.samples(file, 16_000)
 
 
@@ -87,7 +87,7 @@ def test_zero_length_and_unreadable_recordings_have_a_fault(tmp_path):
     assert str(audio.fault(noise)).startswith("not a readable recording (")
     assert audio.fault(recording(tone(8000), 8000)) is None
     with pytest.raises(MMTransferError, match="not a readable recording") as error:
-        audio.load(noise, 16_000)
+        audio.read_samples(noise, 16_000)
     assert error.value.where == noise["path"]
 
 
@@ -96,7 +96,7 @@ def test_a_recording_cut_short_is_not_read_as_a_shorter_one(kind, subtype):
     whole = recording(noise(16_000), 16_000, kind, subtype)
     cut = {"path": None, "bytes": whole["bytes"][: len(whole["bytes"]) // 2]}
     with pytest.raises(MMTransferError, match="not a readable recording .*cut short"):
-        audio.load(cut, 16_000)
+        audio.read_samples(cut, 16_000)
 
 
 def untagged_mp3(mode: str, rate: int) -> dict:
@@ -111,7 +111,7 @@ def untagged_mp3(mode: str, rate: int) -> dict:
 
 def test_an_mp3_whose_length_is_guessed_a_little_long_ends_in_silence():
     file = untagged_mp3("CONSTANT", 44_100)
-    waveform = audio.load(file, 44_100)
+    waveform = audio.read_samples(file, 44_100)
     assert audio.fault(file) is None
     assert len(waveform) == audio.samples(file, 44_100) > 3 * 44_100
     assert float(waveform[-50:].abs().max()) == 0 and float(waveform[:-2000].std()) > 0.01
@@ -123,12 +123,12 @@ def test_an_mp3_that_would_be_read_in_part_is_refused(tmp_path):
     for each in (file, {"path": str(tmp_path / "a.mp3"), "bytes": None}):
         assert str(audio.fault(each)).startswith("not a readable recording (its bit rate varies")
         with pytest.raises(MMTransferError, match="convert it"):
-            audio.load(each, 16_000)
+            audio.read_samples(each, 16_000)
 
 
 def test_arrays_survive_unchanged():
     samples = np.array([0.1, -2.5, 3e-8], np.float32)
-    assert np.array_equal(audio.load(audio.from_array(samples, 16_000), 16_000).numpy(), samples)
+    assert np.array_equal(audio.read_samples(audio.from_array(samples, 16_000), 16_000).numpy(), samples)
 
 
 @pytest.mark.parametrize("samples", [np.zeros((2, 5), np.float32), np.zeros(5, np.int16), np.array([0.0, np.nan])])

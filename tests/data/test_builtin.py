@@ -17,7 +17,7 @@ def test_digits_are_scikit_learns():
     from sklearn.datasets import load_digits
 
     bunch = load_digits()
-    tables = builtin.load("digits", "image", "label")
+    tables = builtin.load_builtin("digits", "image", "label")
     ids = tables["train"].ids + tables["test"].ids
     assert sorted(ids) == sorted(f"digits/{i}" for i in range(1797))
     row = tables["test"].rows[7]
@@ -29,7 +29,7 @@ def test_digits_are_scikit_learns():
 
 
 def test_the_test_part_is_a_fixed_stratified_fifth():
-    tables, again = builtin.load("digits", "image", "label"), builtin.load("digits", "image", "label")
+    tables, again = builtin.load_builtin("digits", "image", "label"), builtin.load_builtin("digits", "image", "label")
     assert len(tables["test"]) == 359 and len(tables["train"]) == 1438
     assert all(34 <= count <= 38 for count in Counter(tables["test"].column("label")).values())
     assert tables["test"].fingerprint == again["test"].fingerprint != tables["train"].fingerprint
@@ -37,15 +37,15 @@ def test_the_test_part_is_a_fixed_stratified_fifth():
 
 def test_an_unknown_name_is_told_the_known_ones():
     with pytest.raises(MMTransferError) as error:
-        builtin.load("digit", "image", "label")
+        builtin.load_builtin("digit", "image", "label")
     assert error.value.what == "Unknown built-in data 'digit'" and "did you mean digits?" in error.value.do
     assert error.value.where == "builtin:digit"
     with pytest.raises(MMTransferError, match="Unknown built-in data 'words'"):
-        builtin.load("words", "text", "label")
+        builtin.load_builtin("words", "text", "label")
 
 
 def test_the_library_is_frozen():
-    tables = builtin.load("library", "text", "label")
+    tables = builtin.load_builtin("library", "text", "label")
     counts = {split: Counter(table.column("label")) for split, table in tables.items()}
     assert {split: len(table) for split, table in tables.items()} == {"train": 300, "test": 1444}
     assert set(counts["train"].values()) == {30} and counts["train"].keys() == counts["test"].keys()
@@ -57,7 +57,7 @@ def test_the_library_is_frozen():
 
 
 def test_the_library_has_no_text_twice_and_says_whose_it_is():
-    tables = builtin.load("library", "text", "label")
+    tables = builtin.load_builtin("library", "text", "label")
     texts = [" ".join(text.lower().split()) for table in tables.values() for text in table.column("text")]
     assert len(set(texts)) == len(texts)
     assert all(name.startswith("library/") for table in tables.values() for name in table.ids)
@@ -67,7 +67,7 @@ def test_the_library_has_no_text_twice_and_says_whose_it_is():
 
 
 def test_the_commands_are_frozen():
-    tables = builtin.load("commands", "audio", "transcript")
+    tables = builtin.load_builtin("commands", "audio", "transcript")
     voices = {split: set(table.column("speaker")) for split, table in tables.items()}
     assert {split: (len(table), len(voices[split])) for split, table in tables.items()} == {
         "train": (324, 27),
@@ -83,31 +83,31 @@ def test_the_commands_are_frozen():
 
 
 def test_the_commands_can_be_heard():
-    table = builtin.load("commands", "audio", "transcript")["test"]
+    table = builtin.load_builtin("commands", "audio", "transcript")["test"]
     for row in table.rows:
         assert row["id"].startswith(f"commands/{row['speaker']}/")
-        waveform = audio.load(row["audio"], 16000)
+        waveform = audio.read_samples(row["audio"], 16000)
         assert len(waveform) == audio.samples(row["audio"], 16000) and 0.05 < waveform.abs().max() <= 1.01
         assert 0.3 < len(waveform) / 16000 < 8 and set(row["transcript"]) <= set(" abcdefghijklmnopqrstuvwxyz'")
 
 
 def test_a_set_of_another_modality_is_refused():
     with pytest.raises(MMTransferError) as error:
-        builtin.load("digits", "audio", "transcript")
+        builtin.load_builtin("digits", "audio", "transcript")
     assert error.value.what == "builtin:digits is image with label data, the task needs audio with transcript"
 
 
 def test_every_set_has_the_kinds_that_it_names():
     assert {"digits", "library", "commands", "keywords"} <= builtin.SETS.keys()
     for name, (kind, answer, _) in builtin.SETS.items():
-        tables = builtin.load(name, kind, answer)
+        tables = builtin.load_builtin(name, kind, answer)
         assert tables.keys() == {"train", "test"}
         for table in tables.values():
             assert (table.input.name, table.answer.name, table.source) == (kind, answer, f"builtin:{name}")
 
 
 def test_the_keywords_are_the_first_words_of_commands():
-    tables = builtin.load("keywords", "audio", "label")
+    tables = builtin.load_builtin("keywords", "audio", "label")
     assert {split: len(table) for split, table in tables.items()} == {"train": 267, "test": 86}
     assert len(set(tables["train"].column("label"))) == len(set(tables["test"].column("label"))) == 9
     voices = [set(table.column("speaker")) for table in tables.values()]

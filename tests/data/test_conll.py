@@ -12,7 +12,7 @@ from mmtransfer.metrics.spans import check_iob2, spans
 def read(tmp_path, text: str | bytes):
     path = tmp_path / "a.conll"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return conll.read(path, "--train a.conll")
+    return conll.read_conll(path, "--train a.conll")
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
@@ -104,7 +104,7 @@ def test_files_that_are_no_sentences(tmp_path, text, what):
     [("train", 3394, 62730, 1975), ("validation", 1009, 15733, 836), ("test", 1287, 23394, 1079)],
 )
 def test_wnut17_is_read_whole(data_folder, split, sentences, words, entities):
-    records = conll.read(data_folder / "wnut17" / f"{split}.conll", split)
+    records = conll.read_conll(data_folder / "wnut17" / f"{split}.conll", split)
     tags = records.column("tags")
     assert not records.bad and len(records) == sentences
     assert sum(map(len, records.column("words"))) == sum(map(len, tags)) == words

@@ -14,7 +14,7 @@ from mmtransfer.errors import MMTransferError
 def read(tmp_path, text: str | bytes, name: str = "a.csv", named=()):
     path = tmp_path / name
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return delimited.read(path, "--train a.csv", named)
+    return delimited.read_csv(path, "--train a.csv", named)
 
 
 def rows(found) -> list[tuple]:

@@ -31,7 +31,7 @@ def test_what_utf_8_and_marks_say_is_read_exactly(text):
 )
 def test_other_bytes_are_a_guess_that_is_said(tmp_path, caplog, data, text, name):
     (tmp_path / "a.csv").write_bytes(data)
-    assert encodings.read(tmp_path / "a.csv", "--train a.csv") == text
+    assert encodings.read_text(tmp_path / "a.csv", "--train a.csv") == text
     assert f"--train a.csv is not UTF-8: read as {name}" in caplog.text
     assert caplog.records[0].levelno == logging.WARNING
 
@@ -40,14 +40,14 @@ def test_utf_16_is_said_and_plain_utf_8_is_not(tmp_path, caplog):
     caplog.set_level(logging.INFO, "mmtransfer")
     (tmp_path / "a").write_bytes("é".encode("utf-16"))
     (tmp_path / "b").write_bytes("é".encode())
-    assert encodings.read(tmp_path / "b", "b") == encodings.read(tmp_path / "a", "a") == "é"
+    assert encodings.read_text(tmp_path / "b", "b") == encodings.read_text(tmp_path / "a", "a") == "é"
     assert [record.getMessage() for record in caplog.records] == ["a is utf-16, by its byte order mark"]
 
 
 def test_bytes_that_are_no_text(tmp_path):
     (tmp_path / "a.csv").write_bytes(b"PK\x03\x04\x00\x00")
     with pytest.raises(MMTransferError) as error:
-        encodings.read(tmp_path / "a.csv", "--train a.csv")
+        encodings.read_text(tmp_path / "a.csv", "--train a.csv")
     assert error.value.what == "Not a text file (byte 4 is zero)" and error.value.where == "--train a.csv"
     with pytest.raises(MMTransferError, match="Cannot read the file: No such file"):
-        encodings.read(tmp_path / "none.csv", "--train none.csv")
+        encodings.read_text(tmp_path / "none.csv", "--train none.csv")

@@ -18,7 +18,7 @@ KINDS = {"B-exception", "B-class", "B-function", "B-module"}
 
 @pytest.fixture(scope="module")
 def splits():
-    return {split: list(table.rows) for split, table in builtin.load("identifiers", "words", "tags").items()}
+    return {split: list(table.rows) for split, table in builtin.load_builtin("identifiers", "words", "tags").items()}
 
 
 def names(rows) -> set[str]:

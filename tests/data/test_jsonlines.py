@@ -10,7 +10,7 @@ from mmtransfer.errors import MMTransferError
 
 def read(tmp_path, text: str, name: str = "a.jsonl"):
     (tmp_path / name).write_text(text, encoding="utf-8")
-    return jsonlines.read(tmp_path / name, "--train a")
+    return jsonlines.read_json(tmp_path / name, "--train a")
 
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.json", "a.ndjson"])

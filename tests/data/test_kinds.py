@@ -23,7 +23,7 @@ SENTENCES = [(["Ann", "left", "Oslo"], ["B-person", "O", "B-place"]), (["Rain", 
 )
 def test_what_are_no_words_says_so(value, reason, tmp_path):
     with pytest.raises(ValueError, match=reason):
-        INPUTS["words"].read(value, tmp_path, 0)
+        INPUTS["words"].read_input(value, tmp_path, 0)
 
 
 def test_words_and_tags_are_read_from_lists_dicts_and_files(tmp_path):
@@ -54,7 +54,7 @@ def test_equal_words_with_other_tags_are_told_apart():
     kind = ANSWERS["tags"]
     assert kind.spelled(["A", "b"], str.lower) == ("a", "b") != kind.spelled(["b", "A"], str.lower)
     assert ANSWERS["labels"].spelled(["A", "b"], str.lower) == ANSWERS["labels"].spelled(["b", "A"], str.lower)
-    assert kind.read(np.array(["O", "B-x"]), "|") == ["O", "B-x"]
+    assert kind.read_answer(np.array(["O", "B-x"]), "|") == ["O", "B-x"]
 
 
 def test_a_label_beside_a_transcript_is_the_users_choice():

@@ -9,7 +9,7 @@ from mmtransfer.data.kinds import ANSWERS
 
 
 def read(values, kind, separator="|"):
-    return ANSWERS[kind].read_all(values, separator)
+    return ANSWERS[kind].read_answers(values, separator)
 
 
 def test_one_class_is_the_string_as_it_stands():

@@ -39,7 +39,7 @@ def test_rows_are_segments_of_a_file(tmp_path, long, caplog):
     made = table(tmp_path, "long.wav,0.5,1.25,one\nlong.wav,1.25,10.01,two\nlong.wav,,,all\n")
     assert made.ids == ["long.wav#0.50-1.25", "long.wav#1.25-10.01", "long.wav"]
     assert "seconds from column 'start' to column 'end'" in caplog.text
-    found = [audio.load(value, RATE) for value in made.column("audio")]
+    found = [audio.read_samples(value, RATE) for value in made.column("audio")]
     assert torch.equal(torch.cat(found[:2]), torch.from_numpy(long[RATE // 2 :]))
     assert len(found[2]) == len(long)
     assert [audio.samples(value, 16_000) for value in made.column("audio")] == [12_000, 140_000, 160_000]
@@ -103,7 +103,7 @@ def test_a_long_recording_is_cut_where_it_is_silent(tmp_path, long, caplog):
     assert owners == [0, 0, 0, 1] and pieces.ids[3] == "1"
     edges = [(value["start"], value["stop"]) for value in pieces.column("audio")[:3]]
     assert 3.9 < edges[0][1] < 4.1 and 7.0 < edges[1][1] < 7.2
-    joined = torch.cat([audio.load(value, RATE) for value in pieces.column("audio")[:3]])
+    joined = torch.cat([audio.read_samples(value, RATE) for value in pieces.column("audio")[:3]])
     assert torch.equal(joined, torch.from_numpy(long))
     assert "cut at 2 quiet places" in caplog.text
     assert segments.cut(made, 10.0) == (made, [0, 1])
@@ -114,7 +114,9 @@ def test_a_long_segment_is_cut_within_itself(tmp_path, long):
     pieces, _ = segments.cut(made, 4.0)
     values = pieces.column("audio")
     assert values[0]["start"] == 2 and 3.9 < values[0]["stop"] < 4.1 and values[-1]["stop"] == 9
-    assert torch.equal(torch.cat([audio.load(v, RATE) for v in values]), torch.from_numpy(long[2 * RATE : 9 * RATE]))
+    assert torch.equal(
+        torch.cat([audio.read_samples(v, RATE) for v in values]), torch.from_numpy(long[2 * RATE : 9 * RATE])
+    )
 
 
 @given(st.integers(4, 3000), st.integers(4, 400), st.integers(0, 2**31))
@@ -132,11 +134,11 @@ def test_segments_of_every_format(tmp_path, kind, rate):
     samples = np.random.default_rng(0).normal(size=(2 * rate, 2)).astype(np.float32) * 0.1
     path = tmp_path / f"a.{kind.lower()}"
     soundfile.write(path, samples, rate, format=kind)
-    whole = audio.load({"path": str(path), "bytes": None}, rate)
+    whole = audio.read_samples({"path": str(path), "bytes": None}, rate)
     file = {"path": str(path), "bytes": None, "start": 0.5, "stop": 1.2}
-    assert torch.equal(audio.load(file, rate), whole[round(0.5 * rate) : round(1.2 * rate)])
+    assert torch.equal(audio.read_samples(file, rate), whole[round(0.5 * rate) : round(1.2 * rate)])
     held = {**file, "path": None, "bytes": path.read_bytes()}
-    assert torch.equal(audio.load(held, rate), audio.load(file, rate))
+    assert torch.equal(audio.read_samples(held, rate), audio.read_samples(file, rate))
     loudness, hop = audio.loudness(file)
     assert hop == round(rate / 100) / rate and len(loudness) == 70
-    assert loudness.mean() == pytest.approx(float(audio.load(file, rate).square().mean()), rel=1e-4)
+    assert loudness.mean() == pytest.approx(float(audio.read_samples(file, rate).square().mean()), rel=1e-4)

@@ -258,7 +258,7 @@ def test_an_audio_column_of_datasets_needs_no_torchcodec(tmp_path):
     dataset = undecoded.cast_column("audio", datasets.Audio())
     dataset.save_to_disk(tmp_path / "saved")
     for source in (dataset, tmp_path / "saved"):
-        assert len(audio.load(load(source, "audio").column("audio")[1], 8000)) == 100
+        assert len(audio.read_samples(load(source, "audio").column("audio")[1], 8000)) == 100
 
 
 def test_a_decoded_recording_of_a_list_keeps_its_rate():
@@ -412,7 +412,9 @@ def test_lists_of_recordings(tmp_path):
     path = sound(tmp_path / "a.wav", rate=16_000)
     samples = np.full(100, 0.25, np.float32)
     table = load([path, samples, samples.astype(np.float64), torch.from_numpy(samples)], "audio", labelled=False)
-    assert all(np.allclose(audio.load(value, 16_000).numpy(), samples, atol=1e-4) for value in table.column("audio"))
+    assert all(
+        np.allclose(audio.read_samples(value, 16_000).numpy(), samples, atol=1e-4) for value in table.column("audio")
+    )
     rows = [{"audio": samples, "text": "one", "speaker": "ann"}, {"audio": samples, "text": "two"}]
     assert load(rows, "audio").column("speaker") == ["ann", None]
 

@@ -70,7 +70,7 @@ def test_overlap_is_a_run_of_six_words_or_the_whole():
 
 def test_the_built_in_data_are_held_out(monkeypatch):
     monkeypatch.delenv("MMTRANSFER_DATA", raising=False)
-    held = builtin.load("library", "text", "label")["test"].column("text")[:40]
+    held = builtin.load_builtin("library", "text", "label")["test"].column("text")[:40]
     free = ["a sentence about rivers", "another one about lakes"]
     monkeypatch.setattr(sentences, "prose", lambda: ([*held, *free], []))
     monkeypatch.setattr(text, "COUNTS", {"sentences": 100, "paragraphs": 0, "questions": 20, "phrases": 0})
@@ -86,7 +86,7 @@ def test_nothing_of_the_benchmarks_is_in_the_corpus(data_folder):
     """The corpus of this machine, searched in another way than the one it is filtered with."""
     pieces = (text.teacher_folder() / "vocab.txt").read_text(encoding="utf-8").splitlines()
     texts, _ = text.corpus(pieces[text.FIRST_WORD :], seed=0)
-    others = [*builtin.load("library", "text", "label")["test"].column("text")]
+    others = [*builtin.load_builtin("library", "text", "label")["test"].column("text")]
     for name in ("banking77", "sst2", "trec"):
         for file in sorted((data_folder / name).glob("*.csv")):
             with file.open(newline="") as lines:

@@ -24,7 +24,7 @@ class Label(AnswerKind):
     arrow = pa.string()
     empty: ClassVar[Any] = ""
 
-    def read(self, value: Any, separator: str) -> Any:
+    def read_answer(self, value: Any, separator: str) -> Any:
         if isinstance(value, LIST):
             raise ValueError("the label is a list: --target multi-label takes several labels")
         return plain_text(value, self.role)
@@ -51,7 +51,7 @@ class Labels(AnswerKind):
     arrow = pa.large_list(pa.string())
     empty: ClassVar[list[str]] = []
 
-    def read(self, value: Any, separator: str) -> list[str]:
+    def read_answer(self, value: Any, separator: str) -> list[str]:
         if isinstance(value, LIST):
             parts = [plain_text(part, self.role) for part in value]
         else:
@@ -74,7 +74,7 @@ class Value(AnswerKind):
     arrow = pa.float64()
     empty = math.nan
 
-    def read(self, value: Any, separator: str) -> float:
+    def read_answer(self, value: Any, separator: str) -> float:
         text = plain_text(value, self.role).strip()
         if not text:
             raise ValueError("the label is empty")
@@ -96,7 +96,7 @@ class Transcript(Label):
     role = "transcript"
     usual = frozenset({"text", "transcript", "transcription", "sentence", "utterance", "transcripts"})
 
-    def read(self, value: Any, separator: str) -> str:
+    def read_answer(self, value: Any, separator: str) -> str:
         return plain_text(value, self.role)
 
     def classes(self, answer: str) -> Sequence[str]:
@@ -118,7 +118,7 @@ class Tags(AnswerKind):
     arrow = pa.large_list(pa.string())
     empty: ClassVar[list[str]] = []
 
-    def read(self, value: Any, separator: str) -> list[str]:
+    def read_answer(self, value: Any, separator: str) -> list[str]:
         if not isinstance(value, list | tuple | np.ndarray):
             called = "nothing" if value is None else f"a {type(value).__name__}"
             raise ValueError(f"tags must be a list, one a word, not {called}")

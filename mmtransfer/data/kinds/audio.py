@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
+import soundfile
 import torch
 
 from mmtransfer.data import audio
@@ -27,6 +27,7 @@ class Audio(FileKind):
     answer = "transcript"
     called = "recordings"
     suffixes = audio.SUFFIXES
+    reader = f"soundfile {soundfile.__version__}, {soundfile.__libsndfile_version__}"
     group = "speaker"
     groups_guessed = True
     segments = True
@@ -40,6 +41,9 @@ class Audio(FileKind):
 
     def fault_of_contents(self, file: File, max_seconds: float | None) -> str | None:
         return audio.fault(file, max_seconds)
+
+    def extent(self, file: File) -> tuple[int, int]:
+        return audio.extent(file)
 
     def gather(self, row: dict[str, Any], column: str | None) -> dict[str, Any]:
         """Samples and rate that stand among the columns become one of them."""
@@ -59,9 +63,3 @@ class Audio(FileKind):
                 count,
                 rate,
             )
-
-    def arrow_of(self, values: Sequence[Any]) -> pa.DataType:
-        """With the times of segments where there are any."""
-        if not any("start" in file for file in values):
-            return self.arrow
-        return pa.struct([*self.arrow, ("start", pa.float64()), ("stop", pa.float64())])

@@ -54,7 +54,7 @@ class InputKind(Kind):
         return bool(self.suffixes)
 
     @abstractmethod
-    def read(self, value: Any, base: Path, rate: int) -> Any:
+    def read_input(self, value: Any, base: Path, rate: int) -> Any:
         """An input, from Python or a cell, as the table holds it; ValueError says why it cannot be one.
 
         `base`: the folder to which file names are relative; `rate`: samples a second of recordings without theirs.
@@ -91,7 +91,7 @@ class AnswerKind(Kind):
     """Whether a folder has the answers in a .txt beside each file, and not in a folder for each class."""
 
     @abstractmethod
-    def read(self, value: Any, separator: str) -> Any:
+    def read_answer(self, value: Any, separator: str) -> Any:
         """An answer, from Python or a cell, as the table holds it; ValueError says why it is none.
 
         `separator`: what stands between several labels in one string. None and NaN are missing.
@@ -114,13 +114,13 @@ class AnswerKind(Kind):
         """What is wrong with a row (value, answer) of Python that is no such pair; None if nothing."""
         return None
 
-    def read_all(self, values: Sequence[Any], separator: str) -> tuple[list[Any], dict[int, str]]:
+    def read_answers(self, values: Sequence[Any], separator: str) -> tuple[list[Any], dict[int, str]]:
         """Answers as the table holds them, and by number why some are none; those are empty."""
         answers: list[Any] = []
         bad: dict[int, str] = {}
         for number, value in enumerate(values):
             try:
-                answers.append(self.read(value, separator))
+                answers.append(self.read_answer(value, separator))
             except ValueError as error:
                 answers.append(self.empty)
                 bad[number] = str(error)

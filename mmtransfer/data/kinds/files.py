@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pyarrow as pa
 
-from mmtransfer.data.file import File
+from mmtransfer.data.file import File, Place
 from mmtransfer.data.kinds.base import InputKind
+
+_SOMETIMES = {"start": pa.float64(), "stop": pa.float64(), "offset": pa.int64(), "length": pa.int64()}
+"""Parts of a File that columns have only where a row has them."""
 
 
 class FileKind(InputKind):
@@ -24,6 +27,8 @@ class FileKind(InputKind):
     )
     arrow = pa.struct([("path", pa.string()), ("bytes", pa.large_binary())])
     empty: ClassVar[Mapping[str, None]] = {"path": None, "bytes": None}
+    reader: ClassVar[str]
+    """Name and version of the library that reads such files: another may read others."""
 
     @abstractmethod
     def decoded(self, value: Any, rate: int) -> File | None:
@@ -36,7 +41,9 @@ class FileKind(InputKind):
     def fault_of_contents(self, file: File, max_seconds: float | None) -> str | None:
         """Why a file that is there cannot be used; None if it can."""
 
-    def read(self, value: Any, base: Path, rate: int) -> File:
+    def read_input(self, value: Any, base: Path, rate: int) -> File:
+        if isinstance(value, Place):
+            return {"path": value.path, "bytes": None, "offset": value.offset, "length": value.length}
         if isinstance(value, str | Path):
             if not str(value).strip():
                 raise ValueError("the file name is empty")
@@ -62,6 +69,15 @@ class FileKind(InputKind):
             return {"path": os.path.abspath(base / value["path"]), "bytes": None}
         raise ValueError(f"there is neither path nor bytes, only {', '.join(map(str, value)) or 'nothing'}")
 
+    def extent(self, file: File) -> tuple[int, int]:
+        """Of a recording its number of samples, and how many are a second; zeros for others. The file can be used."""
+        return 0, 0
+
+    def arrow_of(self, values: Sequence[Any]) -> pa.DataType:
+        """With the times of segments, and with places in larger files, where there are any."""
+        there = set().union(*values)
+        return pa.struct([*self.arrow, *((name, kind) for name, kind in _SOMETIMES.items() if name in there)])
+
     def fault(self, value: File, max_seconds: float | None) -> str | None:
         return _fault_on_disk(value) or self.fault_of_contents(value, max_seconds)
 
@@ -74,4 +90,6 @@ def _fault_on_disk(file: File) -> str | None:
         return f"no such file: {path}"
     if not os.path.isfile(path):
         return f"not a file: {path}"
+    if file.get("offset") is not None:
+        return None if file["length"] else "there are no bytes"
     return None if os.path.getsize(path) else "the file is empty (0 bytes)"

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image as Pillow
+from PIL import __version__
 
 from mmtransfer.data import images
 from mmtransfer.data.file import File
@@ -20,6 +21,7 @@ class Image(FileKind):
     answer = "label"
     called = "images"
     suffixes = images.SUFFIXES
+    reader = f"pillow {__version__}"
 
     def decoded(self, value: Any, rate: int) -> File | None:
         if isinstance(value, Pillow.Image):

@@ -26,7 +26,7 @@ class Text(InputKind):
     called = "texts"
     pairs = True
 
-    def read(self, value: Any, base: Path, rate: int) -> str:
+    def read_input(self, value: Any, base: Path, rate: int) -> str:
         if value is None or isinstance(value, str):
             return value or ""
         raise ValueError(f"a text must be a str, not a {type(value).__name__}")
@@ -52,7 +52,7 @@ class Words(InputKind):
     answer = "tags"
     called = "lists of words"
 
-    def read(self, value: Any, base: Path, rate: int) -> list[str]:
+    def read_input(self, value: Any, base: Path, rate: int) -> list[str]:
         if value is None or isinstance(value, str):
             raise ValueError("words must be a list of texts, not " + ("nothing" if value is None else "one text"))
         if not isinstance(value, list | tuple | np.ndarray):

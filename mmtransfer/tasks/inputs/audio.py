@@ -13,7 +13,7 @@ from mmtransfer.backbones.staged import Backbone
 from mmtransfer.config import RunConfig
 from mmtransfer.data import audio, segments
 from mmtransfer.data.perturbation import STRENGTHS, perturb
-from mmtransfer.data.resampling import METHOD
+from mmtransfer.data.resampling import METHOD, resampled
 from mmtransfer.data.table import Table
 from mmtransfer.tasks.base import Encoded, Reads
 from mmtransfer.tasks.inputs.base import Input, logger
@@ -51,7 +51,8 @@ class AudioInput(Input):
         )
 
     def _samples(self, table: Table) -> np.ndarray:
-        return np.fromiter((audio.samples(value, self.rate) for value in table.column("audio")), np.int64, len(table))
+        lengths = (resampled(samples, rate, self.rate) for samples, rate in table.measured().tolist())
+        return np.fromiter(lengths, np.int64, len(table))
 
     def positions(self, table: Table) -> np.ndarray:
         return self.frames(torch.from_numpy(self._samples(table))).numpy()
@@ -60,7 +61,7 @@ class AudioInput(Input):
         return table.rows, self._samples(table).astype(np.int32)
 
     def encode(self, row: Mapping[str, Any], seed: int | None, least: int) -> Encoded:
-        waveform = audio.load(row["audio"], self.rate)
+        waveform = audio.read_samples(row["audio"], self.rate)
         if seed is not None and self.augments:
             waveform = perturb(
                 waveform,
