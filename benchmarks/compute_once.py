@@ -458,7 +458,7 @@ def _peak(rows: int, mapped: bool) -> dict[str, Any]:
             pass
         peaks["built"], seconds["build"] = peak(), time.perf_counter() - begun
         begun = time.perf_counter()
-        opened = features.load(entry, 1, rows, 0 if mapped else 8 * width * rows)
+        opened = features.open_states(entry, 1, rows, 0 if mapped else 8 * width * rows)
         peaks["opened"], seconds["open"] = peak(), time.perf_counter() - begun
         begun = time.perf_counter()
         x = opened.matrix()

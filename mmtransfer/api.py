@@ -90,7 +90,7 @@ def evaluate_backbone(backbone: str, test: Any, weights: str | None = None, **fi
     Raises MMTransferError where there is no head, and for labels that it does not have.
     """
     sources.refuse_missing(test, "--test")
-    found = carried.load(backbone, weights)
+    found = carried.load_with_head(backbone, weights)
     name = of_modality(found.backbone.modality)
     config = complete({"task": name, **found.settings, **fields})
     task = TASKS[name].make(config, found.backbone)
@@ -124,7 +124,7 @@ class Run:
         place, file = self.folder.model / "task.json", self.folder.model / "head.safetensors"
         described = self.folder.read(place, {"task": str, "state": {}})
         tensors = self.folder.tensors(file)
-        backbone = weights.read(self.folder.model)
+        backbone = weights.read_model(self.folder.model)
         task = TASKS[self.config.task].make(self.config, backbone)
         try:
             if described["task"] != self.config.task:

@@ -81,7 +81,7 @@ def known(folder: Path) -> bool:
 
 def _ours(path: Path, old: Mapping[str, Any]) -> bool:
     try:
-        value = documents.load(path)
+        value = documents.load_json(path)
         documents.check(value, OWN if isinstance(value, dict) and "program" in value else old)
     except (OSError, ValueError):
         return False

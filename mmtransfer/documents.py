@@ -24,7 +24,7 @@ LARGEST = 2**63
 CALLED = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
 
 
-def load(path: Path) -> Any:
+def load_json(path: Path) -> Any:
     """The value in a JSON file; OSError, or ValueError if there is none."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
@@ -34,9 +34,9 @@ def load(path: Path) -> Any:
         raise ValueError(f"Not a JSON file: {error}") from None
 
 
-def read(path: Path, form: Mapping[Any, Form]) -> dict[str, Any]:
+def read_json(path: Path, form: Mapping[Any, Form]) -> dict[str, Any]:
     """The object in a JSON file; OSError, or ValueError that says what is not as `form` has it."""
-    value = load(path)
+    value = load_json(path)
     check(value, form)
     return dict(value)
 

@@ -99,7 +99,7 @@ def embed(backbone: str | Path, data: Any, split: str = "test", seed: int = 0, *
         config = complete(folder.read_config() | fields, str(folder.config))
         machine = Machine.as_it_is(config, processes.accelerator())
         usable = precision.usable(config.precision, machine.device)
-        loaded = weights.read(folder.model)
+        loaded = weights.read_model(folder.model)
     else:
         sources.refuse_missing(data, "the inputs", labelled=False)
         loaded = backbones.load(str(backbone), fields.pop("weights", None))

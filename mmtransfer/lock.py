@@ -59,7 +59,7 @@ class Lock:
         """Removes the lock if it is this process's."""
         self._ended.set()
         with suppress(OSError, ValueError):
-            if self.held and _is_ours(documents.read(self.path, FORM)):
+            if self.held and _is_ours(documents.read_json(self.path, FORM)):
                 self.path.unlink()
         self.held = False
 
@@ -74,7 +74,7 @@ def refuse(folder: Path) -> str | None:
     path = folder / NAME
     try:
         age = time.time() - path.stat().st_mtime
-        found = documents.read(path, FORM)
+        found = documents.read_json(path, FORM)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError):

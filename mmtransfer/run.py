@@ -210,7 +210,7 @@ class RunFolder:
     def read(self, path: Path, form: Mapping[Any, Form]) -> dict[str, Any]:
         """A JSON file of the run; raises MMTransferError where it is not what `form` has it."""
         try:
-            return documents.read(path, form)
+            return documents.read_json(path, form)
         except (OSError, ValueError) as error:
             raise damaged(path, error) from None
 

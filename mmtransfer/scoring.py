@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmtransfer.api import evaluate_backbone, load
-from mmtransfer.config import read
+from mmtransfer.config import read_settings
 from mmtransfer.errors import MMTransferError
 
 if TYPE_CHECKING:
@@ -40,6 +40,6 @@ def is_backbone(name: str) -> bool:
     place = Path(name)
     if place.is_dir():
         # a run has a config.json as well; that of transformers tells the architecture
-        return (place / "config.json").is_file() and "model_type" in read(place / "config.json")
+        return (place / "config.json").is_file() and "model_type" in read_settings(place / "config.json")
     path = name.startswith((".", "/", "~")) or name.endswith("/") or ("/" in name and Path(place.parts[0]).is_dir())
     return not path

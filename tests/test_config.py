@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from mmtransfer.config import FIELDS, IMAGE, SPEECH, TEXT, RunConfig, make, read, reads
+from mmtransfer.config import FIELDS, IMAGE, SPEECH, TEXT, RunConfig, make, read_settings, reads
 from mmtransfer.defaults import DEFAULTS
 from mmtransfer.errors import MMTransferError
 from mmtransfer.resolution import resolve
@@ -53,7 +53,7 @@ def test_a_setting_that_the_task_does_not_read_is_refused():
 def test_json_gives_the_same_settings_back(tmp_path):
     config = RunConfig(task=IMAGE, mean=(0.5, 0.5, 0.5), epochs=3, strategy_options={"n": 2})
     (tmp_path / "config.json").write_text(json.dumps(config.as_dict()))
-    assert make(read(tmp_path / "config.json"), "a test") == config
+    assert make(read_settings(tmp_path / "config.json"), "a test") == config
 
 
 def test_data_of_python_is_named_and_not_copied():
@@ -127,9 +127,9 @@ def test_numbers_of_numpy_are_numbers():
 def test_a_configuration_that_is_no_json_object_is_refused(tmp_path):
     (tmp_path / "bad.json").write_text("[1]")
     with pytest.raises(MMTransferError, match="one JSON object"):
-        read(tmp_path / "bad.json")
+        read_settings(tmp_path / "bad.json")
     with pytest.raises(MMTransferError, match="No such configuration file"):
-        read(tmp_path / "none.json")
+        read_settings(tmp_path / "none.json")
 
 
 def test_paths_become_strings(tmp_path):

@@ -29,7 +29,7 @@ def train(
     done, seconds = 0, 0.0
     point = checkpoint.newest(folder)
     if point is not None:
-        tensors, state = checkpoint.read(point)
+        tensors, state = checkpoint.read_point(point)
         model.load_state_dict(tensors["weights.safetensors"])
         optimizer.load_state_dict(_moments(optimizer, tensors["optimizer.safetensors"]))
         done, seconds = state["step"], state["seconds"]
@@ -60,7 +60,7 @@ def trained(model: nn.Module, folder: Path) -> dict[str, Any]:
     point = checkpoint.newest(folder)
     if point is None:
         raise SystemExit(f"nothing is trained yet in {folder}")
-    tensors, state = checkpoint.read(point)
+    tensors, state = checkpoint.read_point(point)
     model.load_state_dict(tensors["weights.safetensors"])
     model.eval()
     return state

@@ -118,7 +118,7 @@ def pack(place: Path, measured: Sequence[Path]) -> None:
     from mmtransfer.backbones import builtin, carried, weights
 
     run = place / "run"
-    backbone = weights.read(run / "model")
+    backbone = weights.read_model(run / "model")
     backbone.name, backbone.source = "builtin", "builtin:speech"
     symbols, ctc = carried.vocabulary(str(run))
     print(builtin.pack(backbone, "speech", card(place, measured), ctc, symbols))

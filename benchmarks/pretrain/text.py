@@ -149,7 +149,8 @@ def _embed(texts: Sequence[str], folder: Path) -> None:
     folder.mkdir(exist_ok=True)
     shards = range(0, len(texts), SHARD)
     left = [start for start in shards if not (folder / f"{start}.npy").exists()]
-    teacher = pretrained.load(str(teacher_folder()), pretrained.configuration(str(teacher_folder())), True).eval()
+    place = str(teacher_folder())
+    teacher = pretrained.load_encoder(place, pretrained.configuration(place), True).eval()
     for start in left:
         begun = time.monotonic()
         ids = _tokens(teacher.tokenizer, texts[start : start + SHARD])
@@ -298,7 +299,7 @@ def scores(backbone: Backbone, untrained: Backbone) -> str:
         sets["BANKING77"] = {part: sources.load(Path(folder, "banking77", f"{part}.csv"), "text") for part in parts}
     path = str(teacher_folder())
     rivals = {"this backbone": backbone, "before training (the teacher's word embeddings)": untrained}
-    rivals["all-MiniLM-L6-v2"] = pretrained.load(path, pretrained.configuration(path), True).eval()
+    rivals["all-MiniLM-L6-v2"] = pretrained.load_encoder(path, pretrained.configuration(path), True).eval()
     lines = [f"| features | {' | '.join(sets)} |", "|---" * (1 + len(sets)) + "|"]
     for name, rival in rivals.items():
         found = []

@@ -75,14 +75,14 @@ def _source(name: str, weights: str | None, random: bool, modality: str | None) 
         return _Source(files.description(place / "model")["modality"], lambda: _of_run(place, random))
     if builtin.is_builtin(name):
         chosen = builtin.modality_of(name, modality)
-        return _Source(chosen, lambda: builtin.load(chosen, random=random))
+        return _Source(chosen, lambda: builtin.load_packed(chosen, random=random))
     if (place / "config.json").is_file():
         _refuse_unfinished(place)
         return _of_transformers(str(place), f"--backbone {name}", weights is None)
     if timm_networks.is_timm(name):
-        return _Source("image", lambda: timm_networks.load(name, "none" if random else weights))
+        return _Source("image", lambda: timm_networks.load_network(name, "none" if random else weights))
     if name in vision.names():
-        return _Source("image", lambda: vision.load(name, "none" if random else weights), names_weights=True)
+        return _Source("image", lambda: vision.load_network(name, "none" if random else weights), names_weights=True)
     if name in speech.SHAPES:
         return _Source("speech", lambda: _of_shape(name))
     if name == deepspeech.NAME:
@@ -91,7 +91,7 @@ def _source(name: str, weights: str | None, random: bool, modality: str | None) 
 
 
 def _of_run(place: Path, random: bool) -> Backbone:
-    backbone = files.read(place / "model", random=random, whole=True)
+    backbone = files.read_model(place / "model", random=random, whole=True)
     backbone.source = str(place)
     return backbone
 
@@ -99,7 +99,7 @@ def _of_run(place: Path, random: bool) -> Backbone:
 def _of_transformers(name: str, where: str, own_weights: bool) -> _Source:
     config = pretrained.configuration(name)
     modality = pretrained.family_of(config, where).modality
-    return _Source(modality, lambda: pretrained.load(name, config, own_weights=own_weights))
+    return _Source(modality, lambda: pretrained.load_encoder(name, config, own_weights=own_weights))
 
 
 def _of_shape(name: str) -> Backbone:
@@ -171,7 +171,7 @@ def _architecture(family: str, config: Mapping[str, Any]) -> Backbone:
 def _refuse_unfinished(place: Path) -> None:
     """Raises MMTransferError for a run without a model: its config.json is not that of transformers."""
     try:
-        found = documents.load(place / "config.json")
+        found = documents.load_json(place / "config.json")
     except (OSError, ValueError):
         return  # said where it is read as transformers'
     if isinstance(found, dict) and "model_type" not in found and "task" in found:

@@ -48,14 +48,14 @@ def modality_of(name: str, modality: str | None) -> str:
     return modality
 
 
-def load(name: str, random: bool = False) -> Backbone:
+def load_packed(name: str, random: bool = False) -> Backbone:
     """The built-in backbone `image`, `text` or `speech`, in float32; `random`: without its weights.
 
     Raises MMTransferError where a file is missing or is not the one that was packed.
     """
     folder = FOLDER / name
     _verify(folder, name)
-    backbone = weights.read(folder, random)
+    backbone = weights.read_model(folder, random)
     backbone.source = "random weights" if random else PREFIX + name
     return backbone
 

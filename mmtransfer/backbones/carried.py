@@ -43,7 +43,7 @@ class Carried:
     settings: Mapping[str, Any]
 
 
-def load(name: str, weights: str | None = None) -> Carried:
+def load_with_head(name: str, weights: str | None = None) -> Carried:
     """A backbone with its checkpoint's head, in float32 on the CPU.
 
     `name`: a torchvision network, `builtin:speech`, a folder or a hub name of transformers; `weights`: of a torchvision
@@ -63,13 +63,13 @@ def load(name: str, weights: str | None = None) -> Carried:
         chosen = builtin.modality_of(name, None)
         if chosen != "speech":
             raise headless(name, "it was trained without labels of its own")
-        backbone = builtin.load(chosen)
+        backbone = builtin.load_packed(chosen)
         names, ctc = vocabulary(backbone.source)
         return Carried(backbone, names, True, ctc, {})
     config = pretrained.configuration(name)
     family = pretrained.family_of(config, name)
     if family.modality == "speech":
-        backbone = pretrained.load(name, config, own_weights=True)
+        backbone = pretrained.load_encoder(name, config, own_weights=True)
         names, ctc = vocabulary(backbone.source)
         return Carried(backbone, names, True, ctc, {})
     return _pictures(name, config) if family.modality == "image" else _text(name, config)
@@ -209,7 +209,7 @@ def _needs(name: str, config: Mapping[str, Any], ending: str, what: str) -> None
 def _whole(name: str, library: Any) -> Any:
     """The library's own model with its head; raises MMTransferError where the weights of a head are missing."""
 
-    def read(local: bool) -> tuple[Any, dict[str, Any]]:
+    def fetched(local: bool) -> tuple[Any, dict[str, Any]]:
         with pretrained.quiet(), foreign.pickles(name):
             return library.from_pretrained(
                 name,
@@ -219,7 +219,7 @@ def _whole(name: str, library: Any) -> Any:
                 output_loading_info=True,
             )
 
-    model, info = pretrained.fetch(name, read)
+    model, info = pretrained.fetch(name, fetched)
     missing = sorted(key for key in info["missing_keys"] if not key.endswith("masked_spec_embed"))
     if missing:
         raise headless(name, f"its weights lack {', '.join(missing[:10])}")

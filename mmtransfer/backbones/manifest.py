@@ -50,7 +50,7 @@ def check(folder: Path) -> None:
 def _noted(path: Path) -> dict[str, dict[str, Any]]:
     """The files of a manifest; raises MMTransferError for what is none."""
     try:
-        noted: dict[str, dict[str, Any]] = documents.read(path, FORM)["files"]
+        noted: dict[str, dict[str, Any]] = documents.read_json(path, FORM)["files"]
     except (OSError, ValueError) as error:
         raise damaged(path, error) from None
     if any(Path(name).name != name for name in noted):

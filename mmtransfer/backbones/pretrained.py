@@ -61,13 +61,13 @@ def configuration(name: str) -> dict[str, Any]:
     """config.json of a folder or a hub name."""
     from transformers import PretrainedConfig
 
-    def read(local: bool) -> dict[str, Any]:
+    def fetched(local: bool) -> dict[str, Any]:
         return dict(PretrainedConfig.get_config_dict(name, local_files_only=local)[0])
 
-    return fetch(name, read)
+    return fetch(name, fetched)
 
 
-def load(name: str, config: Mapping[str, Any], own_weights: bool) -> Backbone:
+def load_encoder(name: str, config: Mapping[str, Any], own_weights: bool) -> Backbone:
     """A backbone from a folder or a hub name, in float32 whatever the file's dtype.
 
     `config`: from `configuration(name)`; `own_weights`: False for random ones, with the tokenizer all the same.
@@ -132,7 +132,7 @@ def _loaded(name: str, config: Mapping[str, Any]) -> Backbone:
     made = _made(config, family)
     library, options = _library(family, made)
 
-    def read(local: bool) -> tuple[Any, dict[str, Any]]:
+    def fetched(local: bool) -> tuple[Any, dict[str, Any]]:
         with quiet(), foreign.pickles(name):
             return library.from_pretrained(
                 name,
@@ -145,7 +145,7 @@ def _loaded(name: str, config: Mapping[str, Any]) -> Backbone:
                 **options,
             )
 
-    model, info = fetch(name, read)
+    model, info = fetch(name, fetched)
     backbone: Backbone = family(model.train())
     extra = sorted(info["unexpected_keys"])
     old = [key for key in extra if backbone.is_head(key)]

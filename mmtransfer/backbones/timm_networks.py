@@ -110,7 +110,7 @@ def check(name: str) -> None:
         raise unknown("network of timm", architecture, timm.list_models(), f"--backbone {name}")
 
 
-def load(name: str, weights: str | None) -> TimmBackbone:
+def load_network(name: str, weights: str | None) -> TimmBackbone:
     """A network with timm's published weights, or with random ones; `weights`: None or `none`."""
     check(name)
     architecture = name.removeprefix(PREFIX)

@@ -94,7 +94,7 @@ def _row(name: str) -> Family | None:
     return next((row for kind, row in FAMILIES.items() if kind.__module__ == module), None)
 
 
-def load(name: str, weights: str | None) -> VisionBackbone:
+def load_network(name: str, weights: str | None) -> VisionBackbone:
     """A torchvision network; `weights`: None for torchvision's default, the name of one of its weights, or `none`."""
     if weights == "none":
         return _settling_soon(build(name))

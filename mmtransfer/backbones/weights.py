@@ -123,12 +123,12 @@ def description(folder: Path) -> dict[str, Any]:
     """`Backbone.describe()` of a run's model/ folder."""
     path = folder / DESCRIPTION
     try:
-        return documents.read(path, FORM)
+        return documents.read_json(path, FORM)
     except (OSError, ValueError) as error:
         raise damaged(path, error) from None
 
 
-def read(folder: Path, random: bool = False, whole: bool = False) -> Backbone:
+def read_model(folder: Path, random: bool = False, whole: bool = False) -> Backbone:
     """The backbone of a run's model/ folder; `random`: without its weights; `whole`: with all stages run, whichever
     the run took its features of. Raises MMTransferError for files that are missing or not those that the run wrote."""
     from mmtransfer.backbones import rebuild

@@ -116,7 +116,7 @@ def shards(batches: Sequence[Indices], sizes: np.ndarray, target: int = SHARD_BY
 def begun(folder: Path) -> dict[str, Any] | None:
     """The plan of a build that was killed, as given to `build`; None if there is none."""
     try:
-        return dict(documents.read(folder / PLAN, {})["plan"])
+        return dict(documents.read_json(folder / PLAN, {})["plan"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -159,13 +159,13 @@ def build(
     files.sync(final.parent)
 
 
-def load(folder: Path, cut: int, count: int, memory: int) -> Features:
+def open_states(folder: Path, cut: int, count: int, memory: int) -> Features:
     """Opens an entry of `count` examples; kept in memory if it has at most `memory` bytes, else memory-mapped.
 
     Raises Damaged if anything is not as the index says.
     """
     try:
-        index = documents.read(folder / INDEX, {})
+        index = documents.read_json(folder / INDEX, {})
         if index["format"] != FORMAT:
             raise Damaged(f"its format is {index['format']}, not {FORMAT}")
         names, size = dict(index["shards"]), int(index["bytes"])
@@ -241,7 +241,7 @@ def _write(path: Path, tensors: Mapping[str, Tensor]) -> str:
 def _written(folder: Path) -> dict[str, str]:
     """The digests of the shards that a killed build has left whole, by name."""
     try:
-        kept = dict(documents.load(folder / PLAN)["shards"])
+        kept = dict(documents.load_json(folder / PLAN)["shards"])
     except (OSError, ValueError, KeyError, TypeError):
         return {}
     return {name: digest for name, digest in kept.items() if _digest(folder / name) == digest}

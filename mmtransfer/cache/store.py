@@ -71,7 +71,7 @@ class Store:
         for folder in sorted(self._folders(), key=lambda folder: folder.stat().st_mtime):
             state = "unfinished" if folder.name.endswith(PARTIAL) else "ready"
             try:
-                index = documents.read(folder / INDEX, {}) if state == "ready" else {}
+                index = documents.read_json(folder / INDEX, {}) if state == "ready" else {}
             except (OSError, ValueError):
                 index, state = {}, "damaged"
             found.append({**index, "key": folder.name.removesuffix(PARTIAL), "bytes": _bytes(folder), "state": state})

@@ -9,7 +9,7 @@ from mmtransfer.config.settings import (
     filled_in,
     make,
     owners,
-    read,
+    read_settings,
     reads,
     told,
 )
@@ -30,7 +30,7 @@ __all__ = [
     "flag",
     "make",
     "owners",
-    "read",
+    "read_settings",
     "reads",
     "told",
 ]

@@ -152,11 +152,11 @@ def make(fields: Mapping[str, Any], where: str) -> RunConfig:
     return RunConfig(**values)
 
 
-def read(path: str | Path, where: str = "") -> dict[str, Any]:
+def read_settings(path: str | Path, where: str = "") -> dict[str, Any]:
     """The fields in a JSON file such as a run's config.json; `where`: what errors call it, the path if empty."""
     where = where or str(path)
     try:
-        values = documents.load(Path(path))
+        values = documents.load_json(Path(path))
     except FileNotFoundError:
         raise MMTransferError("No such configuration file", where, "check the path") from None
     except (OSError, ValueError) as error:

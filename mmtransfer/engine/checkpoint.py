@@ -106,7 +106,7 @@ def intact(path: Path) -> bool:
         return False
 
 
-def read(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
+def read_point(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
     """The tensors by file name, and the state."""
     names = [name for name in _manifest(path) if name.endswith(".safetensors")]
     return {name: load_file(path / name) for name in names}, state_of(path) or {}
@@ -118,7 +118,7 @@ def restore(point: Path, state: TrainState, model: Model, trained: Collection[st
     Raises MMTransferError for a checkpoint of another run.
     """
     try:
-        tensors, values = read(point)
+        tensors, values = read_point(point)
         found, wanted = tensors["weights.safetensors"], model.tensors(trained)
         if found.keys() != wanted.keys():
             raise ValueError(f"it has other tensors, such as {min(found.keys() ^ wanted.keys())}")
@@ -169,7 +169,7 @@ def _is_best(folder: Path, name: str) -> bool:
 def _manifest(path: Path) -> dict[str, str]:
     """Checksums by file name; empty where there is no whole manifest."""
     try:
-        found = documents.read(path / "manifest.json", MANIFEST)
+        found = documents.read_json(path / "manifest.json", MANIFEST)
     except (OSError, ValueError):
         return {}
     return found if all(Path(name).name == name for name in found) else {}
@@ -178,6 +178,6 @@ def _manifest(path: Path) -> dict[str, str]:
 def state_of(path: Path) -> dict[str, Any] | None:
     """The state of a checkpoint; None where there is none, or no whole one."""
     try:
-        return documents.read(path / "state.json", STATE)
+        return documents.read_json(path / "state.json", STATE)
     except (OSError, ValueError):
         return None

@@ -51,7 +51,7 @@ def _key(states: States, prefix: str) -> str:
 def load_entry(states: States, key: str) -> Features:
     """The entry of this key, in memory where a quarter of what is free is enough; raises Damaged."""
     count, entry = len(states.examples), states.cache.store.entry(key)
-    return shards.load(entry, states.cut, count, memory.free_bytes() // 4)
+    return shards.open_states(entry, states.cut, count, memory.free_bytes() // 4)
 
 
 def open_entry(states: States, key: str) -> Features | None:

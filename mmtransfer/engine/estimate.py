@@ -81,7 +81,7 @@ def _storing(cut: int, state: State, folder: Path) -> tuple[float, float]:
         for _ in shards.build(partial, final, [[rows]], {}, lambda b: iter([(rows, state)]), {}):
             pass
         clock.lap("write")
-        found = shards.load(final, cut, len(rows), 0)
+        found = shards.open_states(final, cut, len(rows), 0)
         clock.lap("open")
         found.state(rows.tolist())
         clock.lap("read")

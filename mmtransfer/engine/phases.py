@@ -269,7 +269,7 @@ def _load_best(training: Training, model: Model) -> None:
     best = training.folder / "checkpoints" / training.state.best
     if not checkpoint.intact(best):
         raise MMTransferError("The best weights of the run are damaged", str(best), "go on without them: --resume")
-    tensors, _ = checkpoint.read(best)
+    tensors, _ = checkpoint.read_point(best)
     model.load_tensors(tensors["weights.safetensors"])
 
 

@@ -145,7 +145,7 @@ def _earlier(path: str | None) -> tuple[dict[str, Any], dict[str, Any]] | None:
         return None
     try:
         files = (Path(path), Path(path).with_name("result.json"))
-        settings, result = map(documents.load, files)
+        settings, result = map(documents.load_json, files)
         return dict(settings), dict(result["data"])
     except (OSError, ValueError, TypeError, KeyError):
         return None

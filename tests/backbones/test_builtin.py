@@ -107,7 +107,7 @@ def test_the_speech_backbone_carries_its_head():
     """Ours and transformers' reading of the packed folder are one model."""
     from transformers import AutoModelForCTC
 
-    found = carried.load("builtin:speech")
+    found = carried.load_with_head("builtin:speech")
     assert found.names[:3] == ["<blank>", "|", "'"] and len(found.names) == 29 and found.ctc is not None
     model = AutoModelForCTC.from_pretrained(builtin.FOLDER / "speech", dtype=torch.float32).eval()
     x = torch.randn(1, 16000)
@@ -116,7 +116,7 @@ def test_the_speech_backbone_carries_its_head():
         ours = state["x"] @ found.ctc["weight"].T + found.ctc["bias"]
         torch.testing.assert_close(ours, model(x).logits, rtol=1e-4, atol=1e-4)
     with pytest.raises(MMTransferError, match="carries no head"):
-        carried.load("builtin:text")
+        carried.load_with_head("builtin:text")
 
 
 def test_the_shipped_backbones_are_whole_and_small():

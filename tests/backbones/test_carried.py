@@ -79,14 +79,14 @@ def ctc(folder: Path, symbols: list[str], blank: int, family: str = "wav2vec2") 
 
 def refused(name: str, weights: str | None = None) -> str:
     with pytest.raises(MMTransferError) as caught:
-        carried.load(name, weights)
+        carried.load_with_head(name, weights)
     return str(caught.value)
 
 
 @pytest.mark.parametrize("family", CONFIGS)
 def test_text_classifiers(family: str, tmp_path: Path) -> None:
     model = classifier(tmp_path, family, id2label={0: "no", 1: "yes", 2: "perhaps"})
-    found = carried.load(str(tmp_path))
+    found = carried.load_with_head(str(tmp_path))
     assert found.names == ["no", "yes", "perhaps"] and found.named
     ids, lengths = torch.randint(2, 60, (2, 9)), torch.tensor([9, 4])
     ids[1, 4:] = 0  # what a batch is padded with
@@ -106,7 +106,7 @@ def test_text_classifiers(family: str, tmp_path: Path) -> None:
 
 def test_classes_without_names_are_numbers(tmp_path: Path) -> None:
     classifier(tmp_path, "bert")
-    found = carried.load(str(tmp_path))
+    found = carried.load_with_head(str(tmp_path))
     assert found.names == ["0", "1", "2"] and not found.named
     assert found.settings == {"max_length": 40}
 
@@ -116,7 +116,7 @@ def test_images_from_a_file(name: str, tmp_path: Path) -> None:
     options = {"init_weights": False, "transform_input": True} if name == "googlenet" else {}
     model = torchvision.models.get_model(name, weights=None, num_classes=7, **options).eval()
     torch.save(model.state_dict(), tmp_path / "w.pth")
-    found = carried.load(name, str(tmp_path / "w.pth"))
+    found = carried.load_with_head(name, str(tmp_path / "w.pth"))
     assert found.names == list("0123456") and not found.named
     x = torch.randn(2, 3, 64, 64)
     with torch.no_grad():
@@ -127,7 +127,7 @@ def test_published_images_have_their_categories(monkeypatch: pytest.MonkeyPatch)
     model = torchvision.models.squeezenet1_1(weights=None).eval()
     kind = torchvision.models.SqueezeNet1_1_Weights
     monkeypatch.setattr(kind, "get_state_dict", lambda self, **kwargs: model.state_dict())
-    found = carried.load("squeezenet1_1")
+    found = carried.load_with_head("squeezenet1_1")
     assert found.named and found.names[:2] == ["tench", "goldfish"]
     assert found.settings == {"image_size": 224, "crop_pct": 0.875}
 
@@ -136,7 +136,7 @@ def test_published_images_have_their_categories(monkeypatch: pytest.MonkeyPatch)
 def test_ctc_models(family: str, tmp_path: Path) -> None:
     symbols = ["<unk>", "|", "E", "<pad>", "T", "'"]
     model = ctc(tmp_path, symbols, 3, family)
-    found = carried.load(str(tmp_path))
+    found = carried.load_with_head(str(tmp_path))
     assert found.names == ["<blank>", "|", "", "E", "T", "'"] and found.ctc is not None
     x = torch.randn(1, 1500)
     with torch.no_grad():

@@ -202,7 +202,7 @@ def test_positions_of_dinov3_are_shifted_only_where_its_patches_are_trained() ->
 def test_the_head_that_a_checkpoint_carries(family: str, tmp_path: Path) -> None:
     labels = {"id2label": {0: "cat", 1: "dog", 2: "owl"}, "label2id": {"cat": 0, "dog": 1, "owl": 2}}
     model = tiny_images.save(tmp_path, family, "ModelForImageClassification", **labels)
-    found = carried.load(str(tmp_path))
+    found = carried.load_with_head(str(tmp_path))
     assert found.names == ["cat", "dog", "owl"] and found.named
     assert found.settings == {"image_size": 32, "crop_pct": 1.0}
     x = torch.randn(2, 3, 32, 32)
@@ -210,4 +210,4 @@ def test_the_head_that_a_checkpoint_carries(family: str, tmp_path: Path) -> None
         torch.testing.assert_close(found.backbone.eval().run({"x": x})["x"], model(x).logits)
     tiny_images.save(tmp_path / "headless", family)
     with pytest.raises(MMTransferError, match="not an image classifier"):
-        carried.load(str(tmp_path / "headless"))
+        carried.load_with_head(str(tmp_path / "headless"))

@@ -52,7 +52,7 @@ def assert_right(found: features.Features) -> None:
 
 @pytest.mark.parametrize("memory", [0, 10**9], ids=["mapped", "resident"])
 def test_what_was_written_is_read(built, memory):
-    found = features.load(built, 2, COUNT, memory)
+    found = features.open_states(built, 2, COUNT, memory)
     assert found.cut == 2 and len(found) == COUNT and len(list(built.glob("*.safetensors"))) > 3
     assert len(found.parts) == (1 if memory else len(list(built.glob("*.safetensors"))))
     assert_right(found)
@@ -68,7 +68,7 @@ def test_states_of_one_size(store, memory, dtype):
     folder = store.features / "x"
     folder.mkdir()
     list(features.build(folder, store.entry("y"), groups, {}, lambda b: ((one, {"x": x[one]}) for one in b), {}))
-    found = features.load(store.entry("y"), 3, 20, memory)
+    found = features.open_states(store.entry("y"), 3, 20, memory)
     assert torch.equal(found.matrix(), x) and found.matrix().dtype == dtype
     assert torch.equal(found.state([3, 17, 3])["x"], x[[3, 17, 3]])
 
@@ -105,7 +105,7 @@ def test_the_index_holds_the_digests_of_the_bytes_and_the_shards_are_read_once(s
     for name, known in shards.items():
         content = (store.entry(KEY) / name).read_bytes()
         assert hashlib.blake2b(content, digest_size=16).hexdigest() == known
-    features.load(store.entry(KEY), 2, COUNT, 0)
+    features.open_states(store.entry(KEY), 2, COUNT, 0)
     assert sorted(read) == sorted(shards) and len(shards) > 3
 
 
@@ -113,7 +113,7 @@ def test_an_entry_of_an_older_format_is_listed_and_removed(store, built):
     index = json.loads((built / INDEX).read_text())
     (built / INDEX).write_text(json.dumps(index | {"format": 1, "task": "text-classification"}))
     with pytest.raises(Damaged, match="its format is 1"):
-        features.load(built, 2, COUNT, 0)
+        features.open_states(built, 2, COUNT, 0)
     (entry,) = store.listing()
     assert (entry["key"], entry["state"], entry["task"]) == (KEY, "ready", "text-classification")
     assert store.remove([KEY]) > 0 and not store.listing()
@@ -136,7 +136,7 @@ def test_a_damaged_shard_of_a_killed_build_is_computed_again(store):
     shard.write_bytes(shard.read_bytes()[:-8])
     assert next(pieces.build(store, KEY)) == rows[2] - rows[1]
     list(pieces.build(store, KEY))
-    assert_right(features.load(store.entry(KEY), 2, COUNT, 0))
+    assert_right(features.open_states(store.entry(KEY), 2, COUNT, 0))
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ def test_damage_is_found_when_an_entry_is_opened(built, damage, words):
         known["format"] = 99 if damage == "format" else known["format"]
         index.write_text(json.dumps(known))
     with pytest.raises(Damaged, match=words):
-        features.load(built, 2, COUNT + (damage == "rows"), 0)
+        features.open_states(built, 2, COUNT + (damage == "rows"), 0)
 
 
 def test_two_builders_at_once_build_once(store):
@@ -186,7 +186,7 @@ def test_two_builders_at_once_build_once(store):
     list(stepped)
     assert other.wait() == 0 and other.stdout.read() == "", "the second builder did the work again"
     waiting.cancel()
-    assert_right(features.load(store.entry(KEY), 2, COUNT, 0))
+    assert_right(features.open_states(store.entry(KEY), 2, COUNT, 0))
 
 
 def test_without_locks_the_first_rename_wins(store, monkeypatch):
@@ -199,5 +199,5 @@ def test_without_locks_the_first_rename_wins(store, monkeypatch):
     monkeypatch.setattr("os.getpid", lambda: 1)
     list(pieces.build(store, KEY))
     list(one)
-    assert_right(features.load(store.entry(KEY), 2, COUNT, 0))
+    assert_right(features.open_states(store.entry(KEY), 2, COUNT, 0))
     assert [folder.name for folder in store.features.iterdir()] == [KEY]

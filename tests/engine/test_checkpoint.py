@@ -27,7 +27,7 @@ def test_the_last_two_and_their_bests_are_kept(folder):
 
 
 def test_what_was_written_is_read(folder):
-    tensors, state = checkpoint.read(checkpoint.newest(folder))
+    tensors, state = checkpoint.read_point(checkpoint.newest(folder))
     restored = TrainState()
     restored.load_state_dict(state)
     assert restored.steps_done == 3 and tensors["weights.safetensors"]["w"].tolist() == [3]
@@ -76,7 +76,7 @@ def test_a_killed_write_leaves_the_last_checkpoint(folder):
 def test_channels_last_tensors_can_be_written(tmp_path):
     value = torch.randn(2, 3, 4, 4).to(memory_format=torch.channels_last)
     checkpoint.write(tmp_path, "step-1", {"weights.safetensors": {"w": value}}, TrainState().state_dict())
-    tensors, _ = checkpoint.read(tmp_path / "step-1")
+    tensors, _ = checkpoint.read_point(tmp_path / "step-1")
     assert torch.equal(tensors["weights.safetensors"]["w"], value)
 
 
