@@ -32,7 +32,7 @@ _PUBLIC = {
     "metrics": ("mmtransfer.metrics", None),
 }
 __all__ = sorted(_PUBLIC)
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 
 def __getattr__(name: str) -> Any:

@@ -102,6 +102,7 @@ def begin(
     config, state, accelerator = training.config, training.state, training.machine.accelerator
     point = checkpoint.newest(folder.checkpoints) if config.resume else None
     if point is not None:
+        checkpoint.refuse_other_version(point, folder.path)
         recorded = (checkpoint.state_of(point) or {}).get("data", {})
         provenance.check(recorded, state.data, folder.path)
     if not config.resume:

@@ -14,6 +14,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import mmtransfer
 from mmtransfer import belongings, disk, documents, files, lock
 from mmtransfer.config import make
 from mmtransfer.defaults import DEFAULTS
@@ -264,8 +265,8 @@ def header() -> dict[str, Any]:
 
 def environment(threads: int) -> dict[str, Any]:
     """Versions, machine and command, for environment.json."""
-    names = ("mmtransfer", "torch", "torchvision", "torchaudio", "transformers", "datasets", "evaluate", "accelerate")
-    versions = {}
+    names = ("torch", "torchvision", "torchaudio", "transformers", "datasets", "evaluate", "accelerate")
+    versions = {PROGRAM: mmtransfer.__version__}
     for name in names:
         try:
             versions[name] = metadata.version(name)

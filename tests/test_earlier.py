@@ -53,6 +53,16 @@ def test_two_of_them_are_compared(
     assert {"image": "accuracy", "text": "accuracy", "speech": "wer"}[name] in printed
 
 
+def test_its_checkpoint_is_refused_with_both_versions(
+    earlier: dict[str, Any], command: Callable[..., tuple[int, str, str]]
+) -> None:
+    before = {path: path.read_bytes() for path in Path("runs/text-stopped").rglob("*") if path.is_file()}
+    status, _, said = command("fit", "text-classification", "--resume", "--out", "runs/text-stopped")
+    assert status == 2 and f"is of mmtransfer 0.1.0, this is {mmt.__version__}" in said
+    assert "--config runs/text-stopped/config.json" in said
+    assert all(path.read_bytes() == content for path, content in before.items())
+
+
 def test_its_settings_make_a_new_run(earlier: dict[str, Any], command: Callable[..., tuple[int, str, str]]) -> None:
     words = ["--config", "runs/text-0/config.json", "--out", "runs/again"]
     status, _, said = command("fit", "text-classification", *words)

@@ -21,6 +21,7 @@ from typing import Any
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+import mmtransfer
 from mmtransfer import disk, documents, files
 from mmtransfer.engine.model import Model
 from mmtransfer.engine.state import TrainState
@@ -31,7 +32,11 @@ STEP, BEST = re.compile(r"step-(\d+)", re.ASCII), re.compile(r"best-\d+", re.ASC
 """Names of checkpoints; anything else in the folder is somebody else's."""
 MANIFEST: Mapping[Any, documents.Form] = {str: str}
 SPLIT = {"n": int, "content": str} | dict.fromkeys(("ids", "contents", "answers", "groups"), str)
-STATE: Mapping[Any, documents.Form] = {"best": (str, None), "data?": {str: SPLIT}}
+VERSION = "version"
+"""The key of state.json that says which version of mmtransfer wrote it."""
+FIRST = "0.1.0"
+"""The version that did not say so."""
+STATE: Mapping[Any, documents.Form] = {"best": (str, None), "data?": {str: SPLIT}, f"{VERSION}?": str}
 
 
 def write(folder: Path, name: str, tensors: Mapping[str, Mapping[str, Tensor]], state: dict[str, Any] | None) -> None:
@@ -47,7 +52,7 @@ def write(folder: Path, name: str, tensors: Mapping[str, Mapping[str, Tensor]], 
             save_file({key: value.detach().cpu().contiguous() for key, value in values.items()}, temporary / part)
     with disk.writing(final):
         if state is not None:
-            (temporary / "state.json").write_text(json.dumps(state))
+            (temporary / "state.json").write_text(json.dumps({VERSION: mmtransfer.__version__, **state}))
         manifest = {path.name: files.digest(path) for path in sorted(temporary.iterdir())}
         (temporary / "manifest.json").write_text(json.dumps(manifest))
         for path in temporary.iterdir():
@@ -112,6 +117,18 @@ def read_point(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]
     return {name: load_file(path / name) for name in names}, state_of(path) or {}
 
 
+def refuse_other_version(point: Path, folder: Path) -> None:
+    """Raises MMTransferError for a checkpoint of another version: what its numbers mean, and which tensors there are,
+    may have changed. `folder`: of the run."""
+    version = (state_of(point) or {}).get(VERSION, FIRST)
+    if version != mmtransfer.__version__:
+        raise MMTransferError(
+            f"The checkpoint is of mmtransfer {version}, this is {mmtransfer.__version__}",
+            str(point),
+            f"go on with version {version}, or train anew with the same settings: --config {folder / 'config.json'}",
+        )
+
+
 def restore(point: Path, state: TrainState, model: Model, trained: Collection[str]) -> dict[str, Tensor] | None:
     """Puts a checkpoint into state and model, of which the tensors `trained` are; returns the optimiser's tensors.
 
@@ -122,7 +139,7 @@ def restore(point: Path, state: TrainState, model: Model, trained: Collection[st
         found, wanted = tensors["weights.safetensors"], model.tensors(trained)
         if found.keys() != wanted.keys():
             raise ValueError(f"it has other tensors, such as {min(found.keys() ^ wanted.keys())}")
-        state.load_state_dict(values)
+        state.load_state_dict({name: value for name, value in values.items() if name != VERSION})
         model.load_tensors(found)
     except (KeyError, ValueError, RuntimeError) as error:
         raise MMTransferError(

@@ -7,6 +7,7 @@ import logging
 import pytest
 import torch
 
+import mmtransfer
 from mmtransfer.engine import checkpoint
 from mmtransfer.engine.state import TrainState
 
@@ -29,6 +30,7 @@ def test_the_last_two_and_their_bests_are_kept(folder):
 def test_what_was_written_is_read(folder):
     tensors, state = checkpoint.read_point(checkpoint.newest(folder))
     restored = TrainState()
+    assert state.pop(checkpoint.VERSION) == mmtransfer.__version__
     restored.load_state_dict(state)
     assert restored.steps_done == 3 and tensors["weights.safetensors"]["w"].tolist() == [3]
 
