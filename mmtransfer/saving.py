@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mmtransfer import disk
+from mmtransfer import disk, files
 from mmtransfer.backbones import manifest, weights
 from mmtransfer.engine.model import Model
 from mmtransfer.run import RunFolder
@@ -10,8 +10,6 @@ from mmtransfer.run import RunFolder
 
 def save_model(folder: RunFolder, model: Model) -> None:
     """Writes model/; a backbone of which nothing has been trained lies once for all runs beside this one."""
-    from safetensors.torch import save_file
-
     frozen = not any(parameter.requires_grad for parameter in model.backbone.parameters())
     with disk.writing(folder.model / weights.TENSORS):
         folder.model.mkdir(exist_ok=True)
@@ -19,7 +17,7 @@ def save_model(folder: RunFolder, model: Model) -> None:
         weights.save(model.backbone, folder.model, folder.store if frozen else None)
     tensors = {name: value.detach().cpu().contiguous() for name, value in model.head.state_dict().items()}
     with disk.writing(folder.model / "head.safetensors"):
-        save_file(tensors, folder.model / "head.safetensors")
+        files.write_tensors(folder.model / "head.safetensors", tensors)
     with disk.writing(folder.model / "config.json"):
         model.task.export(folder.model, model.backbone, model.head)
     write_task(folder, model)

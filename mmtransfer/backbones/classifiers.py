@@ -52,6 +52,9 @@ LIBRARY: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
 }
 """By modality: how the names of classifiers end, the table of them, and what its pipeline is called."""
 
+INPUTS: Mapping[str, str] = {"text": "texts", "image": "images", "speech": "recordings"}
+"""By modality, what our own `predict` takes."""
+
 
 @dataclass(frozen=True)
 class Classifier:
@@ -148,7 +151,7 @@ def _refusal(backbone: Backbone) -> tuple[dict[str, Any], dict[str, Tensor]]:
     tensor says what to do. To `AutoModel` they are names that it does not know. A pipeline would go on with the bare
     encoder, and fail at the first text; one of the checkpoint's own it refuses, with the name of the class it lacks.
     """
-    instead = "mmtransfer.load(RUN).predict(inputs)"
+    instead = f"mmtransfer.load(RUN).predict({INPUTS[backbone.modality]})"
     missing = {"impl": "none", "pt": [f"a class that computes the head of this run: use {instead}"]}
     settings = {PIPELINES: {task: missing for task in LIBRARY[backbone.modality][2]}}
     names = _heads_matrices(backbone)

@@ -31,7 +31,7 @@ class Machine:
     @classmethod
     def set_up(cls, config: RunConfig, accelerator: Accelerator) -> Machine:
         """As a run's settings have it: threads and allocator are set, and what will be slow is said."""
-        threads = precision.set_threads(config.threads, launcher.number("LOCAL_WORLD_SIZE", 1))
+        threads = precision.set_threads(config.threads, launcher.local_processes())
         allocator = precision.tune_allocator()
         precision.warn_of_lone_process()
         precision.warn_of_emulation(config.precision, accelerator.device)
