@@ -45,15 +45,15 @@ def read_folder(folder: Path, kind: InputKind, answer: AnswerKind, labelled: boo
     return _beside(found, folder, where) if answer.beside else _classes(found, folder, kind, where)
 
 
-def files(paths: Sequence[Path], folder: Path) -> Draft:
-    """Files without answers; ids are their paths relative to the folder."""
-    ids = [path.relative_to(folder).as_posix() for path in paths]
-    inputs: list[File] = [{"path": str(path), "bytes": None} for path in paths]
-    return Draft(ids, list(ids), inputs)
+def files(names: Sequence[str], folder: Path) -> Draft:
+    """Files without answers; ids are their names: POSIX paths relative to the folder."""
+    inputs: list[File] = [{"path": os.path.join(folder, *name.split("/")), "bytes": None} for name in names]
+    return Draft(list(names), list(names), inputs)
 
 
-def _classes(found: Sequence[Path], folder: Path, kind: InputKind, where: str) -> Draft:
-    classes = sorted({file.relative_to(folder).parts[0] for file in found if file.parent != folder})
+def _classes(found: Sequence[str], folder: Path, kind: InputKind, where: str) -> Draft:
+    inside = [name for name in found if "/" in name]
+    classes = sorted({name.split("/", 1)[0] for name in inside})
     if len(classes) < 1:
         raise MMTransferError(
             "The folder has no class folders", where, f"put {kind.called} into FOLDER/CLASS/, or write {METADATA[0]}"
@@ -69,17 +69,16 @@ def _classes(found: Sequence[Path], folder: Path, kind: InputKind, where: str) -
     )
     if empty:
         logger.warning("%s: no %s in the folders %s", where, kind.called, ", ".join(empty))
-    loose = [file for file in found if file.parent == folder]
-    if loose:
-        logger.warning("%s: %d %s outside of class folders are not used", where, len(loose), kind.called)
-    draft = files([file for file in found if file.parent != folder], folder)
+    if len(inside) < len(found):
+        logger.warning("%s: %d %s outside of class folders are not used", where, len(found) - len(inside), kind.called)
+    draft = files(inside, folder)
     draft.answers = [name.split("/")[0] for name in draft.ids]
     return draft
 
 
-def _beside(found: Sequence[Path], folder: Path, where: str) -> Draft:
+def _beside(found: Sequence[str], folder: Path, where: str) -> Draft:
     """`clip.wav` with its transcript in `clip.txt`; a line break counts as a space."""
-    beside = [file.with_suffix(".txt") for file in found]
+    beside = [(folder / name).with_suffix(".txt") for name in found]
     if not any(file.is_file() for file in beside):
         raise MMTransferError(
             f"The folder has no {METADATA[0]}",
@@ -105,14 +104,15 @@ def _beside(found: Sequence[Path], folder: Path, where: str) -> Draft:
     return draft
 
 
-def _walk(folder: Path, suffixes: frozenset[str], where: str) -> list[Path]:
-    """The files below a folder with one of these suffixes, hidden ones left out, sorted by their parts.
+def _walk(folder: Path, suffixes: frozenset[str], where: str) -> list[str]:
+    """The files below a folder with one of these suffixes, hidden ones left out: POSIX paths relative to it, sorted by
+    their parts.
 
     A folder is read once, however many links lead to it, so that loops end: under its own path if that is below
     `folder`, else under the first link to it, the least deep one first. A file that is linked twice counts twice.
     Raises MMTransferError for a folder that cannot be read.
     """
-    files: list[Path] = []
+    files: list[str] = []
     read: dict[tuple[int, int], str] = {}
     again: list[tuple[str, str]] = []
     starts = deque([folder])
@@ -127,14 +127,16 @@ def _walk(folder: Path, suffixes: frozenset[str], where: str) -> list[Path]:
                 continue
             inner[:] = [name for name in inner if not name.startswith(".")]
             links += [path for name in inner if (path := Path(place, name)).is_symlink()]
-            paths = [Path(place, name) for name in names]
-            files += [path for path in paths if _visible(path) and path.suffix.lower() in suffixes]
+            # names, and not paths: of a hundred thousand these would take longer than reading the folder
+            above = "" if place == str(folder) else f"{Path(place).relative_to(folder).as_posix()}/"
+            fitting = (name for name in names if os.path.splitext(name)[1].lower() in suffixes)
+            files += [f"{above}{name}" for name in fitting if not name.startswith(".")]
         starts.extend(sorted(links))
     if again:
         place, first = (os.path.relpath(path, folder) for path in again[0])
         more = f", and {len(again) - 1} more links" if len(again) > 1 else ""
         logger.warning("%s: %s is the same folder as %s and is not read again%s", where, place, first, more)
-    return sorted(files, key=lambda path: path.parts)
+    return sorted(files, key=lambda name: name.split("/"))
 
 
 def _unreadable(where: str, error: OSError) -> NoReturn:

@@ -218,10 +218,11 @@ def _labels(table: Table) -> list[str]:
 
 def _texts(table: Table) -> list[str] | None:
     """The text, or the two texts, of each example; None where inputs are files."""
-    if table.input.in_files:
+    kind = table.input
+    if kind.in_files:
         return None
-    columns = [table.column(name) for name in (table.input.name, "pair") if name in table.rows.column_names]
-    return [PAIR.join(map(str, map(table.input.text, values))) for values in zip(*columns, strict=True)]
+    columns = [table.column(name) for name in (kind.name, "pair") if name in table.rows.column_names]
+    return [PAIR.join(map(str, map(kind.text, values))) for values in zip(*columns, strict=True)]
 
 
 def _plain_answers(table: Table) -> list[Any]:

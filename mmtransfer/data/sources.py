@@ -189,7 +189,7 @@ def _from_path(
             f"give {readable} ({' '.join(sorted(READERS))})",
         )
     if kind.in_files:
-        return folders.files([path], path.parent)
+        return folders.files([path.name], path.parent)
     if columns.paired:
         raise MMTransferError("A file of lines has no second texts", where, "give a table with both columns")
     return _from_lines(path, kind, where)
