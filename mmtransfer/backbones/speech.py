@@ -251,39 +251,29 @@ FAMILIES.add("wav2vec2", Wav2Vec2Backbone)
 FAMILIES.add("hubert", HubertBackbone)
 FAMILIES.add("wavlm", WavLMBackbone)
 
+_SHAPE: Mapping[str, Any] = {
+    "hidden_size": 192,
+    "num_hidden_layers": 5,
+    "num_attention_heads": 4,
+    "intermediate_size": 768,
+    "feat_extract_norm": "layer",
+    "do_stable_layer_norm": True,
+    "num_conv_pos_embeddings": 64,
+    "num_conv_pos_embedding_groups": 16,
+    "conv_bias": True,
+    "layerdrop": 0.0,
+    "vocab_size": 32,
+}
 SHAPES: Mapping[str, Mapping[str, Any]] = {
-    "wav2vec2-small": {
-        "hidden_size": 192,
-        "num_hidden_layers": 5,
-        "num_attention_heads": 4,
-        "intermediate_size": 768,
-        "conv_dim": (128, 128, 128, 128, 128, 128, 128),
-        "feat_extract_norm": "layer",
-        "do_stable_layer_norm": True,
-        "num_conv_pos_embeddings": 64,
-        "num_conv_pos_embedding_groups": 16,
-        "conv_bias": True,
-        "layerdrop": 0.0,
-        "vocab_size": 32,
-    },
+    "wav2vec2-small": {**_SHAPE, "conv_dim": (128, 128, 128, 128, 128, 128, 128)},
     "wav2vec2-fast": {
-        "hidden_size": 192,
-        "num_hidden_layers": 5,
-        "num_attention_heads": 4,
-        "intermediate_size": 768,
+        **_SHAPE,
         "conv_dim": (256, 192, 192),
         "conv_kernel": (320, 3, 3),
         "conv_stride": (80, 2, 2),
-        "feat_extract_norm": "layer",
-        "do_stable_layer_norm": True,
-        "num_conv_pos_embeddings": 64,
-        "num_conv_pos_embedding_groups": 16,
-        "conv_bias": True,
-        "layerdrop": 0.0,
         "hidden_dropout": 0.05,
         "attention_dropout": 0.0,
         "activation_dropout": 0.0,
-        "vocab_size": 32,
     },
 }
 """Named shapes without weights: keyword arguments of Wav2Vec2Config."""

@@ -11,8 +11,7 @@ import pyarrow.compute
 import pyarrow.parquet
 
 from mmtransfer.data import images
-from mmtransfer.data.file import File
-from mmtransfer.data.kinds import ANSWERS
+from mmtransfer.data.kinds import ANSWERS, INPUTS
 from mmtransfer.data.splits import holdout
 from mmtransfer.data.table import Table, make
 from mmtransfer.errors import MMTransferError, unknown
@@ -63,26 +62,13 @@ def _digits() -> dict[str, Table]:
 def _library() -> dict[str, Table]:
     """1,744 docstrings of Python's standard library in 10 areas, 300 of them for training (PSF License Agreement,
     Copyright Python Software Foundation). Ids are `library/` and the qualified name of what is documented."""
-    whole = pyarrow.parquet.read_table(Path(__file__).parent / LIBRARY)
-    tables = {}
-    for split in ("train", "test"):
-        part = whole.filter(pyarrow.compute.equal(whole["split"], split))
-        ids, texts, labels = (part[name].to_pylist() for name in ("id", "text", "label"))
-        tables[split] = make("text", f"{PREFIX}library", ids, texts, labels)
-    return tables
+    return _from_parquet(LIBRARY, "text", f"{PREFIX}library", "text", "label")
 
 
 def _commands() -> dict[str, Table]:
     """432 synthesised spoken commands by 36 voices, 27 of them for training (espeak-ng; Apache-2.0, as the package).
     Ids are `commands/`, the voice, and a number."""
-    whole = pyarrow.parquet.read_table(Path(__file__).parent / COMMANDS)
-    tables = {}
-    for split in ("train", "test"):
-        part = whole.filter(pyarrow.compute.equal(whole["split"], split))
-        ids, recordings, texts, speakers = (part[name].to_pylist() for name in ("id", "audio", "text", "speaker"))
-        files: list[File] = [{"path": None, "bytes": recording} for recording in recordings]
-        tables[split] = make("audio", f"{PREFIX}commands", ids, files, texts, speakers)
-    return tables
+    return _from_parquet(COMMANDS, "audio", f"{PREFIX}commands", "audio", "text", "speaker")
 
 
 def _keywords() -> dict[str, Table]:
@@ -100,12 +86,20 @@ def _identifiers() -> dict[str, Table]:
     """5,270 sentences of docstrings of Python's standard library, 3,954 of them for training (PSF License Agreement,
     Copyright Python Software Foundation): which words name an exception, a class, a function or a module, in IOB2. What
     is named in one split is not named in the other. Ids are `identifiers/`, what is documented, and a number."""
-    whole = pyarrow.parquet.read_table(Path(__file__).parent / IDENTIFIERS)
+    return _from_parquet(IDENTIFIERS, "words", f"{PREFIX}identifiers", "words", "tags")
+
+
+def _from_parquet(
+    file: str, kind: str, source: str, seen: str, said: str, group: str | None = None
+) -> dict[str, Table]:
+    """The tables of a file with the columns `id`, `split`, and those of inputs, answers and groups."""
+    whole = pyarrow.parquet.read_table(Path(__file__).parent / file)
     tables = {}
     for split in ("train", "test"):
         part = whole.filter(pyarrow.compute.equal(whole["split"], split))
-        ids, words, tags = (part[name].to_pylist() for name in ("id", "words", "tags"))
-        tables[split] = make("words", f"{PREFIX}identifiers", ids, words, tags)
+        columns = {name: part[name].to_pylist() for name in ("id", seen, said, group) if name is not None}
+        inputs = [INPUTS[kind].read_input(value, Path(), 0) for value in columns[seen]]
+        tables[split] = make(kind, source, columns["id"], inputs, columns[said], columns.get(group or ""))
     return tables
 
 

@@ -135,10 +135,15 @@ class Target(ABC):
 
     def measure(self, records: Records) -> dict[str, Score]:
         """All scores, with intervals."""
+        metrics = self.metrics(records)
         scores: dict[str, Score] = {}
-        for metric in self.metrics(records).values():
+        for metric in metrics.values():
             scores |= metric.scores()
-        return scores
+        return scores | self.measure_each(metrics)
+
+    def measure_each(self, metrics: Mapping[str, Any]) -> dict[str, Score]:
+        """Scores of single labels or types, of what `metrics` gave."""
+        return {}
 
     def alarm(self, records: Records) -> str | None:
         """What is wrong with a model that gives these validation records, and what to do; None if nothing."""

@@ -148,13 +148,11 @@ class MultiLabel(Target):
             metric.add_batch(predictions=predictions, references=references)
         return metrics
 
-    def measure(self, records: Records) -> dict[str, Score]:
-        metrics = self.metrics(records)
-        scores = metrics["f1"].scores() | metrics["subset_accuracy"].scores()
-        if len(self.labels) <= PER_LABEL:
-            each = metrics["f1"].per_label()
-            scores |= {f"f1[{name}]": score for name, score in zip(self.labels.names, each, strict=True)}
-        return scores
+    def measure_each(self, metrics: Mapping[str, Any]) -> dict[str, Score]:
+        if len(self.labels) > PER_LABEL:
+            return {}
+        each = metrics["f1"].per_label()
+        return {f"f1[{name}]": score for name, score in zip(self.labels.names, each, strict=True)}
 
     def join(self, records: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
         """The labels by the pieces' mean logits."""

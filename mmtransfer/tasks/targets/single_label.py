@@ -115,16 +115,12 @@ class SingleLabel(Target):
             metrics["top5"].add_batch(predictions=ranked, references=references)
         return metrics
 
-    def measure(self, records: Records) -> dict[str, Score]:
-        metrics = self.metrics(records)
-        scores: dict[str, Score] = {}
-        for metric in metrics.values():
-            scores |= metric.scores()
-        if len(self.labels) <= PER_LABEL:
-            for name in ("precision", "recall", "f1"):
-                for number, score in metrics[name].per_class().items():
-                    scores[f"{name}[{self.labels.names[number]}]"] = score
-        return scores
+    def measure_each(self, metrics: Mapping[str, Any]) -> dict[str, Score]:
+        return {
+            f"{name}[{self.labels.names[number]}]": score
+            for name in ("precision", "recall", "f1")
+            for number, score in (metrics[name].per_class() if len(self.labels) <= PER_LABEL else {}).items()
+        }
 
     def join(self, records: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
         """The class with the largest mean of the pieces' probabilities."""

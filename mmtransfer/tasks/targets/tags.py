@@ -125,14 +125,10 @@ class Tags(Target):
             metric.add_batch(predictions=records["prediction"], references=records["target"])
         return metrics
 
-    def measure(self, records: Records) -> dict[str, Score]:
-        metrics = self.metrics(records)
-        scores: dict[str, Score] = {}
-        for metric in metrics.values():
-            scores |= metric.scores()
-        name = "entity_f1" if self.spans else "tag_f1"
-        each = metrics["entities" if self.spans else "f1"].per_type()
-        return scores | ({f"{name}[{kind}]": score for kind, score in each.items()} if len(each) <= PER_LABEL else {})
+    def measure_each(self, metrics: Mapping[str, Any]) -> dict[str, Score]:
+        name, metric = ("entity_f1", "entities") if self.spans else ("tag_f1", "f1")
+        each = metrics[metric].per_type()
+        return {f"{name}[{kind}]": score for kind, score in each.items()} if len(each) <= PER_LABEL else {}
 
     def present(self, record: Mapping[str, Any]) -> Prediction:
         tags = tuple(record["prediction"])
