@@ -22,7 +22,6 @@ from mmtransfer.heads import LinearHead, MLPHead
 from mmtransfer.tasks.targets.base import linear_layers
 
 Command = Callable[..., tuple[int, str, str]]
-SHAPE = {"vocab_size": 60, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
 CHECKPOINT: dict[str, Any] = {"trust_remote_code": False, "dtype": torch.float32}
 
 
@@ -151,13 +150,8 @@ def test_families_are_refused_as_classifiers_and_read_as_encoders(family: str, t
 
 def saved(family: str, head: str, pooling: str, folder: Path) -> tuple[Any, nn.Module]:
     """A random encoder with a head on it, as a run exports them."""
-    shape = {"gpt2": {"vocab_size": 60, "n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 32}}.get(family, SHAPE)
-    if family == "distilbert":
-        shape = {"vocab_size": 60, "dim": 16, "n_layers": 2, "n_heads": 2, "hidden_dim": 32}
-    more = {"pad_token_id": 1} if "bert" in family and family[0] in "rxc" else {}
-    if family == "modernbert":
-        more = {"pad_token_id": 0, "cls_token_id": 2, "sep_token_id": 3, "bos_token_id": 2, "eos_token_id": 3}
-    backbone = pretrained.build({"model_type": family, **shape, **more}).eval()
+    shape = tiny.text_shape(family) if family in tiny.TEXTS else tiny.BERT
+    backbone = pretrained.build({"model_type": family, **shape}).eval()
     backbone.pooling = pooling
     made = (LinearHead if head == "linear" else MLPHead)(backbone.width, 3).eval()
     layers: list[tuple[Tensor, Tensor]] = [(m.weight, m.bias) for m in made.modules() if isinstance(m, nn.Linear)]
@@ -167,7 +161,7 @@ def saved(family: str, head: str, pooling: str, folder: Path) -> tuple[Any, nn.M
 
 
 def test_a_head_on_words_is_a_tagger_of_transformers(tmp_path: Path) -> None:
-    config = transformers.BertConfig(**SHAPE)
+    config = transformers.BertConfig(**tiny.BERT)
     backbone, head = pretrained.build(config.to_dict()).eval(), LinearHead(16, 3)
     weights.save(backbone, tmp_path)
     interchange.write(backbone, tmp_path, head=Tagger(linear_layers(head), ["B-a", "I-a", "O"]))
@@ -181,12 +175,7 @@ def test_a_head_on_words_is_a_tagger_of_transformers(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("family", ["vit", "dinov2", "convnextv2"])
 def test_a_head_on_pictures_is_a_classifier_of_transformers(tmp_path: Path, family: str) -> None:
-    shape: dict[str, Any] = {"model_type": family, "image_size": 32, "patch_size": 8}
-    if family == "convnextv2":
-        shape |= {"patch_size": 4, "hidden_sizes": [8, 8, 8, 8], "depths": [1, 1, 1, 1]}
-    else:
-        shape |= {name: SHAPE[name] for name in ("hidden_size", "num_hidden_layers", "num_attention_heads")}
-    backbone = pretrained.build(shape).eval()
+    backbone = pretrained.build({"model_type": family, **tiny.IMAGES[family]}).eval()
     backbone.preprocess |= {"mean": (0.5,) * 3, "std": (0.5,) * 3}
     head = LinearHead(backbone.width, 3)
     weights.save(backbone, tmp_path)

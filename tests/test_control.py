@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tiny import BERT
 
 import mmtransfer as mmt
 from mmtransfer import backbones, cli, comparison, control, demo
@@ -36,10 +37,7 @@ def tiny(tmp_path, monkeypatch) -> Path:
     monkeypatch.setattr("mmtransfer.demo.DEMO", (TEXT,))
     pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *string.ascii_lowercase]
     pieces += [f"##{letter}" for letter in string.ascii_lowercase]
-    shape = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
-    backbone = pretrained.build(
-        {"model_type": "bert", "vocab_size": len(pieces), "max_position_embeddings": 16, **shape}
-    )
+    backbone = pretrained.build({"model_type": "bert", **BERT})
     backbone.tokenizer = BertTokenizerFast(vocab={piece: number for number, piece in enumerate(pieces)})
     builtin.pack(backbone, "text", "# card\n")
 

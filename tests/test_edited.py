@@ -11,28 +11,18 @@ from typing import Any
 import pyarrow
 import pyarrow.parquet
 import pytest
-import tiny
 
 import mmtransfer as mmt
-from mmtransfer.cli.flags import parse
 from mmtransfer.comparison import compare
 from mmtransfer.config import SPEECH, TEXT
 from mmtransfer.errors import MMTransferError
 
-COMMON = {"weights": "none", "epochs": 1, "batch_size": 24, "threads": 1, "cache": "off"}
-
 
 @pytest.fixture(scope="module")
-def given(tmp_path_factory):
-    made = parse(TEXT, [*tiny.text(tmp_path_factory.mktemp("data")), "--weights", "none"], {}, "a test")
-    return {**made, **COMMON, "test": made["validation"]}
-
-
-@pytest.fixture(scope="module")
-def runs(given, tmp_path_factory):
+def runs(settings, tmp_path_factory):
     """Two runs that can be compared."""
     folder = tmp_path_factory.mktemp("runs")
-    return [mmt.fit(**given, lr=lr, out=folder / name).folder.path for name, lr in (("one", 1e-3), ("other", 1e-2))]
+    return [mmt.fit(**settings, lr=lr, out=folder / name).folder.path for name, lr in (("one", 1e-3), ("other", 1e-2))]
 
 
 @pytest.fixture
@@ -40,11 +30,11 @@ def run(runs, tmp_path):
     return Path(shutil.copytree(runs[0], tmp_path / "run"))
 
 
-def uses(run: Path, other: Path, given: dict[str, Any]) -> dict[str, Callable[[], Any]]:
+def uses(run: Path, other: Path, settings: dict[str, Any]) -> dict[str, Callable[[], Any]]:
     """All that reads the JSON files of a run."""
     return {
         "predict": lambda: mmt.load(run).predict(["a b"]),
-        "evaluate": lambda: mmt.load(run).evaluate(given["test"]),
+        "evaluate": lambda: mmt.load(run).evaluate(settings["test"]),
         "compare": lambda: compare([run, other]),
         "embed": lambda: mmt.embed(run, ["a b"]),
         "resume": lambda: mmt.fit(out=run, resume=True, task=TEXT),
@@ -94,12 +84,12 @@ def edit(path: Path, content: Any) -> None:
 
 
 @pytest.mark.parametrize(("name", "content", "expected", "verbs"), EDITS)
-def test_an_edited_file_is_told_by_what_is_wrong_in_it(run, runs, given, name, content, expected, verbs):
+def test_an_edited_file_is_told_by_what_is_wrong_in_it(run, runs, settings, name, content, expected, verbs):
     edit(run / name, content)
     (run / "model" / "manifest.json").unlink()  # it would tell that the file is another, not what is wrong in it
     for verb in verbs:
         with pytest.raises(MMTransferError) as error:
-            uses(run, runs[1], given)[verb]()
+            uses(run, runs[1], settings)[verb]()
         assert expected in str(error.value) and str(run) in error.value.where, (verb, error.value)
 
 
@@ -107,19 +97,19 @@ def test_an_edited_file_is_told_by_what_is_wrong_in_it(run, runs, given, name, c
 @pytest.mark.parametrize(
     "content", ["null", "{}", {"train": None}, {"test": []}, {"strategy_options": []}, '{"model_type": "bert"}']
 )
-def test_a_run_with_an_edited_configuration_is_not_gone_on_with(run, runs, given, verb, content):
+def test_a_run_with_an_edited_configuration_is_not_gone_on_with(run, runs, settings, verb, content):
     place = run.rename(run.parent / "seed-0")
     (place / "result.json").unlink()
     edit(place / "config.json", content)
     told = r"config.json cannot be read \((it|train|test|task|strategy_options) "
     with pytest.raises(MMTransferError, match=told) as error:
-        uses(place, runs[1], given)[verb]()
+        uses(place, runs[1], settings)[verb]()
     assert error.value.where == str(place / "config.json")
     assert not (place / "lock.json").exists()
 
 
-def test_another_programs_folder_is_no_run(given, command):
-    status, _, said = command("predict", given["backbone"], given["test"])
+def test_another_programs_folder_is_no_run(settings, command):
+    status, _, said = command("predict", settings["backbone"], settings["test"])
     assert status == 2 and "Not a run folder: its config.json is of another program" in said
 
 
@@ -183,28 +173,32 @@ def test_a_head_of_another_run_is_told(run, runs):
         mmt.load(run).predict(["a"])
 
 
-def test_words_of_the_command_line_end_in_status_2(run, command, given):
+def test_words_of_the_command_line_end_in_status_2(run, command, settings):
     (run / "result.json").write_text("null")
-    for words in (["predict", run, given["test"]], ["evaluate", run, "--test", given["test"]], ["compare", run, run]):
+    for words in (
+        ["predict", run, settings["test"]],
+        ["evaluate", run, "--test", settings["test"]],
+        ["compare", run, run],
+    ):
         status, _, said = command(*words)
         assert status == 2 and f"where: {run / 'result.json'}" in said and "Traceback" not in said
 
 
 @pytest.mark.parametrize("how", ["resume", "predict"])
 @pytest.mark.parametrize("content", [{"momentum": 3.5}, {"xx": 1}, {"epochs": "many"}, {"optimizer": "sgdd"}])
-def test_a_setting_that_cannot_be_is_told_with_the_file(run, runs, given, how, content):
+def test_a_setting_that_cannot_be_is_told_with_the_file(run, runs, settings, how, content):
     (run / "result.json").rename(run / "kept.json")
     edit(run / "config.json", content)
     if how == "predict":
         (run / "kept.json").rename(run / "result.json")
     with pytest.raises(MMTransferError, match="config.json cannot be read") as error:
-        uses(run, runs[1], given)[how]()
+        uses(run, runs[1], settings)[how]()
     assert error.value.where == str(run / "config.json")
 
 
-def test_data_that_an_edited_configuration_has_elsewhere_are_told_with_the_file(run, runs, given):
+def test_data_that_an_edited_configuration_has_elsewhere_are_told_with_the_file(run, runs, settings):
     (run / "result.json").unlink()
     edit(run / "config.json", {"test": "nowhere.csv"})
     with pytest.raises(MMTransferError, match="No such file or folder") as error:
-        uses(run, runs[1], given)["resume"]()
+        uses(run, runs[1], settings)["resume"]()
     assert error.value.where == f"{run / 'config.json'}: --test nowhere.csv"

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import soundfile
 import tiny
-import tiny_images
 from PIL import Image
 
 from mmtransfer.config import IMAGE, SPEECH, TEXT
@@ -50,37 +49,14 @@ IMAGES = {
     "vit_b_32": 224,
 }
 """The smallest network of each family -> pixels of a side."""
-SIZE = {"vocab_size": 31, "max_position_embeddings": 64}
-BERT = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64, **SIZE}
-TEXTS = {
-    "bert": BERT,
-    "roberta": {**BERT, "pad_token_id": 0},
-    "xlm-roberta": {**BERT, "pad_token_id": 0},
-    "camembert": {**BERT, "pad_token_id": 0},
-    "distilbert": {"dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 64, **SIZE},
-    "electra": {**BERT, "embedding_size": 16},
-    "mpnet": {**BERT, "pad_token_id": 0},
-    "gpt2": {"n_embd": 32, "n_layer": 2, "n_head": 2, "n_positions": 64, "vocab_size": 31},
-    "modernbert": {
-        **BERT,
-        "pad_token_id": 0,
-        "cls_token_id": 2,
-        "sep_token_id": 3,
-        "bos_token_id": 2,
-        "eos_token_id": 3,
-    },
-    "albert": {**BERT, "embedding_size": 16},
-}
+TEXT_SIZE = {"hidden_size": 32, "intermediate_size": 64, "vocab_size": 31, "max_position_embeddings": 64}
 SPEECH_SHAPE = {
+    **tiny.WAV2VEC2,
     "hidden_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
     "intermediate_size": 64,
     "conv_dim": (32, 32, 32),
     "conv_kernel": (10, 8, 4),
     "conv_stride": (5, 8, 4),
-    "num_conv_pos_embeddings": 8,
-    "num_conv_pos_embedding_groups": 2,
     "feat_extract_norm": "layer",
 }
 
@@ -124,10 +100,10 @@ def test_pictures(name, command, tmp_path):
     assert sum(one == two for one, two in zip(found, labels, strict=True)) / N >= 0.99
 
 
-@pytest.mark.parametrize("family", tiny_images.IMAGES)
+@pytest.mark.parametrize("family", tiny.IMAGES)
 def test_image_encoders(family, command, tmp_path):
     data, labels = pictures(tmp_path)
-    tiny_images.save(tmp_path / "checkpoint", family)
+    tiny.image_checkpoint(tmp_path / "checkpoint", family)
     flags = [
         "--backbone",
         tmp_path / "checkpoint",
@@ -150,16 +126,16 @@ def test_every_family_has_a_network_here():
 
     checked = {get_model_builder(name).__module__ for name in IMAGES}
     assert checked == {family.__module__ for family in vision_families.FAMILIES}
-    assert set(TEXTS) >= set(text.FAMILIES)
+    assert set(tiny.TEXTS) >= set(text.FAMILIES)
 
 
-@pytest.mark.parametrize("name", TEXTS)
+@pytest.mark.parametrize("name", tiny.TEXTS)
 def test_sentences(name, command, tmp_path):
     from transformers import AutoConfig, BertTokenizerFast
 
     tiny.text(tmp_path)
     backbone = tmp_path / name
-    AutoConfig.for_model(name, **TEXTS[name]).save_pretrained(backbone)
+    AutoConfig.for_model(name, **tiny.text_shape(name, **TEXT_SIZE, pad_token_id=0)).save_pretrained(backbone)
     BertTokenizerFast(str(tmp_path / "bert" / "vocab.txt")).save_pretrained(backbone)
     with (tmp_path / "train.csv").open() as file:
         rows = list(csv.reader(file))[1 : N + 1]

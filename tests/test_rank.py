@@ -23,8 +23,7 @@ def data(tmp_path_factory):
     flags = tiny.text(folder)
     other = folder / "wide"
     BertTokenizerFast(str(folder / "bert" / "vocab.txt")).save_pretrained(other)
-    shape = {"hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 64, "max_position_embeddings": 40}
-    BertConfig(vocab_size=31, num_hidden_layers=2, **shape).save_pretrained(other)
+    BertConfig(**{**tiny.BERT, "hidden_size": 32, "intermediate_size": 64}).save_pretrained(other)
     return folder, flags[1], [str(folder / "bert"), str(other)]
 
 

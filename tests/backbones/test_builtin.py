@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import tiny
 import torch
 
 from mmtransfer import backbones
@@ -13,8 +14,7 @@ from mmtransfer.errors import MMTransferError
 
 def small_bert() -> Backbone:
     torch.manual_seed(0)
-    shape = {"vocab_size": 20, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
-    return pretrained.build({"model_type": "bert", "intermediate_size": 32, "max_position_embeddings": 8, **shape})
+    return pretrained.build({"model_type": "bert", **tiny.BERT})
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tiny
 import torch
 import torchvision
 import transformers
@@ -16,34 +17,7 @@ from mmtransfer.backbones.staged import State
 from mmtransfer.errors import MMTransferError
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcdefghij"]
-SHAPE = {
-    "vocab_size": 60,
-    "hidden_size": 16,
-    "num_hidden_layers": 1,
-    "num_attention_heads": 2,
-    "intermediate_size": 32,
-    "max_position_embeddings": 40,
-    "num_labels": 3,
-}
-CONFIGS: dict[str, dict[str, Any]] = {
-    "bert": SHAPE,
-    "roberta": {**SHAPE, "pad_token_id": 1},
-    "distilbert": {"vocab_size": 60, "dim": 16, "n_layers": 1, "n_heads": 2, "hidden_dim": 32, "num_labels": 3},
-    "electra": {**SHAPE, "embedding_size": 8},
-    "mpnet": SHAPE,
-    "gpt2": {"vocab_size": 60, "n_embd": 16, "n_layer": 1, "n_head": 2, "n_positions": 40, "num_labels": 3},
-}
-SPEECH = {
-    "hidden_size": 16,
-    "num_hidden_layers": 1,
-    "num_attention_heads": 2,
-    "intermediate_size": 32,
-    "conv_dim": (8, 8, 8),
-    "conv_kernel": (10, 3, 2),
-    "conv_stride": (5, 2, 2),
-    "num_conv_pos_embeddings": 8,
-    "num_conv_pos_embedding_groups": 2,
-}
+ENCODERS = ("bert", "roberta", "distilbert", "electra", "mpnet", "gpt2")
 
 
 @pytest.fixture(autouse=True)
@@ -58,7 +32,7 @@ def tokenizer(folder: Path) -> None:
 
 
 def classifier(folder: Path, family: str, **more: Any) -> Any:
-    config = transformers.AutoConfig.for_model(family, **CONFIGS[family], **more)
+    config = transformers.AutoConfig.for_model(family, **tiny.text_shape(family, num_labels=3), **more)
     model = transformers.AutoModelForSequenceClassification.from_config(config)
     model.save_pretrained(folder)
     tokenizer(folder)
@@ -67,7 +41,7 @@ def classifier(folder: Path, family: str, **more: Any) -> Any:
 
 def ctc(folder: Path, symbols: list[str], blank: int, family: str = "wav2vec2") -> Any:
     """A CTC model with its vocabulary as fine-tuned ones have it: special tokens in between, the blank anywhere."""
-    config = transformers.AutoConfig.for_model(family, **SPEECH, vocab_size=len(symbols), pad_token_id=blank)
+    config = transformers.AutoConfig.for_model(family, **tiny.WAV2VEC2, vocab_size=len(symbols), pad_token_id=blank)
     model = transformers.AutoModelForCTC.from_config(config)
     model.save_pretrained(folder)
     (folder / "vocab.json").write_text(json.dumps({symbol: number for number, symbol in enumerate(symbols)}))
@@ -83,7 +57,7 @@ def refused(name: str, weights: str | None = None) -> str:
     return str(caught.value)
 
 
-@pytest.mark.parametrize("family", CONFIGS)
+@pytest.mark.parametrize("family", ENCODERS)
 def test_text_classifiers(family: str, tmp_path: Path) -> None:
     model = classifier(tmp_path, family, id2label={0: "no", 1: "yes", 2: "perhaps"})
     found = carried.load_with_head(str(tmp_path))
@@ -148,9 +122,9 @@ def test_ctc_models(family: str, tmp_path: Path) -> None:
 
 def test_checkpoints_without_a_head_say_so(tmp_path: Path) -> None:
     text, speech = tmp_path / "text", tmp_path / "speech"
-    transformers.BertModel(transformers.BertConfig(**SHAPE)).save_pretrained(text)
+    transformers.BertModel(transformers.BertConfig(**tiny.BERT)).save_pretrained(text)
     tokenizer(text)
-    transformers.Wav2Vec2Model(transformers.Wav2Vec2Config(**SPEECH)).save_pretrained(speech)
+    transformers.Wav2Vec2Model(transformers.Wav2Vec2Config(**tiny.WAV2VEC2)).save_pretrained(speech)
     message = refused(str(text))
     assert f"{text} carries no head: config.json names BertModel, not a text classifier" in message
     assert "mmtransfer.fit(" in message

@@ -6,7 +6,7 @@ import inspect
 from typing import Any
 
 import pytest
-import tiny_images
+import tiny
 import torch
 import torchaudio
 import torchvision
@@ -45,7 +45,7 @@ IMAGES = {
 }
 """Network -> (pictures, pixels of a side)."""
 
-TINY: dict[str, Any] = {
+SMALL: dict[str, Any] = {
     "vit_b_32": lambda: torchvision.models.VisionTransformer(
         image_size=32, patch_size=8, num_layers=3, num_heads=2, hidden_dim=16, mlp_dim=32
     ),
@@ -57,41 +57,9 @@ TINY: dict[str, Any] = {
 }
 """Networks of families that have none small or tame enough."""
 
-TEXT = {
-    "vocab_size": 60,
-    "hidden_size": 16,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 2,
-    "intermediate_size": 32,
-    "max_position_embeddings": 32,
-}
-TEXTS: dict[str, dict[str, Any]] = {
-    "bert": TEXT,
-    "roberta": {**TEXT, "pad_token_id": 1},
-    "xlm-roberta": {**TEXT, "pad_token_id": 1},
-    "camembert": {**TEXT, "pad_token_id": 1},
-    "distilbert": {"vocab_size": 60, "dim": 16, "n_layers": 3, "n_heads": 2, "hidden_dim": 32},
-    "electra": {**TEXT, "embedding_size": 8},
-    "mpnet": TEXT,
-    "gpt2": {"vocab_size": 60, "n_embd": 16, "n_layer": 3, "n_head": 2, "n_positions": 32},
-    "modernbert": {**TEXT, "local_attention": 4, "global_attn_every_n_layers": 2, "pad_token_id": 0},
-    "albert": {**TEXT, "embedding_size": 8},  # no class here: one stage
-}
-
-WAV2VEC2 = {
-    "hidden_size": 16,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "intermediate_size": 32,
-    "conv_dim": (8, 8, 8),
-    "conv_kernel": (10, 3, 2),
-    "conv_stride": (5, 2, 2),
-    "num_conv_pos_embeddings": 8,
-    "num_conv_pos_embedding_groups": 2,
-}
 VARIANTS = {
     f"{norm}-{'stable' if stable else 'plain'}": {
-        **WAV2VEC2,
+        **tiny.WAV2VEC2,
         "feat_extract_norm": norm,
         "do_stable_layer_norm": stable,
         "conv_bias": norm == "layer",
@@ -108,8 +76,8 @@ def one_thread() -> None:
 
 
 def torchvision_model(name: str) -> nn.Module:
-    if name in TINY:
-        return TINY[name]()
+    if name in SMALL:
+        return SMALL[name]()
     return torchvision.models.get_model(name, weights=None, **vision.family(name).options)
 
 
@@ -152,11 +120,11 @@ POOLED: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("side", [32, 48])
-@pytest.mark.parametrize("family", tiny_images.IMAGES)
+@pytest.mark.parametrize("family", tiny.IMAGES)
 def test_image_encoders(family: str, side: int) -> None:
     """At the size of the positions, and at another, for which they are interpolated."""
-    config = tiny_images.IMAGES[family]
-    backbone = tiny_images.make_backbone(family)
+    config = tiny.IMAGES[family]
+    backbone = tiny.image_backbone(family)
     for parameter in backbone.parameters():  # norms and scales of 1 and 0 would hide what is left out
         torch.nn.init.normal_(parameter, std=0.3)
 
@@ -176,14 +144,14 @@ def test_image_encoders(family: str, side: int) -> None:
 
 
 def test_every_image_encoder_is_checked() -> None:
-    assert set(image_encoders.FAMILIES) == {*tiny_images.IMAGES, *tiny_images.BOTH}
+    assert set(image_encoders.FAMILIES) == {*tiny.IMAGES, *tiny.IMAGES_AND_TEXTS}
 
 
 def make(config: dict[str, Any], family: str) -> Backbone:
     return backbones.rebuild(
         {
             "name": "tiny",
-            "modality": "text" if family in TEXTS else "speech",
+            "modality": "text" if family in tiny.TEXTS else "speech",
             "family": family,
             "source": "random weights",
             "config": {"model_type": family, **config},
@@ -192,12 +160,13 @@ def make(config: dict[str, Any], family: str) -> Backbone:
     )
 
 
-@pytest.mark.parametrize("family", TEXTS)
+@pytest.mark.parametrize("family", tiny.TEXTS)
 def test_text(family: str) -> None:
-    backbone = make(TEXTS[family], family)
+    shape = tiny.text_shape(family, num_hidden_layers=3)
+    backbone = make(shape, family)
 
     def theirs(tensors: dict[str, Tensor], state: State) -> Tensor:
-        config = transformers.AutoConfig.for_model(family, **TEXTS[family])
+        config = transformers.AutoConfig.for_model(family, **shape)
         model = transformers.AutoModel.from_config(config).eval()
         missing, unexpected = model.load_state_dict(tensors, strict=False)
         assert not unexpected and all("pooler" in name for name in missing)
@@ -211,7 +180,7 @@ def test_text(family: str) -> None:
 
 
 def test_every_text_family_is_checked() -> None:
-    assert set(text.FAMILIES) < set(TEXTS)
+    assert set(text.FAMILIES) < set(tiny.TEXTS)
 
 
 @pytest.mark.parametrize("family", speech.FAMILIES)
@@ -231,14 +200,14 @@ def test_speech(variant: str, family: str) -> None:
     assert check_backbone(backbone, {"x": x, "lengths": lengths}, theirs) == 5
 
 
-@pytest.mark.parametrize("family", [*TEXTS, *speech.FAMILIES, *tiny_images.IMAGES])
+@pytest.mark.parametrize("family", [*tiny.TEXTS, *speech.FAMILIES, *tiny.IMAGES])
 def test_every_trained_parameter_gets_a_gradient(family: str) -> None:
     """A parameter without one stops DistributedDataParallel."""
-    if family in tiny_images.IMAGES:
-        backbone, state = tiny_images.make_backbone(family), {"x": torch.randn(2, 3, 32, 32)}
+    if family in tiny.IMAGES:
+        backbone, state = tiny.image_backbone(family), {"x": torch.randn(2, 3, 32, 32)}
     else:
         spoken = family in speech.FAMILIES
-        backbone = make(VARIANTS["group-plain"] if spoken else TEXTS[family], family)
+        backbone = make(VARIANTS["group-plain"] if spoken else tiny.text_shape(family), family)
         x = torch.randn(2, 1500) if spoken else torch.randint(2, 60, (2, 12))
         state = {"x": x, "lengths": torch.tensor([x.shape[1], x.shape[1] // 2])}
     backbone.mask_prob = 0.0
@@ -296,7 +265,7 @@ def test_a_stage_that_sees_its_padding_fails(leak: str, monkeypatch: pytest.Monk
 
 
 def test_a_tensor_in_two_stages_fails() -> None:
-    backbone = make(TEXT, "bert")
+    backbone = make(tiny.BERT, "bert")
     backbone.stages[1].extra = backbone.stages[2].layer.output.dense
     state = {"x": torch.randint(1, 60, (2, 4)), "lengths": torch.tensor([4, 2])}
     with pytest.raises(AssertionError, match="is in 2 stages"):
@@ -319,8 +288,8 @@ class Shift(nn.Module):
 def test_autocast() -> None:
     for backbone, x in (
         (make(VARIANTS["group-plain"], "wav2vec2"), torch.randn(2, 1500)),
-        (make(TEXT, "bert"), torch.randint(1, 60, (2, 9))),
-        *((tiny_images.make_backbone(family), torch.randn(2, 3, 32, 32)) for family in tiny_images.IMAGES),
+        (make(tiny.BERT, "bert"), torch.randint(1, 60, (2, 9))),
+        *((tiny.image_backbone(family), torch.randn(2, 3, 32, 32)) for family in tiny.IMAGES),
     ):
         state = {"x": x, "lengths": torch.tensor([x.shape[1], x.shape[1] // 2])}
         exact = backbone.eval().run(state)["x"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 import pytest
+import tiny
 import torch
 from torch import Tensor, nn
 
@@ -12,19 +13,7 @@ from mmtransfer import backbones
 from mmtransfer.backbones.staged import Backbone, State
 
 FROZEN = (0, 1, 2)
-SPEECH = {
-    "model_type": "wav2vec2",
-    "hidden_size": 16,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "intermediate_size": 32,
-    "conv_dim": (8, 8, 8),
-    "conv_kernel": (10, 3, 2),
-    "conv_stride": (5, 2, 2),
-    "num_conv_pos_embeddings": 8,
-    "num_conv_pos_embedding_groups": 2,
-    "mask_time_prob": 0.3,
-}
+SPEECH = {"model_type": "wav2vec2", **tiny.WAV2VEC2, "mask_time_prob": 0.3}
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tiny_images
+import tiny
 import torch
 import transformers
 from PIL import Image
@@ -22,7 +22,7 @@ from mmtransfer.backbones import carried, weights
 from mmtransfer.data.images import ImageTransform
 from mmtransfer.errors import MMTransferError
 
-EVERY = [*tiny_images.IMAGES, *tiny_images.BOTH]
+EVERY = [*tiny.IMAGES, *tiny.IMAGES_AND_TEXTS]
 
 
 @pytest.fixture(autouse=True)
@@ -33,21 +33,21 @@ def one_thread() -> None:
 
 @pytest.mark.parametrize("family", EVERY)
 def test_a_checkpoint_of_the_library(family: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    model = tiny_images.save(tmp_path, family)
+    model = tiny.image_checkpoint(tmp_path, family)
     with caplog.at_level(logging.INFO, "mmtransfer"):
         backbone = backbones.load(str(tmp_path), modality="image").eval()
     tower = getattr(model, "vision_model", model)
     theirs = {name: value for name, value in tower.state_dict().items() if not name.startswith("pooler.")}
     own = backbone.library_state()
     assert own.keys() == theirs.keys() and all(torch.equal(own[name], theirs[name]) for name in own)
-    assert ("dropped" in caplog.text) == (family in {"vit", *tiny_images.BOTH})
+    assert ("dropped" in caplog.text) == (family in {"vit", *tiny.IMAGES_AND_TEXTS})
     own = backbone.preprocess
     assert (own["mean"], own["std"], own["image_size"]) == ((0.5, 0.4, 0.3), (0.2, 0.3, 0.4), 32)
     assert weights.sha256(backbones.rebuild(backbone.describe())) != weights.sha256(backbone)
 
 
 def test_pixels_are_those_of_the_processor(tmp_path: Path) -> None:
-    tiny_images.save(tmp_path, "vit")
+    tiny.image_checkpoint(tmp_path, "vit")
     own = backbones.load(str(tmp_path)).preprocess
     picture = Image.fromarray(np.random.default_rng(0).integers(0, 255, (32, 32, 3), dtype=np.uint8))
     pixels = ImageTransform(own["image_size"], own["mean"], own["std"], own["crop_pct"])(picture)
@@ -76,7 +76,7 @@ HALVES = ((0.5,) * 3, (0.5,) * 3)
     ],
 )
 def test_processors(values: dict[str, Any], size: int, crop: float, norm: Any, tmp_path: Path) -> None:
-    tiny_images.save(tmp_path, "vit", processor=None)
+    tiny.image_checkpoint(tmp_path, "vit", processor=None)
     (tmp_path / "preprocessor_config.json").write_text(json.dumps({**NORM, **values}))
     own = backbones.load(str(tmp_path)).preprocess
     assert (own["image_size"], own["crop_pct"]) == (size, crop)
@@ -84,7 +84,7 @@ def test_processors(values: dict[str, Any], size: int, crop: float, norm: Any, t
 
 
 def test_a_processor_inside_that_of_pictures_and_texts(tmp_path: Path) -> None:
-    tiny_images.save(tmp_path, "clip", processor=None)
+    tiny.image_checkpoint(tmp_path, "clip", processor=None)
     (tmp_path / "processor_config.json").write_text(json.dumps({"image_processor": {**NORM, "size": 48}}))
     assert backbones.load(str(tmp_path)).preprocess["image_size"] == 48
 
@@ -102,7 +102,7 @@ def test_a_processor_inside_that_of_pictures_and_texts(tmp_path: Path) -> None:
     ],
 )
 def test_a_processor_that_cannot_be_used(values: Any, message: str, tmp_path: Path) -> None:
-    tiny_images.save(tmp_path, "vit", processor=None)
+    tiny.image_checkpoint(tmp_path, "vit", processor=None)
     if values is not None:
         (tmp_path / "preprocessor_config.json").write_text(json.dumps(values))
     for chosen in (None, "none"):
@@ -112,7 +112,7 @@ def test_a_processor_that_cannot_be_used(values: Any, message: str, tmp_path: Pa
 
 
 def test_what_is_done_in_another_way_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    tiny_images.save(
+    tiny.image_checkpoint(
         tmp_path, "vit", processor=transformers.ViTImageProcessor(size={"height": 32, "width": 32}, resample=3)
     )
     with caplog.at_level(logging.INFO, "mmtransfer"):
@@ -124,7 +124,7 @@ def test_what_is_done_in_another_way_is_told(tmp_path: Path, caplog: pytest.LogC
 def test_weights_from_a_file_of_a_classifier(family: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Under the names that published files have, which are not those of the library's modules."""
     ending = "Model" if family == "dinov3_vit" else "ModelForImageClassification"
-    model = tiny_images.save(tmp_path, family, ending)
+    model = tiny.image_checkpoint(tmp_path, family, ending)
     with caplog.at_level(logging.INFO, "mmtransfer"):
         found = backbones.load(str(tmp_path), str(tmp_path / "model.safetensors"))
     whole = backbones.load(str(tmp_path))
@@ -137,7 +137,7 @@ def test_weights_from_a_file_of_a_classifier(family: str, tmp_path: Path, caplog
 @pytest.mark.parametrize("family", EVERY)
 def test_a_run_of_each(family: str, tmp_path: Path, command: Callable[..., tuple[int, str, str]]) -> None:
     """Trained whole and behind a cached prefix; read again by us, and by transformers."""
-    tiny_images.save(tmp_path / "checkpoint", family)
+    tiny.image_checkpoint(tmp_path / "checkpoint", family)
     generator = np.random.default_rng(0)
     for number in range(24):
         folder = tmp_path / "data" / "ab"[number % 2]
@@ -171,7 +171,7 @@ def test_a_run_of_each(family: str, tmp_path: Path, command: Callable[..., tuple
 
 
 def test_a_run_with_names_of_another_version_of_the_library(tmp_path: Path) -> None:
-    tiny_images.save(tmp_path / "checkpoint", "dinov2")
+    tiny.image_checkpoint(tmp_path / "checkpoint", "dinov2")
     backbone = backbones.load(str(tmp_path / "checkpoint"))
     weights.save(backbone, tmp_path / "run/model")
     file = tmp_path / "run/model" / weights.TENSORS
@@ -183,15 +183,15 @@ def test_a_run_with_names_of_another_version_of_the_library(tmp_path: Path) -> N
 
 def test_the_smallest_size() -> None:
     for family in ("swin", "convnext", "vit", "siglip_vision_model"):
-        backbone = tiny_images.make_backbone(family).eval()
+        backbone = tiny.image_backbone(family).eval()
         smallest = backbone.preprocess["smallest_size"]
         assert torch.isfinite(backbone.pool(backbone.run({"x": torch.randn(1, 3, smallest, smallest)}))).all()
         with pytest.raises(RuntimeError):
-            tiny_images.make_backbone(family).run({"x": torch.randn(1, 3, smallest - 1, smallest - 1)})
+            tiny.image_backbone(family).run({"x": torch.randn(1, 3, smallest - 1, smallest - 1)})
 
 
 def test_positions_of_dinov3_are_shifted_only_where_its_patches_are_trained() -> None:
-    backbone = tiny_images.make_backbone("dinov3_vit", pos_embed_shift=0.5).train()
+    backbone = tiny.image_backbone("dinov3_vit", pos_embed_shift=0.5).train()
     state = {"x": torch.randn(2, 3, 32, 32)}
     assert not torch.equal(backbone.run(state)["x"], backbone.run(state)["x"])
     backbone.freeze({0})
@@ -201,13 +201,13 @@ def test_positions_of_dinov3_are_shifted_only_where_its_patches_are_trained() ->
 @pytest.mark.parametrize("family", ["vit", "dinov2", "swin", "convnextv2", "clip", "siglip"])
 def test_the_head_that_a_checkpoint_carries(family: str, tmp_path: Path) -> None:
     labels = {"id2label": {0: "cat", 1: "dog", 2: "owl"}, "label2id": {"cat": 0, "dog": 1, "owl": 2}}
-    model = tiny_images.save(tmp_path, family, "ModelForImageClassification", **labels)
+    model = tiny.image_checkpoint(tmp_path, family, "ModelForImageClassification", **labels)
     found = carried.load_with_head(str(tmp_path))
     assert found.names == ["cat", "dog", "owl"] and found.named
     assert found.settings == {"image_size": 32, "crop_pct": 1.0}
     x = torch.randn(2, 3, 32, 32)
     with torch.no_grad():
         torch.testing.assert_close(found.backbone.eval().run({"x": x})["x"], model(x).logits)
-    tiny_images.save(tmp_path / "headless", family)
+    tiny.image_checkpoint(tmp_path / "headless", family)
     with pytest.raises(MMTransferError, match="not an image classifier"):
         carried.load_with_head(str(tmp_path / "headless"))

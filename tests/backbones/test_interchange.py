@@ -3,34 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
+import tiny
 import torch
 import transformers
 
 from mmtransfer.backbones import carried, interchange, pretrained, vision, weights
 from mmtransfer.heads import CTCHead
-
-TEXT = {"vocab_size": 60, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
-SPEECH = {
-    "hidden_size": 16,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "intermediate_size": 32,
-    "conv_dim": (8, 8, 8),
-    "conv_kernel": (10, 3, 2),
-    "conv_stride": (5, 2, 2),
-    "num_conv_pos_embeddings": 8,
-    "num_conv_pos_embedding_groups": 2,
-}
-FAMILIES: dict[str, dict[str, Any]] = {
-    "bert": TEXT,
-    "roberta": {**TEXT, "pad_token_id": 1},
-    "mpnet": TEXT,
-    "gpt2": {"vocab_size": 60, "n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 32},
-    "albert": {**TEXT, "embedding_size": 8},
-}
 
 
 @pytest.fixture(autouse=True)
@@ -39,9 +19,9 @@ def one_thread() -> None:
     torch.manual_seed(0)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", ["bert", "roberta", "mpnet", "gpt2", "albert"])
 def test_text(family: str, tmp_path: Path) -> None:
-    backbone = pretrained.build({"model_type": family, **FAMILIES[family]}).eval()
+    backbone = pretrained.build({"model_type": family, **tiny.text_shape(family)}).eval()
     weights.save(backbone, tmp_path)
     interchange.write(backbone, tmp_path)
     model, info = transformers.AutoModel.from_pretrained(tmp_path, output_loading_info=True)
@@ -55,7 +35,7 @@ def test_text(family: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("family", ["wav2vec2", "hubert", "wavlm"])
 def test_speech(family: str, tmp_path: Path) -> None:
-    backbone = pretrained.build({"model_type": family, **SPEECH}).eval()
+    backbone = pretrained.build({"model_type": family, **tiny.WAV2VEC2}).eval()
     symbols = ["<blank>", "|", "a", "b", ""]
     head = CTCHead(16, len(symbols))
     weights.save(backbone, tmp_path)

@@ -6,6 +6,7 @@ import logging
 from pathlib import Path
 
 import pytest
+import tiny
 import torch
 import transformers
 
@@ -13,24 +14,15 @@ from mmtransfer import backbones
 from mmtransfer.backbones import pretrained, text, weights
 from mmtransfer.errors import MMTransferError
 
-TINY = {
-    "vocab_size": 60,
-    "hidden_size": 16,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "intermediate_size": 32,
-    "max_position_embeddings": 40,
-}
 
-
-def tiny(family: str, **more: int) -> text.TextBackbone:
-    backbone = pretrained.build({"model_type": family, **TINY, **more})
+def make(family: str, **more: int) -> text.TextBackbone:
+    backbone = pretrained.build({"model_type": family, **tiny.BERT, **more})
     assert isinstance(backbone, text.TextBackbone)
     return backbone.eval()
 
 
 def test_poolings() -> None:
-    backbone = tiny("bert")
+    backbone = make("bert")
     x = torch.arange(24.0).reshape(2, 3, 4)
     state = {"x": x, "lengths": torch.tensor([3, 2])}
     assert torch.equal(backbone.pool(state)[1], x[1, :2].mean(0))
@@ -43,16 +35,16 @@ def test_poolings() -> None:
 
 
 def test_a_run_keeps_its_pooling() -> None:
-    description = tiny("bert").describe()
+    description = make("bert").describe()
     assert backbones.rebuild({**description, "pooling": "cls"}).pooling == "cls"
-    assert tiny("gpt2", n_positions=40).pooling == "last"
+    assert make("gpt2", n_positions=40).pooling == "last"
 
 
 def test_positions() -> None:
-    assert tiny("bert").positions == 40
-    assert tiny("roberta", pad_token_id=1).positions == 38
-    assert tiny("mpnet").positions == 38
-    backbone = tiny("roberta", pad_token_id=1)
+    assert make("bert").positions == 40
+    assert make("roberta", pad_token_id=1).positions == 38
+    assert make("mpnet").positions == 38
+    backbone = make("roberta", pad_token_id=1)
     longest = {"x": torch.randint(2, 60, (1, 38)), "lengths": torch.tensor([38])}
     assert backbone.run(longest)["x"].shape == (1, 38, 16)
     assert pretrained.build({"model_type": "gpt2", "n_positions": 17, "n_embd": 12, "n_layer": 1}).positions == 17
@@ -60,7 +52,7 @@ def test_positions() -> None:
 
 def test_padding_of_roberta_does_not_count_as_a_token() -> None:
     """collate pads with 0, which is a token of RoBERTa's; its positions must not depend on that."""
-    backbone = tiny("roberta", pad_token_id=1)
+    backbone = make("roberta", pad_token_id=1)
     short = torch.randint(2, 60, (1, 5))
     padded = torch.cat([short, torch.zeros(1, 4, dtype=torch.int64)], 1)
     lengths = torch.tensor([5])
@@ -69,7 +61,7 @@ def test_padding_of_roberta_does_not_count_as_a_token() -> None:
 
 
 def test_an_encoder_without_a_class_is_one_stage_and_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    config = transformers.AlbertConfig(**TINY, embedding_size=8)
+    config = transformers.AlbertConfig(**tiny.BERT, embedding_size=8)
     transformers.AlbertForMaskedLM(config).save_pretrained(tmp_path)
     words = ["<pad>", "<unk>", *"abcdefg"]
     (tmp_path / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words]))
@@ -86,7 +78,7 @@ def test_an_encoder_without_a_class_is_one_stage_and_says_so(tmp_path: Path, cap
 @pytest.mark.parametrize("family", ["bert", "electra", "albert"])
 def test_which_text_of_a_pair_a_token_belongs_to(family: str) -> None:
     """A stage of embeddings and an encoder of one stage, as the library has it."""
-    backbone = tiny(family, embedding_size=16, type_vocab_size=2)
+    backbone = make(family, embedding_size=16, type_vocab_size=2)
     model = transformers.AutoModel.from_config(transformers.AutoConfig.for_model(**backbone.config)).eval()
     model.load_state_dict(backbone.library_state(), strict=False)
     x, types = torch.randint(2, 60, (1, 7)), torch.tensor([[0, 0, 0, 0, 1, 1, 1]])

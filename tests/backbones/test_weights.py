@@ -12,6 +12,7 @@ from typing import Any
 from urllib.error import URLError
 
 import pytest
+import tiny
 import torch
 import torchvision
 import transformers
@@ -22,29 +23,9 @@ from mmtransfer.backbones import weights
 from mmtransfer.errors import MMTransferError
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "where", "is", "my", "card"]
-BERT = transformers.BertConfig(
-    vocab_size=len(WORDS),
-    hidden_size=16,
-    num_hidden_layers=2,
-    num_attention_heads=2,
-    intermediate_size=32,
-    max_position_embeddings=32,
-)
-WAV2VEC2 = transformers.Wav2Vec2Config(
-    hidden_size=16,
-    num_hidden_layers=2,
-    num_attention_heads=2,
-    intermediate_size=32,
-    conv_dim=(8, 8, 8),
-    conv_kernel=(10, 3, 2),
-    conv_stride=(5, 2, 2),
-    num_conv_pos_embeddings=8,
-    num_conv_pos_embedding_groups=2,
-    num_codevectors_per_group=4,
-    codevector_dim=8,
-    proj_codevector_dim=8,
-    vocab_size=20,
-)
+BERT = transformers.BertConfig(**{**tiny.BERT, "vocab_size": len(WORDS)})
+QUANTISER = {"num_codevectors_per_group": 4, "codevector_dim": 8, "proj_codevector_dim": 8}
+WAV2VEC2 = transformers.Wav2Vec2Config(**tiny.WAV2VEC2, **QUANTISER, vocab_size=20)
 
 
 @pytest.fixture(autouse=True)

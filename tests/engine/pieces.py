@@ -18,6 +18,10 @@ import torch
 from accelerate import Accelerator
 from transformers import BertTokenizerFast
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import tiny
+
 from mmtransfer.backbones import pretrained
 from mmtransfer.config import SPEECH, TEXT
 from mmtransfer.data import sources
@@ -44,31 +48,9 @@ CASES = {
 """Settings whose loss must not depend on how a step is cut: (task, settings)."""
 ANSWERS = {"single-label": ("a", "b", "a", "c", "a"), "multi-label": ("a|b", "", "b"), "regression": (1.5, 20, -4)}
 STILL = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
-BERT = {
-    "model_type": "bert",
-    "vocab_size": 40,
-    "hidden_size": 16,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "intermediate_size": 32,
-    "max_position_embeddings": 40,
-    **STILL,
-}
+BERT = {"model_type": "bert", **tiny.BERT, **STILL}
 SILENT = dict.fromkeys(("hidden_dropout", "attention_dropout", "activation_dropout", "feat_proj_dropout"), 0.0)
-WAV2VEC2 = {
-    "model_type": "wav2vec2",
-    "hidden_size": 16,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "intermediate_size": 32,
-    "conv_dim": (8, 8, 8),
-    "conv_kernel": (10, 3, 2),
-    "conv_stride": (5, 2, 2),
-    "num_conv_pos_embeddings": 8,
-    "num_conv_pos_embedding_groups": 2,
-    "feat_extract_norm": "group",
-    **SILENT,
-}
+WAV2VEC2 = {"model_type": "wav2vec2", **tiny.WAV2VEC2, "feat_extract_norm": "group", **SILENT}
 
 
 class InDouble(EncodedRows):

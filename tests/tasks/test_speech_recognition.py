@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import tiny
 import torch
 
 from mmtransfer.backbones import pretrained
@@ -13,18 +14,8 @@ from mmtransfer.errors import MMTransferError
 from mmtransfer.resolution import complete
 from mmtransfer.tasks import TASKS
 
-SHAPE = {
-    "model_type": "wav2vec2",
-    "hidden_size": 16,
-    "num_hidden_layers": 1,
-    "num_attention_heads": 2,
-    "intermediate_size": 32,
-    "conv_dim": (8, 8),
-    "conv_kernel": (10, 3),
-    "conv_stride": (5, 2),
-    "num_conv_pos_embeddings": 8,
-    "num_conv_pos_embedding_groups": 2,
-}
+TWO_CONVOLUTIONS = {"conv_dim": (8, 8), "conv_kernel": (10, 3), "conv_stride": (5, 2)}
+SHAPE = {"model_type": "wav2vec2", **tiny.WAV2VEC2, **TWO_CONVOLUTIONS}
 
 
 def task_on(rows, **settings):

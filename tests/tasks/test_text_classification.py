@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import tiny
 import torch
 from transformers import BertConfig, BertModel, BertTokenizerFast
 
@@ -13,15 +14,7 @@ from mmtransfer.errors import MMTransferError
 from mmtransfer.resolution import complete
 from mmtransfer.tasks import TASKS, collate
 
-SHAPE = {
-    "model_type": "bert",
-    "vocab_size": 31,
-    "hidden_size": 16,
-    "num_hidden_layers": 1,
-    "num_attention_heads": 2,
-    "intermediate_size": 32,
-    "max_position_embeddings": 40,
-}
+SHAPE = {"model_type": "bert", **tiny.BERT, "num_hidden_layers": 1}
 
 
 @pytest.fixture(scope="module")
