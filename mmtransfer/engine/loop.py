@@ -156,7 +156,7 @@ def _log(training: Training, lr: float, steps: int) -> None:
     loss, since = state.loss_sum / (state.loss_count or 1.0), state.steps_done
     if not loss == loss or loss in (float("inf"), float("-inf")):
         raise MMTransferError(
-            f"The training loss is {loss} between steps {since - training.config.log_every} and {since}",
+            f"The training loss is {loss} between steps {max(0, since - training.config.log_every)} and {since}",
             f"phase {state.phases[state.phase]['name']}, learning rate {lr:.3g}",
             "lower --lr, use --precision fp32, or look for broken targets",
         )
