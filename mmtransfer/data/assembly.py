@@ -42,24 +42,7 @@ def assemble(
     False where validation data is of no use unless it is given; `look`: gets the sources as they were read, and gives
     them back with what it has found out about them; `reading`: as in `sources.load`.
     """
-    given: dict[str, Any] = {"train": config.train, "validation": config.validation, "test": config.test}
-    if isinstance(config.train, str) and config.train.startswith(builtin.PREFIX) and config.test is None:
-        given["test"] = config.train
-    tables = {
-        split: sources.load(
-            source,
-            input,
-            columns,
-            config.skip_bad,
-            flag(split),
-            split=split,
-            max_seconds=config.max_seconds,
-            reading=reading and replace(reading, split=split),
-        )
-        for split, source in given.items()
-        if source is not None
-    }
-    tables = look(tables)
+    tables = look(_read(config, input, columns, reading))
     if config.test_group is not None:
         tables["train"], tables["test"] = groups.leave_out(tables["train"], config.test_group)
     if config.group_column is not None:
@@ -76,16 +59,29 @@ def assemble(
         _drop(tables, config)
     if config.duplicates == "error" and config.shots != 0:
         overlap.refuse(tables)
-    smaller = _smaller(tables["train"], strata, config)
-    if smaller is not None:
-        logger.info("%d of %d training examples are taken", len(smaller), len(tables["train"]))
-        tables["train"] = smaller
-        validation = tables["validation"] if cut else ()
-        if isinstance(validation, Table) and len(validation) > len(smaller):
-            kept = subsets.at_most(classes(validation), len(validation), len(smaller), config.seed)
-            logger.info("validation: %d of %d examples, no more than there are to train on", len(kept), len(validation))
-            tables["validation"] = validation.select(kept)
+    _make_smaller(tables, strata, cut, config)
     return tables
+
+
+def _read(config: RunConfig, input: str, columns: Columns, reading: Reading | None) -> dict[str, Table]:
+    """The sources of a run, by split."""
+    given: dict[str, Any] = {"train": config.train, "validation": config.validation, "test": config.test}
+    if isinstance(config.train, str) and config.train.startswith(builtin.PREFIX) and config.test is None:
+        given["test"] = config.train
+    return {
+        split: sources.load(
+            source,
+            input,
+            columns,
+            config.skip_bad,
+            flag(split),
+            split=split,
+            max_seconds=config.max_seconds,
+            reading=reading and replace(reading, split=split),
+        )
+        for split, source in given.items()
+        if source is not None
+    }
 
 
 def _drop(tables: dict[str, Table], config: RunConfig) -> None:
@@ -121,6 +117,21 @@ def _cut(whole: Table, labels: Sequence[str | None] | None, config: RunConfig) -
             len(set(known)),
         )
     return whole.select(rest), whole.select(held)
+
+
+def _make_smaller(
+    tables: dict[str, Table], strata: Callable[[Table], Sequence[str | None] | None], cut: bool, config: RunConfig
+) -> None:
+    """Takes the part of the training data that was asked for, and of a validation split that was cut no more."""
+    smaller = _smaller(tables["train"], strata, config)
+    if smaller is None:
+        return
+    logger.info("%d of %d training examples are taken", len(smaller), len(tables["train"]))
+    tables["train"] = smaller
+    if cut and len(validation := tables["validation"]) > len(smaller):
+        kept = subsets.at_most(classes(validation), len(validation), len(smaller), config.seed)
+        logger.info("validation: %d of %d examples, no more than there are to train on", len(kept), len(validation))
+        tables["validation"] = validation.select(kept)
 
 
 def _smaller(

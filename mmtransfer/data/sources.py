@@ -7,10 +7,8 @@ a library that torchaudio's last release does not bring.
 from __future__ import annotations
 
 import dataclasses
-import logging
 import os
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,25 +20,21 @@ from mmtransfer.data import (
     builtin,
     conll,
     delimited,
-    encodings,
     folders,
     jsonlines,
-    labels,
-    records,
-    segments,
     wellformed,
 )
 from mmtransfer.data.checks import Draft, finish
-from mmtransfer.data.columns import GROUP, PAIR, Columns, choose
+from mmtransfer.data.columns import Columns
 from mmtransfer.data.file import File
-from mmtransfer.data.kinds import INPUTS, AnswerKind, InputKind
+from mmtransfer.data.kinds import INPUTS
 from mmtransfer.data.reading import Reading
 from mmtransfer.data.records import Records
+from mmtransfer.data.rows import Request, from_lines, from_list, from_records
 from mmtransfer.data.table import Table
 from mmtransfer.errors import MMTransferError
 
 __all__ = ["Columns", "File", "Table", "load", "refuse_missing"]
-logger = logging.getLogger("mmtransfer")
 READERS: Mapping[str, Callable[[Path, str, Columns, Reading | None], Records]] = {
     **dict.fromkeys(delimited.SUFFIXES, lambda path, where, columns, _: delimited.read_csv(path, where, columns.named)),
     **dict.fromkeys(jsonlines.SUFFIXES, lambda path, where, *_: jsonlines.read_json(path, where)),
@@ -82,38 +76,24 @@ def load(
     Raises MMTransferError for a source that is not there, holds nothing, or holds bad examples.
     """
     kind = INPUTS[input]
-    answer = columns.answer(kind)
-    if isinstance(source, str) and source.startswith(builtin.PREFIX):
-        return _builtin(source, kind, columns, option, split)
-    name = str(told(source))
-    where = f"{option} {name}"
     # what is trained on needs its groups, a test set from elsewhere may have none
     columns = dataclasses.replace(columns, group_needed=split == "train")
-    if isinstance(source, str) and source.startswith(arrow.PREFIX):
-        found = arrow.from_hub(source, split, not labelled, where)
-        draft = _from_records(found, kind, columns, labelled, where, None)
-    elif isinstance(source, str | Path):
-        refuse_missing(source, option, labelled)
-        draft = _from_path(Path(source), kind, columns, labelled, where, split, reading)
-    elif isinstance(source, datasets.Dataset | datasets.DatasetDict):
-        found = arrow.from_dataset(arrow.part(source, split, not labelled, where), where)
-        draft = _from_records(found, kind, columns, labelled, where, None)
-    elif isinstance(source, list | tuple):
-        draft = _from_list(source, kind, columns, labelled, where)
-    else:
-        raise MMTransferError(
-            f"Data cannot be a {type(source).__name__}",
-            option,
-            "give a path, hub:NAME, builtin:NAME, a datasets.Dataset, or a list of rows",
-        )
+    name = str(told(source))
+    asked = Request(kind, columns, labelled, f"{option} {name}")
+    if isinstance(source, str) and source.startswith(builtin.PREFIX):
+        return _builtin(source, asked, option, split)
+    draft = _drafted(source, asked, option, split, reading)
     if columns.group is not None and columns.group_needed and draft.groups is None:
         raise MMTransferError(
             "Class folders and pairs have no columns, so no groups",
-            f"--group-column {columns.group} of {where}",
+            f"--group-column {columns.group} of {asked.where}",
             "give a table, or a folder with metadata.csv",
         )
     if draft.answers is not None:
-        draft.kind, (draft.answers, bad) = answer.name, answer.read_answers(draft.answers, columns.separator)
+        draft.kind, (draft.answers, bad) = (
+            asked.answer.name,
+            asked.answer.read_answers(draft.answers, columns.separator),
+        )
         draft.bad = bad | draft.bad
     wellformed.screen(draft)
     return finish(draft, input, name, option, skip_bad, labelled, max_seconds if labelled else None, reading)
@@ -138,9 +118,9 @@ def refuse_missing(source: Any, option: str, labelled: bool = True) -> None:
     raise MMTransferError("No such file or folder", f"{option} {source}", hint)
 
 
-def _builtin(source: str, kind: InputKind, columns: Columns, option: str, split: str) -> Table:
-    answer = columns.answer(kind)
-    tables = builtin.load_builtin(source.removeprefix(builtin.PREFIX), kind.name, answer.name)
+def _builtin(source: str, asked: Request, option: str, split: str) -> Table:
+    answer = asked.answer
+    tables = builtin.load_builtin(source.removeprefix(builtin.PREFIX), asked.kind.name, answer.name)
     if split not in tables:
         raise MMTransferError(
             f"{source} has no {split} part, only {' and '.join(tables)}",
@@ -150,7 +130,7 @@ def _builtin(source: str, kind: InputKind, columns: Columns, option: str, split:
     table = tables[split]
     if table.answer is None or table.answer.name == answer.name:
         return table
-    answers, bad = answer.read_answers(table.answers or (), columns.separator)
+    answers, bad = answer.read_answers(table.answers or (), asked.columns.separator)
     if bad:
         raise MMTransferError(
             f"{len(bad)} of {len(table)} labels of {source} cannot be used: {bad[min(bad)]}",
@@ -160,28 +140,39 @@ def _builtin(source: str, kind: InputKind, columns: Columns, option: str, split:
     return table.answered(answer.name, answers)
 
 
-def _from_path(
-    path: Path,
-    kind: InputKind,
-    columns: Columns,
-    labelled: bool,
-    where: str,
-    split: str,
-    reading: Reading | None,
-) -> Draft:
-    path = Path(os.path.abspath(path))
+def _drafted(source: Any, asked: Request, option: str, split: str, reading: Reading | None) -> Draft:
+    """The rows of a source as they stand, none of them looked at."""
+    if isinstance(source, str) and source.startswith(arrow.PREFIX):
+        return from_records(arrow.from_hub(source, split, not asked.labelled, asked.where), asked)
+    if isinstance(source, str | Path):
+        refuse_missing(source, option, asked.labelled)
+        return _from_path(Path(os.path.abspath(source)), asked, split, reading)
+    if isinstance(source, datasets.Dataset | datasets.DatasetDict):
+        part = arrow.part(source, split, not asked.labelled, asked.where)
+        return from_records(arrow.from_dataset(part, asked.where), asked)
+    if isinstance(source, list | tuple):
+        return from_list(source, asked)
+    raise MMTransferError(
+        f"Data cannot be a {type(source).__name__}",
+        option,
+        "give a path, hub:NAME, builtin:NAME, a datasets.Dataset, or a list of rows",
+    )
+
+
+def _from_path(path: Path, asked: Request, split: str, reading: Reading | None) -> Draft:
+    kind, where = asked.kind, asked.where
     if path.is_dir():
         if arrow.is_saved(path):
-            found = arrow.saved(path, split, not labelled, where)
-            return _from_records(found, kind, columns, labelled, where, path)
+            return from_records(arrow.saved(path, split, not asked.labelled, where), asked, path)
         metadata = folders.find_metadata(path)
         if metadata is None:
-            return folders.read_folder(path, kind, columns.answer(kind), labelled, where)
+            return folders.read_folder(path, kind, asked.answer, asked.labelled, where)
         path, where = metadata, f"{where}/{metadata.name}"
+        asked = dataclasses.replace(asked, where=where)
     reader = READERS.get(path.suffix.lower())
     if reader is not None:
-        return _from_records(reader(path, where, columns, reading), kind, columns, labelled, where, path.parent)
-    if labelled:
+        return from_records(reader(path, where, asked.columns, reading), asked, path.parent)
+    if asked.labelled:
         readable = "a folder or a table" if kind.in_files else "a table"
         raise MMTransferError(
             f"{kind.name} data with answers is {readable}, not a {path.suffix or 'plain'} file",
@@ -190,146 +181,6 @@ def _from_path(
         )
     if kind.in_files:
         return folders.files([path.name], path.parent)
-    if columns.paired:
+    if asked.columns.paired:
         raise MMTransferError("A file of lines has no second texts", where, "give a table with both columns")
-    return _from_lines(path, kind, where)
-
-
-def _from_lines(path: Path, kind: InputKind, where: str) -> Draft:
-    """A sentence a line, ended by \\n, \\r\\n or \\r; blank lines are left out, ids are line numbers from 0."""
-    # not splitlines: a sentence may hold a form feed, or one of Unicode's own line separators
-    lines = re.split(r"\r\n|\n|\r", encodings.read_text(path, where))
-    kept = [number for number, line in enumerate(lines) if line.strip()]
-    if not kept:
-        raise MMTransferError("The file is empty", where, "give a sentence a line")
-    return Draft([str(n) for n in kept], [f"line {n + 1}" for n in kept], [kind.line(lines[n]) for n in kept])
-
-
-def _from_list(rows: Sequence[Any], kind: InputKind, columns: Columns, labelled: bool, where: str) -> Draft:
-    if not rows:
-        raise MMTransferError("The list is empty", where, "give at least one row")
-    if all(isinstance(row, dict) for row in rows):
-        rows = [kind.gather(row, getattr(columns, kind.role)) for row in rows]
-        return _from_records(records.from_dicts(rows), kind, columns, labelled, where, None)
-    if labelled and _are_columns(rows):
-        raise MMTransferError(
-            f"Data are rows (input, answer), not two columns, here of {len(rows[0])} and {len(rows[1])}",
-            where,
-            "give list(zip(inputs, answers, strict=True))",
-        )
-    bad: dict[int, str] = {}
-    inputs, answers = _parted(rows, columns.answer(kind), bad) if labelled else (list(rows), None)
-    pairs = _seconds(inputs, bad) if kind.pairs and _paired(inputs, columns) else None
-    ids = [str(number) for number in range(len(rows))]
-    places = [f"row {name}" for name in ids]
-    return _draft(Draft(ids, places, inputs, answers, None, bad, pairs), kind, None, columns.rate)
-
-
-def _parted(rows: Sequence[Any], answer: AnswerKind, bad: dict[int, str]) -> tuple[list[Any], list[Any]]:
-    """Inputs and answers of rows (input, answer); what is none goes into `bad`."""
-    inputs: list[Any] = [None] * len(rows)
-    answers: list[Any] = [None] * len(rows)
-    for number, row in enumerate(rows):
-        if isinstance(row, list | tuple) and len(row) == 2:
-            inputs[number], answers[number] = row
-            reason = answer.misplaced(*row)
-            if reason is not None:
-                bad[number] = reason
-        else:
-            bad[number] = f"not a pair (input, answer) nor a dict, but a {type(row).__name__}"
-    return inputs, answers
-
-
-def _are_columns(rows: Sequence[Any]) -> bool:
-    """Whether (inputs, answers) came side by side, and not row by row; of two rows of two values nobody can tell."""
-    if len(rows) != 2 or any(isinstance(one, str | bytes | dict) or not hasattr(one, "__len__") for one in rows):
-        return False
-    return all(getattr(one, "ndim", 1) > 0 and len(one) != 2 for one in rows) and getattr(rows[1], "ndim", 1) == 1
-
-
-def _paired(inputs: Sequence[Any], columns: Columns) -> bool:
-    return any(isinstance(value, list | tuple) for value in inputs) if columns.paired is None else columns.paired
-
-
-def _seconds(inputs: list[Any], bad: dict[int, str]) -> list[Any]:
-    """Takes pairs of texts apart: the first ones stay in `inputs`, the second ones are returned."""
-    seconds: list[Any] = [None] * len(inputs)
-    for number, value in enumerate(inputs):
-        if isinstance(value, list | tuple) and len(value) == 2:
-            inputs[number], seconds[number] = value
-        else:
-            bad.setdefault(number, f"not a pair of texts, but a {type(value).__name__}")
-    return seconds
-
-
-def _from_records(
-    table: Records, kind: InputKind, columns: Columns, labelled: bool, where: str, base: Path | None
-) -> Draft:
-    """`base`: the folder of the table, to which file names are relative; None: rows given in Python."""
-    answer = columns.answer(kind)
-    if table.headless:
-        columns = _headless(table, columns, kind, where)
-    chosen = choose(table.header, table.wordy, columns, kind, labelled, where)
-    values = table.files if kind.in_files and table.files is not None else table.column
-    inputs = values(chosen[kind.role])
-    answers = table.column(chosen[answer.role]) if answer.role in chosen else None
-    pairs = table.column(chosen[PAIR]) if PAIR in chosen else None
-    groups, bad = labels.read_groups(table.column(chosen[GROUP])) if GROUP in chosen else (None, {})
-    ids, places = [str(number) for number in range(len(inputs))], table.places
-    if kind.in_files:
-        names = [_name(value) for value in inputs]
-        if base is not None:
-            places = [f"{name or 'a file'}, {place}" for name, place in zip(names, places, strict=True)]
-            ids = [_relative(name, base) if name else number for name, number in zip(names, ids, strict=True)]
-    draft = Draft(ids, places, inputs, answers, groups, bad | table.bad, pairs)
-    draft = _draft(draft, kind, base, columns.rate)
-    if kind.segments:
-        segments.mark(draft, table, where)
-    return draft
-
-
-def _headless(table: Records, columns: Columns, kind: InputKind, where: str) -> Columns:
-    """Columns of a file with two and no header: the input is the one with file names, or of texts the one with words;
-    where that is true of both or none, the first."""
-    answer = columns.answer(kind)
-    if len(table.header) != 2 or getattr(columns, kind.role) or getattr(columns, answer.role):
-        return columns
-    likely = table.wordy
-    if kind.in_files:
-        likely = [name for name in table.header if Path(table.column(name)[0]).suffix.lower() in kind.suffixes]
-    first = likely[0] if len(likely) == 1 else table.header[0]
-    second = next(name for name in table.header if name != first)
-    logger.info("columns of %s: %s %r, %s %r", where, kind.role, first, answer.role, second)
-    chosen: dict[str, Any] = {kind.role: first, answer.role: second}
-    return dataclasses.replace(columns, **chosen)
-
-
-def _draft(draft: Draft, kind: InputKind, base: Path | None, rate: int) -> Draft:
-    """The draft with its inputs, and second ones, as a table holds them; `bad` gets those that cannot be read."""
-
-    def read(values: Sequence[Any]) -> list[Any]:
-        inputs = [kind.empty] * len(values)
-        for number, value in enumerate(values):
-            if number not in draft.bad:
-                try:
-                    inputs[number] = kind.read_input(value, base or Path(), rate)
-                except ValueError as error:
-                    draft.bad[number] = str(error)
-        return inputs
-
-    kind.tell(draft.inputs, rate)
-    draft.inputs = read(draft.inputs)
-    draft.pairs = read(draft.pairs) if draft.pairs is not None else None
-    return draft
-
-
-def _name(value: Any) -> str:
-    """The file name of a cell; empty if it holds something else."""
-    if isinstance(value, dict) and value.get("bytes") is None and value.get("array") is None:
-        value = value.get("path")
-    return str(value) if isinstance(value, str | Path) and str(value).strip() else ""
-
-
-def _relative(name: str, base: Path) -> str:
-    path = Path(os.path.abspath(base / name))
-    return path.relative_to(base).as_posix() if path.is_relative_to(base) else path.as_posix()
+    return from_lines(path, asked)
