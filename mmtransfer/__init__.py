@@ -1,8 +1,9 @@
 """Transfer learning for images, text and speech: one engine, scores with intervals, runs that cannot be lost.
 
-    import mmtransfer as mmt
-    run = mmt.fit(task="text-classification", train="train.csv", test="test.csv", backbone="path/to/bert")
-    run.metrics["test"]["accuracy"]
+    >>> import mmtransfer as mmt
+    >>> run = mmt.fit(task="text-classification", train="train.csv", test="test.csv", backbone="path/to/bert")
+    >>> list(run.metrics["test"]["accuracy"])
+    ['value', 'low', 'high', 'n', 'method']
 
 Public names load at first use (PEP 562): `import mmtransfer` loads neither torch nor transformers.
 """

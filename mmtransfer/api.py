@@ -44,6 +44,11 @@ def fit(config: RunConfig | None = None, **fields: Any) -> Run:
     a strategy object such as `strategies.Partial(n=2)`; data may be paths, `builtin:NAME` or lists of rows. `train` has
     to be given, unless `resume` is: `train="builtin"` takes the task's built-in data, with settings that suit it.
     Raises MMTransferError for what a user can mend, before the first step where it can be known then.
+
+    >>> data = {"train": "train.csv", "test": "test.csv", "backbone": "path/to/bert"}
+    >>> run = mmt.fit(task="text-classification", **data, strategy="linear-probe", out="runs/c")
+    >>> run.metrics["test"]["accuracy"]["value"]
+    1.0
     """
     warnings: list[str] = []
     with hearing_warnings(warnings):
@@ -68,6 +73,10 @@ def load(folder: str | Path, **fields: Any) -> Run:
     """Opens a run; `fields`: settings of reading data (`COLUMNS`, `skip_bad`) that other data need.
 
     Raises MMTransferError if the folder is no run, is damaged, or the run has not ended.
+
+    >>> run = mmt.load("runs/a")
+    >>> run.config.strategy, run.result["status"]
+    ('linear-probe', 'finished')
     """
     place = RunFolder(Path(folder))
     strange = fields.keys() - {*COLUMNS, "skip_bad"}
@@ -104,7 +113,12 @@ def evaluate_backbone(backbone: str, test: Any, weights: str | None = None, **fi
 
 @dataclass
 class Run:
-    """A run that has ended: its numbers, and its model, which is read at first use."""
+    """A run that has ended: its numbers, and its model, which is read at first use.
+
+    >>> run = mmt.load("runs/a")
+    >>> run.model.task.target.labels.names
+    ['negative', 'positive']
+    """
 
     folder: RunFolder
     result: dict[str, Any]
@@ -142,7 +156,11 @@ class Run:
         return Model(backbone, head, task, precision.usable(self.config.precision, device)).eval()
 
     def predict(self, inputs: Any) -> list[Prediction]:
-        """Predictions for a list of inputs (texts; image or audio files, PIL images, arrays), a file or a folder."""
+        """Predictions for a list of inputs (texts; image or audio files, PIL images, arrays), a file or a folder.
+
+        >>> [prediction.label for prediction in mmt.load("runs/a").predict(["a great plot", "an awful tune"])]
+        ['positive', 'negative']
+        """
         task, target = self.model.task, self.model.task.target
         table = self._table(inputs, labelled=False, option="the inputs")
         pieces, owners = task.input.pieces(table)
@@ -153,13 +171,21 @@ class Run:
         return [target.present({**target.join(own), "id": name}) for own, name in zip(parts, table.ids, strict=True)]
 
     def embed(self, inputs: Any) -> Features:
-        """Pooled features of the backbone, for what `predict` takes; of speech the mean over the valid frames."""
+        """Pooled features of the backbone, for what `predict` takes; of speech the mean over the valid frames.
+
+        >>> mmt.load("runs/a").embed(["a great plot", "an awful tune"]).values.shape
+        (2, 32)
+        """
         model = self.model
         pooled = Model(model.backbone, model.head, model.task, model.precision, pooled=True)
         return features_of(pooled, self.config, self._machine(), inputs)
 
     def evaluate(self, test: Any) -> dict[str, Score]:
-        """All metrics of the task on labelled data; features that a linear probe has cached of it are read."""
+        """All metrics of the task on labelled data; features that a linear probe has cached of it are read.
+
+        >>> print(mmt.load("runs/a").evaluate("test.csv")["accuracy"])
+        1.0000 (0.7847 to 1.0000)
+        """
         table = self.model.task.check(self._table(test, labelled=True, option="--test"), "test")
         return self.model.task.target.measure(
             self._records(table, "evaluating", (self.result.get("cache") or {}).get("cut"))

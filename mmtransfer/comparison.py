@@ -145,9 +145,6 @@ class Comparison:
 def compare(folders: Sequence[str | Path], all_pairs: bool = False) -> Comparison:
     """Compares finished runs of one task on one test set.
 
-        comparison = mmtransfer.compare(["runs/a", "runs/b"])
-        print(comparison.verdicts[0])  # a is better than b: a minus b, accuracy +0.0267 (+0.0041 to +0.0493), p 0.021
-
     `folders`: run folders; any other folder stands for the runs under it. `all_pairs`: test every pair of entries, and
     not only the best with each of the others. Of two entries the difference is first minus second as they were given.
 
@@ -157,6 +154,10 @@ def compare(folders: Sequence[str | Path], all_pairs: bool = False) -> Compariso
 
     Raises MMTransferError for fewer than two entries, for a folder that is no finished run, for runs of different
     tasks, and for test data that are not the same.
+
+    >>> comparison = mmt.compare(["runs/a", "runs/b"])
+    >>> print(comparison.verdicts[0])
+    no difference shown between a and b: accuracy +0.0000 (-0.2153 to +0.2153), p 1
     """
     loaded = load_runs(folders)
     primary, split = loaded[0].primary

@@ -85,6 +85,10 @@ def embed(backbone: str | Path, data: Any, split: str = "test", seed: int = 0, *
 
     What a linear probe has cached of the same data is read; a list of inputs is cached only with `cache="on"`.
     Raises MMTransferError for what a user can mend; a run's settings are not to be changed.
+
+    >>> features = mmt.embed("path/to/bert", ["a great plot", "an awful tune"])
+    >>> features.ids, features.values.shape
+    (['0', '1'], (2, 32))
     """
     folder = RunFolder(Path(backbone))
     torch.manual_seed(number(seed, "backbone"))

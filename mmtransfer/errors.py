@@ -21,6 +21,11 @@ class MMTransferError(Exception):
     The command line prints the three on a line each and exits with status 2. They name options as its flags
     (`--train DATA`), and the attributes keep them so; in Python the text of the error names arguments (`train=DATA`).
     Control characters in them, which names may have, are shown as escapes.
+
+    >>> print(MMTransferError("No such file or folder", "--train trian.csv", "check the path"))
+    No such file or folder
+      where: train='trian.csv'
+      do: check the path
     """
 
     def __init__(self, what: str, where: str, do: str) -> None:

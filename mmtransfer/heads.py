@@ -18,6 +18,9 @@ class LinearHead(nn.Module):
 
     Shapes: (batch, width) -> (batch, outputs); any leading axes are kept. Weights start uniform in
     +-1/sqrt(width), biases at 0.
+
+    >>> LinearHead(16, 3)(torch.randn(4, 16)).shape
+    torch.Size([4, 3])
     """
 
     def __init__(self, width: int, outputs: int, dropout: float = 0.0) -> None:
@@ -40,6 +43,9 @@ class MLPHead(nn.Module):
         dropout: probability of dropping an input of a layer in training mode; 0.1 by default.
 
     Shapes: (batch, width) -> (batch, outputs); any leading axes are kept.
+
+    >>> MLPHead(16, 3, hidden=[32, 8])(torch.randn(4, 5, 16)).shape
+    torch.Size([4, 5, 3])
     """
 
     def __init__(self, width: int, outputs: int, hidden: Sequence[int] | None = None, dropout: float = 0.1) -> None:
@@ -69,6 +75,10 @@ class CTCHead(nn.Module):
     Shapes: features (batch, frames, width), lengths (batch,) valid frames of each example or None for all ->
     log-probabilities (batch, frames, vocabulary), at least float32: `torch.nn.functional.ctc_loss` has no bfloat16
     kernel. Frames past an example's length say blank, so that a decoder that ignores lengths is right as well.
+
+    >>> log_probs = CTCHead(16, 5)(torch.randn(1, 4, 16), torch.tensor([2]))
+    >>> log_probs.shape, log_probs[0, 2:].argmax(-1)
+    (torch.Size([1, 4, 5]), tensor([0, 0]))
     """
 
     def __init__(self, width: int, vocabulary: int, dropout: float = 0.0) -> None:

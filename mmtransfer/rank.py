@@ -69,6 +69,10 @@ def rank(task: str, train: Any, backbones: Sequence[str], folds: int = FOLDS, **
     `fit`. What is cached here is found by `fit` with the same settings: validation data is cut from `train` as there,
     and the folds are of both. A backbone that cannot be had is told and left out.
     Raises MMTransferError for a task without an exact solver, and where no backbone can be had.
+
+    >>> ranking = mmt.rank("text-classification", "train.csv", ["path/to/bert", "path/to/other"], folds=2)
+    >>> [(ranked.backbone, ranked.metric, ranked.score.n) for ranked in ranking]
+    [('path/to/bert', 'accuracy', 30), ('path/to/other', 'accuracy', 30)]
     """
     if not backbones:
         raise MMTransferError("No backbones to compare", "--backbones", "name two or more")

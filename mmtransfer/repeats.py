@@ -121,6 +121,11 @@ def repeat(config: RunConfig | None = None, n: int = 3, **fields: Any) -> Repeat
     `config` and `fields` as `fit` takes them; `out` is the folder of all, runs/TASK-DATE-TIME by default. With
     `resume`, finished runs are kept, one that was stopped goes on, and missing ones are made, with the settings of
     those that are there where none are given. Raises MMTransferError where the runs end up with different test data.
+
+    >>> data = {"train": "train.csv", "test": "test.csv", "backbone": "path/to/bert"}
+    >>> repeats = mmt.repeat(n=2, task="text-classification", **data, strategy="linear-probe", out="runs/seeds")
+    >>> repeats.seeds, repeats.metrics["test"]["accuracy"]["mean"]
+    ([0, 1], 1.0)
     """
     if n < 1:
         raise MMTransferError(f"{n} runs are none", "--repeats", "give 1 or more")

@@ -16,9 +16,6 @@ if TYPE_CHECKING:
 def evaluate(model: str | Path, test: Any, weights: str | None = None, **fields: Any) -> dict[str, Score]:
     """All scores of a finished run, or of a backbone, on labelled data.
 
-        scores = mmtransfer.evaluate("runs/a", test="other.csv")
-        print(scores["accuracy"])  # 0.8123 (0.7900 to 0.8330)
-
     Args:
         model: folder of a finished run; or a backbone whose checkpoint carries a head: a torchvision network, a folder
             or hub name of transformers.
@@ -27,6 +24,10 @@ def evaluate(model: str | Path, test: Any, weights: str | None = None, **fields:
         fields: settings of reading data: names of columns, `skip_bad`.
 
     Raises MMTransferError where the model has no head, for data that it cannot read, and for labels it does not have.
+
+    >>> scores = mmt.evaluate("runs/a", test="test.csv")
+    >>> print(scores["accuracy"], scores["accuracy"].n)
+    1.0000 (0.7847 to 1.0000) 14
     """
     if is_backbone(str(model)):
         return evaluate_backbone(str(model), test, weights, **fields)

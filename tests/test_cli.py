@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import doctest
 import json
 import re
 import runpy
@@ -146,7 +145,6 @@ def test_a_word_that_is_not_known_is_three_lines_and_status_2(command, tmp_path,
 
 
 def test_words_with_their_values_are_taken_out():
-    assert doctest.testmod(words_of_verbs).attempted and not doctest.testmod(words_of_verbs).failed
     assert words_of_verbs.taken(["x"], "--folds") == ([], ["x"])
 
 

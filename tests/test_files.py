@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 import errno
 import hashlib
 import os
@@ -12,10 +11,6 @@ import torch
 from safetensors.torch import load_file
 
 from mmtransfer import files
-
-
-def test_the_examples_run():
-    assert doctest.testmod(files).attempted and not doctest.testmod(files).failed
 
 
 @pytest.mark.parametrize("shared", [False, True])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -129,6 +130,19 @@ def image_checkpoint(folder: Path, family: str, ending: str = "Model", processor
     return made.eval()
 
 
+def bert(folder: Path, words: Sequence[str], weights: bool = False, **changes: Any) -> Path:
+    """A BERT that knows these words, which it splits at spaces; `weights`: whether random ones lie in the folder."""
+    import transformers
+
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words]
+    folder.mkdir(parents=True)
+    (folder / "vocab.txt").write_text("\n".join(pieces))
+    transformers.BertTokenizerFast(str(folder / "vocab.txt")).save_pretrained(folder)
+    config = transformers.BertConfig(**{**BERT, "vocab_size": len(pieces), **changes})
+    (transformers.BertModel(config) if weights else config).save_pretrained(folder)
+    return folder
+
+
 def images(folder: Path) -> list[str]:
     """Pictures of noise in class folders, for ResNet-18."""
     from PIL import Image
@@ -146,14 +160,8 @@ def images(folder: Path) -> list[str]:
 
 def text(folder: Path) -> list[str]:
     """Tables of letters with a label each, and a BERT with a vocabulary of letters."""
-    from transformers import BertConfig, BertTokenizerFast
-
     words, generator = [chr(97 + n) for n in range(26)], np.random.default_rng(0)
-    backbone = folder / "bert"
-    backbone.mkdir()
-    (backbone / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words]))
-    BertTokenizerFast(str(backbone / "vocab.txt")).save_pretrained(backbone)
-    BertConfig(**{**BERT, "vocab_size": 31}).save_pretrained(backbone)
+    backbone = bert(folder / "bert", words)
     for split, count in (("train", 48), ("validation", 12)):
         rows = [f"{' '.join(generator.choice(words, generator.integers(1, 20)))},{'xy'[n % 2]}" for n in range(count)]
         (folder / f"{split}.csv").write_text("\n".join(["text,label", *rows]) + "\n")

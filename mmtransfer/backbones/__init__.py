@@ -39,6 +39,10 @@ def load(name: str, weights: str | None = None, modality: str | None = None) -> 
 
     Raises:
         MMTransferError: names, folders or weights that are not there or do not fit; a backbone of another modality.
+
+    >>> backbone = mmt.backbones.load("resnet18", weights="none")
+    >>> backbone.modality, backbone.width, len(backbone.stages)
+    ('image', 512, 5)
     """
     check(name)
     file = weights if weights and weights.endswith(FILES) else None

@@ -53,6 +53,10 @@ class RunConfig(
     """What a run is made of: (task, data, backbone, strategy, budget, seed).
 
     `fit` completes one that has gaps; what it then holds, and what config.json keeps, has none.
+
+    >>> config = RunConfig(task="text-classification", train="train.csv", strategy="linear-probe")
+    >>> config.seed, config.lr  # the rate is a gap: it depends on the task
+    (0, None)
     """
 
     task: str = IMAGE

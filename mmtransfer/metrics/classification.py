@@ -44,7 +44,14 @@ def _classes(values: Any, metric: StreamingMetric, what: str) -> np.ndarray:
 
 
 class Accuracy(StreamingMetric):
-    """The share of examples whose prediction is the reference, with Wilson's interval."""
+    """The share of examples whose prediction is the reference, with Wilson's interval.
+
+    >>> metric = Accuracy()
+    >>> metric.compute(predictions=[0, 1, 1, 2], references=[0, 1, 0, 2])
+    {'accuracy': 0.75}
+    >>> print(metric.scores()["accuracy"])
+    0.7500 (0.3006 to 0.9544)
+    """
 
     label = "accuracy"
     stored = ("accuracy",)
@@ -300,7 +307,11 @@ class Recall(_ClassMetric):
 
 
 class F1(_ClassMetric):
-    """The harmonic mean of precision and recall, `2 hits / (references + predictions)`."""
+    """The harmonic mean of precision and recall, `2 hits / (references + predictions)`.
+
+    >>> F1().compute(predictions=[0, 1, 1, 1], references=[0, 0, 1, 1])["f1_macro"]  # 2/3 and 4/5
+    0.7333333333333334
+    """
 
     label = "f1"
 

@@ -64,6 +64,9 @@ class WER(StreamingMetric):
     Both sides are put into Unicode's NFC; words are what white space separates; case counts. The words inserted for an
     empty reference are edits. Kept are (edits, words) of each speaker, or of each recording where speakers are unknown
     or all words are one speaker's (`method` says which), and the totals `substitutions`, `deletions`, `insertions`.
+
+    >>> WER().compute(predictions=["the cat sat", "a dog"], references=["the cat sat down", "the dog"])
+    {'wer': 0.3333333333333333}
     """
 
     higher_is_better = False

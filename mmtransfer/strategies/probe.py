@@ -28,7 +28,12 @@ def _unread(option: str, solver: Solver) -> MMTransferError:
 @strategy("linear-probe")
 @dataclass(frozen=True)
 class LinearProbe:
-    """Fits the head to frozen features (Alain & Bengio 2016)."""
+    """Fits the head to frozen features (Alain & Bengio 2016).
+
+    >>> (phase,) = LinearProbe(solver="exact", folds=5, layer=3).plan(stages=5, lr=1e-4, epochs=3)
+    >>> phase.trains.stages, phase.solver
+    ((), Exact(folds=5, prior=False, refit=True, layers=(3,)))
+    """
 
     head_only: ClassVar[bool] = True
     solver: Solver | None = None
@@ -82,6 +87,9 @@ class ProbeThenFull:
 
     The gradients of a random head distort the features before the head has learnt to use them. Kumar et al. halve the
     rate; here that cost three points of accuracy on SST-2 and gained nothing elsewhere (benchmarks/lp_ft.md).
+
+    >>> [(phase.name, phase.epochs) for phase in ProbeThenFull(solver="exact").plan(stages=3, lr=1e-4, epochs=4)]
+    [('probe', 0), ('full', 4)]
     """
 
     head_only: ClassVar[bool] = False

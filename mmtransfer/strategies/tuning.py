@@ -19,7 +19,12 @@ def _ratio(given: float | None) -> float:
 @strategy("partial")
 @dataclass(frozen=True)
 class Partial:
-    """Trains the last n stages and the head (Yosinski et al. 2014)."""
+    """Trains the last n stages and the head (Yosinski et al. 2014).
+
+    >>> (phase,) = Partial(n=2).plan(stages=5, lr=1e-4, epochs=3)
+    >>> phase.trains.stages, phase.rates.head, phase.solver
+    ((3, 4), 0.001, Loop(epochs=3))
+    """
 
     head_only: ClassVar[bool] = False
     n: int | None = None
@@ -36,7 +41,11 @@ class Partial:
 @strategy("full")
 @dataclass(frozen=True)
 class Full:
-    """Trains everything, from the pretrained weights."""
+    """Trains everything, from the pretrained weights.
+
+    >>> [(phase.trains.stages, phase.epochs) for phase in Full(head_epochs=1).plan(stages=3, lr=1e-4, epochs=4)]
+    [((), 1), ((0, 1, 2), 3)]
+    """
 
     head_only: ClassVar[bool] = False
     head_lr_ratio: float | None = None
@@ -64,7 +73,12 @@ class Full:
 @strategy("scratch")
 @dataclass(frozen=True)
 class Scratch:
-    """Trains everything from random weights: the control that every claim of transfer needs."""
+    """Trains everything from random weights: the control that every claim of transfer needs.
+
+    >>> (phase,) = Scratch().plan(stages=3, lr=1e-4, epochs=4)
+    >>> phase.rates
+    Rates(stages=(0.0001, 0.0001, 0.0001), head=0.0001)
+    """
 
     head_only: ClassVar[bool] = False
     head_lr_ratio: float = 1.0
@@ -96,7 +110,12 @@ class _Part:
 @strategy("bitfit")
 @dataclass(frozen=True)
 class BitFit(_Part):
-    """Trains the biases and the head (Ben Zaken et al. 2022)."""
+    """Trains the biases and the head (Ben Zaken et al. 2022).
+
+    >>> (phase,) = BitFit(n=2).plan(stages=5, lr=1e-4, epochs=3)
+    >>> phase.trains
+    Selection(stages=(3, 4), part='bias')
+    """
 
     part: ClassVar[Part] = "bias"
 
@@ -104,6 +123,11 @@ class BitFit(_Part):
 @strategy("norm")
 @dataclass(frozen=True)
 class Norm(_Part):
-    """Trains scales and shifts of the normalisation layers, and the head (Frankle et al. 2021)."""
+    """Trains scales and shifts of the normalisation layers, and the head (Frankle et al. 2021).
+
+    >>> (phase,) = Norm().plan(stages=3, lr=1e-4, epochs=3)
+    >>> phase.trains
+    Selection(stages=(0, 1, 2), part='norm')
+    """
 
     part: ClassVar[Part] = "norm"

@@ -1,4 +1,10 @@
-"""The tasks, by name: which input and which targets each has stands in `config.TASKS`."""
+"""The tasks, by name: which input and which targets each has stands in `config.TASKS`.
+
+>>> list(TASKS)
+['image-classification', 'text-classification', 'speech-recognition', 'audio-classification', 'token-classification']
+>>> TASKS["text-classification"].modality, TASKS["text-classification"].targets
+('text', ('single-label', 'multi-label', 'regression'))
+"""
 
 from __future__ import annotations
 

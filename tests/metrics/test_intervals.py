@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
-
 import numpy as np
 import pytest
 from scipy.stats import binomtest, t
@@ -174,4 +172,3 @@ def test_a_score_is_spoken_with_its_interval():
     alone, none = Score(0.5, None, None, 1, "one speaker"), Score(None, None, None, 0, "nothing")
     assert (str(alone), alone.interval(), str(none), none.interval()) == ("0.5000", "unknown", "-", "unknown")
     assert Score.of(score.as_dict() | {"later": 1}) == score
-    assert doctest.testmod(module).attempted and not doctest.testmod(module).failed
