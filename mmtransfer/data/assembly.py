@@ -42,24 +42,7 @@ def assemble(
     False where validation data is of no use unless it is given; `look`: gets the sources as they were read, and gives
     them back with what it has found out about them; `reading`: as in `sources.load`.
     """
-    given: dict[str, Any] = {"train": config.train, "validation": config.validation, "test": config.test}
-    if isinstance(config.train, str) and config.train.startswith(builtin.PREFIX) and config.test is None:
-        given["test"] = config.train
-    tables = {
-        split: sources.load(
-            source,
-            input,
-            columns,
-            config.skip_bad,
-            flag(split),
-            split=split,
-            max_seconds=config.max_seconds,
-            reading=reading and replace(reading, split=split),
-        )
-        for split, source in given.items()
-        if source is not None
-    }
-    tables = look(tables)
+    tables = look(_load_sources(config, input, columns, reading))
     if config.test_group is not None:
         tables["train"], tables["test"] = groups.leave_out(tables["train"], config.test_group)
     if config.group_column is not None:
@@ -86,6 +69,27 @@ def assemble(
             logger.info("validation: %d of %d examples, no more than there are to train on", len(kept), len(validation))
             tables["validation"] = validation.select(kept)
     return tables
+
+
+def _load_sources(config: RunConfig, input: str, columns: Columns, reading: Reading | None) -> dict[str, Table]:
+    """The tables that the settings name, by split; of built-in data also their test part."""
+    given: dict[str, Any] = {"train": config.train, "validation": config.validation, "test": config.test}
+    if isinstance(config.train, str) and config.train.startswith(builtin.PREFIX) and config.test is None:
+        given["test"] = config.train
+    return {
+        split: sources.load(
+            source,
+            input,
+            columns,
+            config.skip_bad,
+            flag(split),
+            split=split,
+            max_seconds=config.max_seconds,
+            reading=reading and replace(reading, split=split),
+        )
+        for split, source in given.items()
+        if source is not None
+    }
 
 
 def _drop(tables: dict[str, Table], config: RunConfig) -> None:

@@ -89,23 +89,7 @@ def load(
     where = f"{option} {name}"
     # what is trained on needs its groups, a test set from elsewhere may have none
     columns = dataclasses.replace(columns, group_needed=split == "train")
-    if isinstance(source, str) and source.startswith(arrow.PREFIX):
-        found = arrow.from_hub(source, split, not labelled, where)
-        draft = _from_records(found, kind, columns, labelled, where, None)
-    elif isinstance(source, str | Path):
-        refuse_missing(source, option, labelled)
-        draft = _from_path(Path(source), kind, columns, labelled, where, split, reading)
-    elif isinstance(source, datasets.Dataset | datasets.DatasetDict):
-        found = arrow.from_dataset(arrow.part(source, split, not labelled, where), where)
-        draft = _from_records(found, kind, columns, labelled, where, None)
-    elif isinstance(source, list | tuple):
-        draft = _from_list(source, kind, columns, labelled, where)
-    else:
-        raise MMTransferError(
-            f"Data cannot be a {type(source).__name__}",
-            option,
-            "give a path, hub:NAME, builtin:NAME, a datasets.Dataset, or a list of rows",
-        )
+    draft = _read_draft(source, kind, columns, option, labelled, split, reading)
     if columns.group is not None and columns.group_needed and draft.groups is None:
         raise MMTransferError(
             "Class folders and pairs have no columns, so no groups",
@@ -117,6 +101,29 @@ def load(
         draft.bad = bad | draft.bad
     wellformed.screen(draft)
     return finish(draft, input, name, option, skip_bad, labelled, max_seconds if labelled else None, reading)
+
+
+def _read_draft(
+    source: Any, kind: InputKind, columns: Columns, option: str, labelled: bool, split: str, reading: Reading | None
+) -> Draft:
+    """The examples of a source that is no built-in one, before anybody has looked at them."""
+    where = f"{option} {told(source)}"
+    if isinstance(source, str) and source.startswith(arrow.PREFIX):
+        found = arrow.from_hub(source, split, not labelled, where)
+        return _from_records(found, kind, columns, labelled, where, None)
+    if isinstance(source, str | Path):
+        refuse_missing(source, option, labelled)
+        return _from_path(Path(source), kind, columns, labelled, where, split, reading)
+    if isinstance(source, datasets.Dataset | datasets.DatasetDict):
+        found = arrow.from_dataset(arrow.part(source, split, not labelled, where), where)
+        return _from_records(found, kind, columns, labelled, where, None)
+    if isinstance(source, list | tuple):
+        return _from_list(source, kind, columns, labelled, where)
+    raise MMTransferError(
+        f"Data cannot be a {type(source).__name__}",
+        option,
+        "give a path, hub:NAME, builtin:NAME, a datasets.Dataset, or a list of rows",
+    )
 
 
 def refuse_missing(source: Any, option: str, labelled: bool = True) -> None:
