@@ -11,6 +11,7 @@ from typing import Any
 
 import datasets
 import numpy as np
+import pyarrow as pa
 import torch
 from torch import Tensor
 
@@ -22,6 +23,28 @@ from mmtransfer.errors import MMTransferError
 from mmtransfer.tasks.base import Encoded, Reads
 from mmtransfer.tasks.inputs.base import Input, logger
 from mmtransfer.tasks.readout import FIRSTS, UNREAD
+
+ROWS = 2_000
+"""Texts that are tokenized at a time: what the tokenizer tells beside their tokens has hundreds of bytes a token."""
+
+
+@dataclasses.dataclass
+class _Unread:
+    """Words of a table that the backbone does not read."""
+
+    without: list[str] = dataclasses.field(default_factory=list)
+    """Those that have no piece in its vocabulary."""
+    behind: int = 0
+    """How many lie behind --max-length."""
+
+    def tell(self, source: str, longest: int) -> None:
+        """Says aloud which there are."""
+        if self.without:
+            what = "%s: %d words have no piece in the backbone's vocabulary, and are answered without being read: %s"
+            logger.warning(what, source, len(self.without), ", ".join(sorted(set(self.without))[:10]))
+        if self.behind:
+            what = "%s: %d words lie behind --max-length %d, and are answered without being read"
+            logger.warning(what, source, self.behind, longest)
 
 
 class TextInput(Input):
@@ -81,28 +104,41 @@ class TextInput(Input):
     def rows(self, table: Table) -> tuple[datasets.Dataset, np.ndarray]:
         if not len(table):  # the tokenizer fails on an empty list
             return table.rows, np.zeros(0, np.int32)
-        paired = "pair" in table.rows.column_names  # of the table: to make features no training data are needed
+        whole = table.rows.data.table
+        paired = "pair" in whole.column_names  # of the table: to make features no training data are needed
+        unread = _Unread()
+        blocks: dict[str, list[pa.Array]] = {}
+        for first in range(0, len(table), ROWS):
+            for name, values in self._encoded(whole.slice(first, ROWS), paired, unread).items():
+                blocks.setdefault(name, []).append(pa.array(values, pa.list_(pa.int32())))
+        for name, parts in blocks.items():
+            whole = whole.append_column(name, pa.chunked_array(parts))
+        unread.tell(table.source, self.config.max_length)
+        lengths = [part.value_lengths().to_numpy() for part in blocks["tokens"]]
+        return datasets.Dataset(whole), np.concatenate(lengths).astype(np.int32)
+
+    def _encoded(self, part: pa.Table, paired: bool, unread: _Unread) -> dict[str, list[list[int]]]:
+        """By name, the columns that `rows` adds to some rows of a table; `unread` counts words that are not read."""
+        inputs = part.column(self.kind).to_pylist()
         encoded = self.tokenizer(
-            table.column(self.kind),
-            table.column("pair") if paired else None,
+            inputs,
+            part.column("pair").to_pylist() if paired else None,
             truncation=True,
             max_length=self.config.max_length,
             return_token_type_ids=self.typed,
             is_split_into_words=self.kind == "words",
         )
-        ids, rows = encoded["input_ids"], table.rows.add_column("tokens", encoded["input_ids"])
+        columns = {"tokens": encoded["input_ids"]}
         if paired and self.typed:
-            rows = rows.add_column("types", encoded["token_type_ids"])
+            columns["types"] = encoded["token_type_ids"]
         if self.kind == "words":
-            rows = rows.add_column(FIRSTS, self._first_pieces(table, encoded))
-        return rows, np.fromiter(map(len, ids), np.int32, len(ids))
+            columns[FIRSTS] = self._first_pieces(inputs, encoded, unread)
+        return columns
 
-    def _first_pieces(self, table: Table, encoded: Any) -> list[list[int]]:
-        """Of each word of each row the number of its first token, from 1; UNREAD where it has none, which is said."""
+    def _first_pieces(self, inputs: list[list[str]], encoded: Any, unread: _Unread) -> list[list[int]]:
+        """Of each word of each row the number of its first token, from 1; UNREAD where it has none."""
         rows, longest = [], self.config.max_length
-        without: list[str] = []
-        cut = 0
-        for number, words in enumerate(table.column("words")):
+        for number, words in enumerate(inputs):
             firsts: dict[int, int] = {}
             for place, word in enumerate(encoded.word_ids(number), 1):
                 if word is not None:
@@ -110,14 +146,8 @@ class TextInput(Input):
             rows.append([firsts.get(word, UNREAD) for word in range(len(words))])
             whole = len(encoded["input_ids"][number]) < longest
             last = len(words) if whole else max(firsts, default=-1)
-            without += [repr(words[word]) for word in range(last) if word not in firsts]
-            cut += sum(word > last for word in range(len(words)))
-        if without:
-            what = "%s: %d words have no piece in the backbone's vocabulary, and are answered without being read: %s"
-            logger.warning(what, table.source, len(without), ", ".join(sorted(set(without))[:10]))
-        if cut:
-            what = "%s: %d words lie behind --max-length %d, and are answered without being read"
-            logger.warning(what, table.source, cut, longest)
+            unread.without += [repr(words[word]) for word in range(last) if word not in firsts]
+            unread.behind += sum(word > last for word in range(len(words)))
         return rows
 
     def encode(self, row: Mapping[str, Any], seed: int | None, least: int) -> Encoded:
