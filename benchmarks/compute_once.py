@@ -77,6 +77,7 @@ def timed(settings: dict[str, Any], place: Path, cache: str = "on") -> tuple[flo
     name = f"run-{time.monotonic_ns()}"
     begun = time.perf_counter()
     given = {"cache": cache, "cache_dir": str(place / f"{name}-cache"), "out": str(place / name)}
+    given |= {"precision": "fp32", "layout": "contiguous"}  # both sides of a comparison compute alike
     run = fit(**{**given, **settings})
     return time.perf_counter() - begun, run
 

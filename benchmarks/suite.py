@@ -88,7 +88,9 @@ def run(tier: str) -> None:
             out = Path(settings["out"])
             if _finished(out):
                 continue
-            if settings.get("precision") == "bf16" and not has_bf16():
+            # not what would be fastest here: rows of different machines are to be comparable
+            settings = {"precision": "fp32", "layout": "contiguous"} | settings
+            if settings["precision"] == "bf16" and not has_bf16():
                 settings["precision"] = "fp32"
             print(f"{row['name']}: {variant}, {label}", flush=True)
             fit(**settings, **({"resume": True} if (out / "config.json").exists() else {}))

@@ -153,7 +153,9 @@ class Run:
             raise damaged(file, ValueError(str(error).splitlines()[-1].strip())) from None
         backbone.freeze(range(len(backbone.stages)))
         device = processes.accelerator().device
-        return Model(backbone, head, task, precision.usable(self.config.precision, device)).eval()
+        model = Model(backbone, head, task, precision.usable(self.config.precision, device)).eval()
+        precision.lay_out(model, self.config.layout)
+        return model
 
     def predict(self, inputs: Any) -> list[Prediction]:
         """Predictions for a list of inputs (texts; image or audio files, PIL images, arrays), a file or a folder.

@@ -109,7 +109,7 @@ def embed(backbone: str | Path, data: Any, split: str = "test", seed: int = 0, *
         loaded = backbones.load(str(backbone), fields.pop("weights", None))
         config = resolve(task=of_modality(loaded.modality), backbone=str(backbone), train="-", **fields)
         machine = Machine.as_it_is(config, processes.accelerator())
-        usable = config.precision
+        usable = machine.precision
     model = Model(loaded, nn.Identity(), TASKS[config.task].make(config, loaded), usable, pooled=True)
     return features_of(model, config, machine, data, split)
 

@@ -6,6 +6,7 @@ import logging
 import signal
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from mmtransfer import disk
 from mmtransfer.config import RunConfig
-from mmtransfer.engine import checkpoint, phases, processes, provenance, tracking
+from mmtransfer.engine import checkpoint, phases, processes, provenance, tracking, trial
 from mmtransfer.engine.clock import Clock
 from mmtransfer.engine.evaluation import evaluate
 from mmtransfer.engine.loading import Examples
@@ -64,9 +65,12 @@ def _fit(
     """The order of a run."""
     clock = report.clock
     prepared = prepare(config, machine, clock)
+    with clock.part("startup"):
+        machine = trial.choose(prepared.config, machine, prepared.model, prepared.splits.train, prepared.plan)
+    config = replace(prepared.config, **machine.chosen())
     splits, state = prepared.splits, TrainState(data={name: t.ordered() for name, t in prepared.tables.items()})
     stop = _stop(config, clock, splits, signals)
-    training = Training(prepared.config, machine, folder.path, state, prepared.cache, stop, clock)
+    training = Training(config, machine, folder.path, state, prepared.cache, stop, clock)
     report.known |= {"data": prepared.data, "findings": [finding.as_dict() for finding in prepared.findings]}
     moments = begin(training, prepared, folder, lock, report)
     with clock.part("train"):

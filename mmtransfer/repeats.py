@@ -150,7 +150,7 @@ def repeat(config: RunConfig | None = None, n: int = 3, **fields: Any) -> Repeat
 def _repeat(out: Path, n: int, given: dict[str, Any], resume: bool, accelerator: Accelerator) -> Repeats:
     earlier = _earlier(out) if resume else {}
     first = int(given.pop("seed", min(earlier, default=0)))
-    task, runs = given["task"], []
+    task, runs = given["task"], list[Run]()
     for seed in range(first, first + n):
         settings = given | {"out": str(out / f"seed-{seed}")}
         if seed in earlier:
@@ -159,6 +159,8 @@ def _repeat(out: Path, n: int, given: dict[str, Any], resume: bool, accelerator:
             settings = earlier[min(earlier)].read_config(whole=True) | settings | {"seed": seed}
         else:
             settings |= {"seed": seed}
+        if runs:  # what the first run has tried is not tried again
+            settings |= {name: getattr(runs[0].config, name) for name in ("precision", "layout")}
         logger.info("seed %d, run %d of %d", seed, seed - first + 1, n)
         try:
             runs.append(fit(**settings))

@@ -110,13 +110,13 @@ def test_a_run_in_bf16_is_used_in_fp32_where_bf16_is_emulated(place, tmp_path, m
     (tmp_path / "run" / "config.json").write_text(json.dumps(config | {"precision": "bf16"}))
     wanted = [one.scores for one in mmt.load(place / "run").predict(list(TEXTS))]
     assert not caplog.messages
-    monkeypatch.setattr(precision, "has_bf16", lambda: False)
+    monkeypatch.setattr(precision, "has_bf16", lambda device: False)
     with caplog.at_level("WARNING"):
         found = [one.scores for one in mmt.load(tmp_path / "run").predict(list(TEXTS))]
         features = mmt.embed(tmp_path / "run", list(TEXTS)).values
     assert found == wanted and (features == mmt.embed(place / "run", list(TEXTS)).values).all()
     assert len([line for line in caplog.messages if "is used in fp32" in line]) == 2
-    monkeypatch.setattr(precision, "has_bf16", lambda: True)
+    monkeypatch.setattr(precision, "has_bf16", lambda device: True)
     assert [one.scores for one in mmt.load(tmp_path / "run").predict(list(TEXTS))] != wanted
 
 

@@ -137,7 +137,7 @@ def test_a_launcher_that_started_one_process_of_two_is_told_of(word, monkeypatch
 
 @pytest.mark.parametrize("asked, known, said", [("bf16", False, True), ("bf16", True, False), ("fp32", False, False)])
 def test_bf16_that_a_cpu_has_to_emulate_is_told_of(asked, known, said, monkeypatch, caplog):
-    monkeypatch.setattr(precision, "has_bf16", lambda: known)
+    monkeypatch.setattr(precision, "has_bf16", lambda device: known)
     precision.logger.propagate = True
     with caplog.at_level("WARNING", "mmtransfer"):
         precision.warn_of_emulation(asked, torch.device("cpu"))

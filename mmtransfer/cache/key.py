@@ -24,7 +24,16 @@ ENCODING = 1
 LIBRARIES = ("torch", "transformers", "torchvision", "torchaudio", "tokenizers", "pillow", "soundfile")
 
 
-def key(prefix: str, encoding: Mapping[str, Any], cut: int, reads: str, precision: str, device: str, data: str) -> str:
+def key(
+    prefix: str,
+    encoding: Mapping[str, Any],
+    cut: int,
+    reads: str,
+    precision: str,
+    device: str,
+    data: str,
+    layout: str = "contiguous",
+) -> str:
     """blake2b (16 bytes, hex) that names the states of one split at one cut.
 
     Args:
@@ -32,9 +41,10 @@ def key(prefix: str, encoding: Mapping[str, Any], cut: int, reads: str, precisio
         encoding: what turns examples into tensors, from `Task.encoding`.
         cut: stages that are behind the states; one more than there are for what a head reads.
         reads: what is read out of the last stage, such as `pooled mean`; empty for a cut between stages.
-        precision: fp32 or bf16.
+        precision: fp32, tf32 or bf16.
         device: type of the device.
         data: digest of the examples, from `contents`.
+        layout: of images in memory, contiguous or channels-last.
     """
     parts = {
         "format": FORMAT,
@@ -44,7 +54,7 @@ def key(prefix: str, encoding: Mapping[str, Any], cut: int, reads: str, precisio
         "cut": cut,
         "reads": reads,
         "precision": precision,
-        "layout": "contiguous",
+        "layout": layout,
         "device": device,
         "data": data,
         "versions": {name: _version(name) for name in LIBRARIES},

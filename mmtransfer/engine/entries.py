@@ -14,11 +14,12 @@ from mmtransfer.cache import key as keys
 from mmtransfer.cache.features import Damaged, Features
 from mmtransfer.cache.store import WAIT_SECONDS, discard
 from mmtransfer.engine import memory
+from mmtransfer.engine.precision import arithmetic, layout_of
 from mmtransfer.engine.states import States
 from mmtransfer.engine.stopping import Stopped
 
 logger = logging.getLogger("mmtransfer")
-TOLERANCE = {"fp32": 1e-3, "bf16": 5e-2}
+TOLERANCE = {"fp32": 1e-3, "tf32": 1e-2, "bf16": 5e-2}
 """Largest difference of a row computed again, alone, over the row's largest value. Alone differs from in a batch by
 1e-6 (bf16: 1e-2); what the check is there for, other weights or another program, differs by 1."""
 CHECKED = 3
@@ -42,9 +43,10 @@ def _key(states: States, prefix: str) -> str:
         model.task.input.encoding(),
         states.cut,
         model.reads if states.cut == model.end else "",
-        model.precision,
+        arithmetic(model.precision, states.machine.device),
         states.machine.device.type,
         keys.contents(table, states.cache.store.root),
+        layout_of(model),
     )
 
 
@@ -84,7 +86,7 @@ def _agrees(states: States, features: Features, key: str) -> bool:
         if stored.shape != state["x"].shape or stored.dtype != state["x"].dtype:
             return False
         difference = (stored.float() - state["x"].float()).abs().max()
-        tolerance = TOLERANCE[states.model.precision]
+        tolerance = TOLERANCE[arithmetic(states.model.precision, states.machine.device)]
         if not difference <= tolerance * state["x"].float().abs().max():  # NaN is no agreement
             return False
     return True

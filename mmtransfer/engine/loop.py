@@ -18,6 +18,7 @@ from mmtransfer.engine import memory
 from mmtransfer.engine.loading import Examples
 from mmtransfer.engine.model import Model
 from mmtransfer.engine.optim import set_rate
+from mmtransfer.engine.precision import tf32
 from mmtransfer.engine.progress import Bar
 from mmtransfer.engine.stopping import Stopped, agreed
 from mmtransfer.engine.training import Training
@@ -119,7 +120,8 @@ def _gradients(
                 assert batch.targets is not None  # training data is labelled: checked when it was loaded
                 each = model.task.target.loss(prepared(reached), batch.targets)
                 loss = (each * torch.as_tensor(examples.weigh(numbers)).to(each)).sum()
-                accelerator.backward(loss * (scale if counts else 0.0))
+                with tf32(accelerator.device):
+                    accelerator.backward(loss * (scale if counts else 0.0))
             if counts:
                 losses += loss.detach()
     except BaseException:  # the step is undone: running statistics moved with its first micro-batches

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -27,6 +28,10 @@ class Machine:
     """Arithmetic of the forward pass, fp32 or bf16."""
     allocator: str = "default"
     """What was set of the memory allocator."""
+    layout: str = "contiguous"
+    """How images lie in memory: contiguous or channels-last."""
+    tried: Mapping[str, Any] = field(default_factory=dict)
+    """What was tried of precision and layout, with seconds of a step and agreement."""
 
     @classmethod
     def set_up(cls, config: RunConfig, accelerator: Accelerator) -> Machine:
@@ -35,12 +40,12 @@ class Machine:
         allocator = precision.tune_allocator()
         precision.warn_of_lone_process()
         precision.warn_of_emulation(config.precision, accelerator.device)
-        return cls(accelerator, threads, config.workers, config.precision, allocator)
+        return cls(accelerator, threads, config.workers, precision.asked(config.precision), allocator)
 
     @classmethod
     def as_it_is(cls, config: RunConfig, accelerator: Accelerator) -> Machine:
         """For what is done without a run: threads and allocator stay as the calling program has them."""
-        return cls(accelerator, torch.get_num_threads(), config.workers, config.precision)
+        return cls(accelerator, torch.get_num_threads(), config.workers, precision.asked(config.precision))
 
     @property
     def device(self) -> torch.device:
@@ -55,6 +60,10 @@ class Machine:
     def processes(self) -> int:
         return int(self.accelerator.num_processes)
 
+    def chosen(self) -> dict[str, Any]:
+        """The settings that are decided by now, as config.json has them."""
+        return {"precision": self.precision, "layout": self.layout}
+
     def about(self) -> dict[str, Any]:
         """What result.json says of the arithmetic."""
-        return {"dtype": self.precision, "layout": "contiguous", "allocator": self.allocator, "tried": {}}
+        return {"dtype": self.precision, "layout": self.layout, "allocator": self.allocator, "tried": dict(self.tried)}

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from torch import Tensor, nn
 
 from mmtransfer.backbones.staged import Backbone, State
-from mmtransfer.engine.precision import autocast
+from mmtransfer.engine.precision import forward
 from mmtransfer.strategies import Phase, Selection
 from mmtransfer.tasks.base import Outputs
 from mmtransfer.tasks.task import Task
@@ -62,7 +62,7 @@ class Model(nn.Module):
 
     def reach(self, state: State, start: int, stop: int) -> State:
         """The state at `stop` from that at `start`."""
-        with autocast(state["x"].device, self.precision):
+        with forward(state["x"].device, self.precision):
             if start < self.end - 1:
                 state = self.backbone.run(state, start, min(stop, self.end - 1))
             return self._read_out(state) if start < self.end <= stop else state
@@ -71,7 +71,7 @@ class Model(nn.Module):
         return {"x": self.backbone.pool(state)} if self.pooled else self.task.features(self.backbone, state)
 
     def forward(self, state: State) -> Outputs:
-        with autocast(state["x"].device, self.precision):
+        with forward(state["x"].device, self.precision):
             return self.task.readout(self.head, self.reach(state, self.start, self.end))
 
     def tensors(self, trained: Collection[str]) -> dict[str, Tensor]:

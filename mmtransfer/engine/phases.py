@@ -259,7 +259,13 @@ def _restore(optimizer: AcceleratedOptimizer, tensors: dict[str, Tensor]) -> Non
     for key, value in tensors.items():
         number, name = key.split(".", 1)
         moments.setdefault(int(number), {})[name] = value
-    optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
+    groups = optimizer.state_dict()["param_groups"]
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    for place, parameter in enumerate(parameters):  # in the layout of the weights, which the file does not keep
+        for name, value in moments.get(place, {}).items():
+            if value.shape == parameter.shape:
+                moments[place][name] = torch.empty_like(parameter).copy_(value)
+    optimizer.load_state_dict({"state": moments, "param_groups": groups})
 
 
 def _load_best(training: Training, model: Model) -> None:

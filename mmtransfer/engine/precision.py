@@ -6,9 +6,12 @@ import ctypes
 import logging
 import os
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from mmtransfer import launcher
 
@@ -61,26 +64,70 @@ def warn_of_lone_process() -> None:
             )
 
 
-def has_bf16() -> bool:
-    """Whether this CPU has arithmetic for bf16; if not it is emulated."""
+def has_bf16(device: torch.device = torch.device("cpu")) -> bool:  # noqa: B008  # never changed
+    """Whether the device has arithmetic for bf16; a CPU without emulates it, many times slower than fp32."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def asked(precision: str) -> str:
+    """What is computed in where nothing is tried."""
+    return "fp32" if precision == "auto" else precision
+
+
+def layout_of(model: nn.Module) -> str:
+    """The layout that `lay_out` has put the weights into."""
+    images = [weight for weight in model.parameters() if weight.ndim == 4]
+    last = any(weight.is_contiguous(memory_format=torch.channels_last) > weight.is_contiguous() for weight in images)
+    return "channels-last" if last else "contiguous"
+
+
+def lay_out(model: nn.Module, layout: str) -> None:
+    """Puts the weights of convolutions into a layout, contiguous or channels-last; images follow them."""
+    model.to(memory_format=torch.channels_last if layout == "channels-last" else torch.contiguous_format)
 
 
 def warn_of_emulation(precision: str, device: torch.device) -> None:
     """Says so where bf16 was asked for and this CPU has no arithmetic for it: emulated, MiniLM seems to hang, and
     nothing else tells."""
-    if precision == "bf16" and device.type == "cpu" and not has_bf16():
+    if precision == "bf16" and not has_bf16(device):
         logger.warning("this CPU has no bf16 arithmetic: --precision bf16 is far slower here than --precision fp32")
 
 
 def usable(precision: str, device: torch.device) -> str:
     """What a finished run is used in: its own precision, but fp32 where bf16 would be emulated, aloud."""
-    if precision == "bf16" and device.type == "cpu" and not has_bf16():
-        logger.warning("this CPU has no bf16 arithmetic: the run, trained in bf16, is used in fp32")
+    if precision == "bf16" and not has_bf16(device):
+        logger.warning("this device has no bf16 arithmetic: the run, trained in bf16, is used in fp32")
         return "fp32"
-    return precision
+    return asked(precision)
 
 
-def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """The context of a forward pass: bf16 autocast, or nothing for fp32."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+def arithmetic(precision: str, device: torch.device) -> str:
+    """What products of the network are computed in: fp32, tf32 or bf16."""
+    return "tf32" if precision == "fp32" and device.type == "cuda" else precision
+
+
+@contextmanager
+def forward(device: torch.device, precision: str) -> Iterator[None]:
+    """The context of a forward pass: bf16 autocast, or for fp32 TF32 where there is CUDA."""
+    with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"), tf32(device):
+        yield
+
+
+@contextmanager
+def tf32(device: torch.device) -> Iterator[None]:
+    """Products of the network's float32 matrices in TF32, with CUDA; outside of it, in the exact solvers, they are
+    float32."""
+    if device.type != "cuda":
+        yield
+        return
+    settings = (torch.backends.cuda.matmul, torch.backends.cudnn.conv)  # type: ignore[attr-defined]
+    before = [setting.fp32_precision for setting in settings]
+    try:
+        for setting in settings:
+            setting.fp32_precision = "tf32"
+        yield
+    finally:
+        for setting, value in zip(settings, before, strict=True):
+            setting.fp32_precision = value

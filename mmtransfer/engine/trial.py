@@ -1,0 +1,226 @@
+"""Precision and layout of a run, where its settings leave them open: tried on a few of its own examples, so that what
+is fastest here, and agrees with fp32, is chosen before the first step."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate.utils import broadcast_object_list
+from torch import Tensor
+
+from mmtransfer.config import RunConfig
+from mmtransfer.engine import precision
+from mmtransfer.engine.loading import Examples
+from mmtransfer.engine.machine import Machine
+from mmtransfer.engine.model import Model
+from mmtransfer.strategies import Loop, Phase
+from mmtransfer.tasks.base import Batch
+
+logger = logging.getLogger("mmtransfer")
+
+SHORT = 60.0
+"""Seconds of training below which nothing is tried."""
+SHARE = 0.02
+"""Of the expected training, what trying may take."""
+EXAMPLES = 8
+"""Tried at once on a CPU; on a GPU, where a step waits for the host, it is a whole micro-batch."""
+FASTER = 1.05
+"""A choice must be faster by this factor."""
+COSINE, LOSS = 0.999, 0.01
+"""How near to fp32: least cosine of any example's features, largest relative difference of the loss."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How the network computes."""
+
+    dtype: str = "fp32"
+    layout: str = "contiguous"
+
+    def __str__(self) -> str:
+        return f"{self.dtype} {self.layout}"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one choice has given."""
+
+    seconds: float
+    """Of the fastest step."""
+    cosine: float = 1.0
+    """The least of any example, of its features beside those of the first choice."""
+    loss: float = 0.0
+    """Relative difference to that of the first choice."""
+
+    @property
+    def agrees(self) -> bool:
+        return self.cosine > COSINE and self.loss < LOSS
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"seconds": self.seconds, "cosine": self.cosine, "loss_difference": self.loss}
+
+
+def choose(config: RunConfig, machine: Machine, model: Model, train: Examples, plan: Sequence[Phase]) -> Machine:
+    """Puts the model into the precision and layout of the settings, or where they are `auto` into what is fastest;
+    returns the machine that tells so.
+
+    A resumed run keeps what its config.json says. Nothing is tried where no stage of the backbone is trained by steps
+    (features and exact heads are computed in fp32), and where trying would take more than 2 % of training or training
+    less than a minute. Weights, running statistics and random numbers are afterwards as they were.
+    """
+    first = Choice(
+        "fp32" if config.precision == "auto" else config.precision,
+        "contiguous" if config.layout == "auto" else config.layout,
+    )
+    looped = [phase for phase in plan if isinstance(phase.solver, Loop) and phase.trains.stages]
+    others = [] if config.resume or not looped else _open(config, first, machine, model)
+    if not others:
+        return _settle(machine, model, first)
+    best, tried = first, dict[Choice, Outcome]()
+    if machine.is_main or machine.processes > 1:  # all processes at once, as they will train
+        best, tried = _Trial(config, machine, model, train, looped).run(first, others)
+    best, tried = broadcast_object_list([best, tried])
+    return _settle(machine, model, best, {str(choice): outcome.as_dict() for choice, outcome in tried.items()})
+
+
+def _settle(machine: Machine, model: Model, choice: Choice, tried: dict[str, Any] | None = None) -> Machine:
+    model.precision = choice.dtype
+    precision.lay_out(model, choice.layout)
+    return replace(machine, precision=choice.dtype, layout=choice.layout, tried=tried or {})
+
+
+def _open(config: RunConfig, first: Choice, machine: Machine, model: Model) -> list[str]:
+    """Which of the two is left open and can be had here."""
+    images = any(parameter.ndim == 4 for parameter in model.backbone.parameters())
+    wanted = []
+    if config.precision == "auto" and precision.has_bf16(machine.device):
+        wanted.append("dtype")
+    if config.layout == "auto" and images:
+        wanted.append("layout")
+    return wanted
+
+
+class _Trial:
+    """A few examples, and the part of the network that is trained most."""
+
+    def __init__(
+        self, config: RunConfig, machine: Machine, model: Model, train: Examples, looped: Sequence[Phase]
+    ) -> None:
+        phase = max(looped, key=lambda phase: (len(phase.trains.stages), phase.epochs))
+        self.machine, self.whole = machine, model
+        self.passes = len(train) * sum(phase.epochs for phase in looped)
+        size = EXAMPLES if machine.device.type == "cpu" else config.batch_size
+        size = max(1, min(size, len(train), int(SHARE * self.passes / 6)))
+        model.backbone.freeze(set(range(len(model.backbone.stages))) - set(phase.trains.stages), phase.trains.part)
+        self.trained = model.starting(phase.trains)
+        # of middling length
+        order = np.argsort(train.lengths, kind="stable")
+        numbers = order[(len(order) - size) // 2 :][:size].tolist()
+        batches: Iterator[Batch] = iter(train.batches(model.task, [numbers], 0, False, config.seed))
+        self.batch = next(batches).to(machine.device)
+        self.size, self.statistics = size, _statistics(model)
+
+    def run(self, first: Choice, wanted: Sequence[str]) -> tuple[Choice, dict[Choice, Outcome]]:
+        """What to take, and what was tried."""
+        with self._as_it_was():
+            self._lay(first)
+            features, loss = self._outputs()  # before any step moves running statistics
+            self._step()
+            begun = self._step()
+            expected = begun / self.size * self.passes / self.machine.processes
+            if expected < SHORT or 6 * begun > SHARE * expected:
+                logger.info("%s: training of about %.0f s is too short to try anything else", first, expected)
+                return first, {}
+            rounds = int(min(3, max(1, SHARE * expected / begun / 3 - 1)))
+            best, tried = first, {first: Outcome(self._fastest(rounds))}
+            for name in wanted:
+                choice = replace(best, dtype="bf16") if name == "dtype" else replace(best, layout="channels-last")
+                tried[choice] = outcome = self._try(choice, features, loss, rounds)
+                if outcome.agrees and outcome.seconds * FASTER < tried[best].seconds:
+                    best = choice
+            self._tell(best, first, tried)
+            return best, tried
+
+    @contextmanager
+    def _as_it_was(self) -> Iterator[None]:
+        """Puts running statistics and random numbers back; weights do not move without an optimiser."""
+        device = self.machine.device
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+            try:
+                yield
+            finally:
+                _restore(self.whole, self.statistics)
+                self.whole.eval()
+
+    def _try(self, choice: Choice, features: Tensor, loss: float, rounds: int) -> Outcome:
+        self._lay(choice)
+        _restore(self.whole, self.statistics)
+        own, own_loss = self._outputs()
+        self._step()
+        seconds = self._fastest(rounds)
+        cosine = torch.cosine_similarity(own, features, dim=1).min()
+        return Outcome(seconds, float(cosine), abs(own_loss - loss) / max(abs(loss), 1e-12))
+
+    def _lay(self, choice: Choice) -> None:
+        self.whole.precision = self.trained.precision = choice.dtype
+        precision.lay_out(self.whole, choice.layout)
+
+    def _fastest(self, rounds: int) -> float:
+        return min(self._step() for _ in range(rounds))
+
+    def _step(self) -> float:
+        """Seconds of a pass forward and back."""
+        device, model = self.machine.device, self.trained.train()
+        with torch.no_grad():
+            reached = model.reach(self.batch.state, 0, model.start)
+        self._wait(device)
+        begun = time.perf_counter()
+        loss = self._loss(model, reached)
+        with precision.tf32(device):
+            loss.backward()
+        self._wait(device)
+        seconds = time.perf_counter() - begun
+        model.zero_grad(set_to_none=True)
+        return seconds
+
+    def _loss(self, model: Model, reached: dict[str, Tensor]) -> Tensor:
+        assert self.batch.targets is not None  # training data is labelled
+        return model.task.target.loss(model(reached), self.batch.targets).mean()
+
+    @torch.no_grad()
+    def _outputs(self) -> tuple[Tensor, float]:
+        """Features of each example, float32 (size, any), and the loss."""
+        model = self.trained.eval()
+        reached = model.reach(self.batch.state, 0, model.start)
+        features = model.reach(reached, model.start, model.end)["x"]
+        return features.flatten(1).float(), float(self._loss(model, reached))
+
+    @staticmethod
+    def _wait(device: torch.device) -> None:
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+
+    def _tell(self, best: Choice, first: Choice, tried: dict[Choice, Outcome]) -> None:
+        for choice, outcome in tried.items():
+            if choice != first and not outcome.agrees:
+                logger.info(
+                    "%s is not taken: cosine %.4f, loss off by %.1f %%", choice, outcome.cosine, 100 * outcome.loss
+                )
+        told = ", ".join(f"{choice} {1000 * outcome.seconds:.0f} ms" for choice, outcome in tried.items())
+        logger.info("precision and layout: %s (%d examples: %s)", best, self.size, told)
+
+
+def _statistics(model: Model) -> dict[str, Tensor]:
+    return {name: buffer.clone() for name, buffer in model.named_buffers()}
+
+
+def _restore(model: Model, statistics: dict[str, Tensor]) -> None:
+    for name, buffer in model.named_buffers():
+        buffer.copy_(statistics[name])
