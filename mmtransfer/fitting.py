@@ -173,7 +173,7 @@ def score(training: Training, outcome: Outcome, folder: RunFolder, report: Repor
         if machine.is_main:
             folder.write_predictions(split, task.target.annotate(records))
         if split == "test":
-            training.track(tracking.numbers(split, scores))
+            training.track(tracking.numbers(split, {name: score.value for name, score in scores.items()}))
 
     if machine.is_main:
         save_model(folder, model)

@@ -37,6 +37,16 @@ def local_processes() -> int:
     return number("LOCAL_WORLD_SIZE", 1)
 
 
+def cores() -> int:
+    """The CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def own_cores() -> int:
+    """This process's share of them, at least one."""
+    return max(1, cores() // local_processes())
+
+
 def check() -> None:
     """Raises MMTransferError for variables that are no numbers, or do not fit each other."""
     found = {name: number(name, -1) for name in NUMBERS if os.environ.get(name)}

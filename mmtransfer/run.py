@@ -285,8 +285,29 @@ def environment(threads: int) -> dict[str, Any]:
         "processor": _processor(),
         "cores": os.cpu_count(),
         "threads": threads,
+        "device": _accelerator(),
         "command": sys.argv,
         "git_commit": commit,
+    }
+
+
+def _accelerator() -> dict[str, Any] | None:
+    """The GPU and what drives it; None without one."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return None
+    try:
+        asked = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+        driver = subprocess.run(asked, capture_output=True, text=True, timeout=5, check=False).stdout.split("\n")[0]
+    except (OSError, subprocess.TimeoutExpired):
+        driver = ""
+    return {
+        "name": torch.cuda.get_device_name(),
+        "memory_bytes": torch.cuda.get_device_properties(0).total_memory,
+        "driver": driver or None,
+        "cuda": torch.version.cuda,
+        "cudnn": torch.backends.cudnn.version(),
     }
 
 

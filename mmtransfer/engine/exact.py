@@ -77,7 +77,7 @@ def train(training: Training, model: Model, splits: Splits, name: str, solver: E
         _note(state.phases[state.phase], choice)
     seen = (solver.refit and not solver.folds) or splits.validation is None
     outcome = Outcome(model, splits, seconds=seconds, records=records if records and seen else None)
-    value = task.target.measure(records)[task.target.primary].value if records else None
+    value = task.target.values(records)[task.target.primary] if records else None
     if value is None:
         return outcome
     if choice is not None:

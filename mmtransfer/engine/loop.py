@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from mmtransfer import disk
 from mmtransfer.data.plan import Epoch
 from mmtransfer.engine import memory
+from mmtransfer.engine.buffers import Buffers
 from mmtransfer.engine.loading import Examples
 from mmtransfer.engine.model import Model
 from mmtransfer.engine.optim import set_rate
@@ -46,15 +47,16 @@ def train_epoch(
     # looked up once: walking all modules of a frozen backbone costs more than a step of its head
     model: Model = accelerator.unwrap_model(prepared)
     parameters = [parameter for parameter in prepared.parameters() if parameter.requires_grad]
-    moving = [buffer for module in model.modules() if module.training for buffer in module.buffers(recurse=False)]
+    training_now = (module for module in model.modules() if module.training)
+    moving = Buffers(buffer for module in training_now for buffer in module.buffers(recurse=False))
     left = epoch.batches(state.step, accelerator.process_index, accelerator.num_processes)
     pin = accelerator.device.type == "cuda"
     workers = training.machine.workers
     batches = iter(examples.batches(model.task, left, workers, pin, config.seed, state.epochs_done))
     losses = torch.zeros((), dtype=torch.float64, device=accelerator.device)  # stays on the device between log steps
+    begun = time.monotonic()
     try:
         while state.step < len(epoch):
-            begun = time.monotonic()
             place = state.epoch * len(epoch) + state.step
             set_rate(optimizer, place, total, config.schedule, config.warmup)
             losses += _gradients(training, prepared, model, moving, examples, epoch, batches)
@@ -63,17 +65,21 @@ def train_epoch(
             optimizer.zero_grad(set_to_none=True)
             seen = epoch.examples(state.step)
             weight, units = float(examples.weigh(seen).sum()), int(examples.lengths[seen].sum())
-            state.advance(len(seen), weight, units, time.monotonic() - begun)
+            state.advance(len(seen), weight, units)
             bar.advance(len(seen))
             logged = state.steps_done % config.log_every == 0 or state.step == len(epoch)
             saved = state.steps_done % config.checkpoint_every == 0 and state.step < len(epoch)
             if logged or saved:
                 state.loss_sum += float(accelerator.reduce(losses, "sum"))
                 losses.zero_()
+            # from step to step, so that waiting for a device counts where it is waited for
+            now = time.monotonic()
+            state.seconds, begun = state.seconds + now - begun, now
             if logged:
                 _log(training, optimizer.param_groups[0]["lr"], len(epoch))
             if saved:
                 save()
+                begun = time.monotonic()
             if state.step < len(epoch):
                 _stop_if_asked(training, logged)
     finally:
@@ -85,7 +91,7 @@ def _gradients(
     training: Training,
     prepared: nn.Module,
     model: Model,
-    moving: list[Tensor],
+    moving: Buffers,
     examples: Examples,
     epoch: Epoch,
     batches: Iterator[Batch],
@@ -96,14 +102,14 @@ def _gradients(
     The divisor is known from the plan, so the gradient does not depend on how the step was cut; a mean per micro-batch
     would weigh examples by the company they keep. DDP averages over W processes, hence the factor W.
 
-    `model`: what `prepared` wraps; `moving`: its buffers that a forward pass moves.
+    `model`: what `prepared` wraps; `moving`: its running statistics.
     """
     state, accelerator = training.state, training.machine.accelerator
     processes, rank = accelerator.num_processes, accelerator.process_index
     share = epoch.share(state.step, rank, processes)
     scale = processes / float(examples.weigh(epoch.examples(state.step)).sum())
     losses = torch.zeros((), dtype=torch.float64, device=accelerator.device)
-    before = [buffer.clone() for buffer in moving]
+    moving.keep()
     try:
         for position, (numbers, counts) in enumerate(share):
             if processes == 1 and training.stop.interrupted:
@@ -119,14 +125,16 @@ def _gradients(
             with nullcontext() if last else accelerator.no_sync(prepared):
                 assert batch.targets is not None  # training data is labelled: checked when it was loaded
                 each = model.task.target.loss(prepared(reached), batch.targets)
-                loss = (each * torch.as_tensor(examples.weigh(numbers)).to(each)).sum()
+                if examples.weights is not None:
+                    weights = torch.as_tensor(examples.weights[numbers], dtype=each.dtype)
+                    each = each * weights.to(each.device, non_blocking=True)
+                loss = each.sum()
                 with tf32(accelerator.device):
                     accelerator.backward(loss * (scale if counts else 0.0))
             if counts:
                 losses += loss.detach()
     except BaseException:  # the step is undone: running statistics moved with its first micro-batches
-        for buffer, value in zip(moving, before, strict=True):
-            buffer.copy_(value)
+        moving.restore()
         prepared.zero_grad(set_to_none=True)
         raise
     return losses

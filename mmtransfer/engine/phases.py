@@ -195,8 +195,8 @@ def _validate(
     assert splits.validation is not None  # only exact phases do without
     _agree_on_buffers(model, training.machine)
     records = task.target.tune(evaluate(model, splits.validation, training.machine, "validating"))
-    scores = task.target.measure(records)
-    value = scores[task.target.primary].value
+    values = task.target.values(records)
+    value = values[task.target.primary]
     state.epoch, state.step, state.epochs_done = state.epoch + 1, 0, state.epochs_done + 1
     state.since_best += 1
     entry = state.phases[state.phase]
@@ -213,7 +213,7 @@ def _validate(
             weights = {"weights.safetensors": model.tensors(kept)}
             checkpoint.write(training.folder / "checkpoints", state.best, weights, None)
     loss = sum(records["loss"]) / max(1, len(records["loss"]))
-    training.track({**tracking.numbers("validation", scores), "validation/loss": loss})
+    training.track({**tracking.numbers("validation", values), "validation/loss": loss})
     said = "undefined, so the last epoch is kept" if value is None else f"{value:.4f}"
     logger.info("%s epoch %d: validation %s %s, loss %.4f", phase.name, state.epoch, task.target.primary, said, loss)
     alarm = task.target.alarm(records) if 4 * state.epoch > phase.epochs else None  # early on, all is normal

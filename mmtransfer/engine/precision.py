@@ -37,10 +37,10 @@ def set_threads(threads: int | None, local_processes: int) -> int:
 
     Launchers export OMP_NUM_THREADS=1, which halves the speed of one process on two cores.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    threads = threads or max(1, cores // local_processes)
+    threads = threads or max(1, launcher.cores() // local_processes)
     torch.set_num_threads(threads)
-    logger.info("%d of %d cores for each of %d process(es); --threads changes it", threads, cores, local_processes)
+    told = "%d of %d cores for each of %d process(es); --threads changes it"
+    logger.info(told, threads, launcher.cores(), local_processes)
     return threads
 
 

@@ -82,14 +82,13 @@ class TrainState:
                 documents.check(value, kinds[name], name)
             setattr(self, name, value)
 
-    def advance(self, examples: int, weight: float, units: int, seconds: float) -> None:
+    def advance(self, examples: int, weight: float, units: int) -> None:
         """Counts one optimiser step."""
         self.step += 1
         self.steps_done += 1
         self.examples += examples
         self.loss_count += weight
         self.units += units
-        self.seconds += seconds
 
     def improves(self, value: float, higher_is_better: bool) -> bool:
         """Whether a validation value beats the best so far; a tie does not, so the earlier epoch wins."""

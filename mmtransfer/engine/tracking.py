@@ -13,7 +13,7 @@ from accelerate.tracking import LOGGER_TYPE_TO_CLASS
 from mmtransfer.errors import MMTransferError, unknown
 
 if TYPE_CHECKING:
-    from mmtransfer.metrics import Score
+    pass
 
 TRACKERS = ("tensorboard", "wandb", "trackio", "mlflow")
 PROJECT = "mmtransfer"
@@ -54,11 +54,9 @@ def finish(accelerator: Accelerator) -> None:
         accelerator.trackers.pop().finish()
 
 
-def numbers(split: str, scores: Mapping[str, Score]) -> dict[str, float]:
+def numbers(split: str, scores: Mapping[str, float | None]) -> dict[str, float]:
     """Scores as trackers take them, `SPLIT/NAME`; without those of single classes, whose brackets MLflow refuses."""
-    return {
-        f"{split}/{name}": score.value for name, score in scores.items() if score.value is not None and "[" not in name
-    }
+    return {f"{split}/{name}": value for name, value in scores.items() if value is not None and "[" not in name}
 
 
 def _flat(config: Mapping[str, Any]) -> list[tuple[str, Any]]:

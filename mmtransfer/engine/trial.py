@@ -17,6 +17,7 @@ from torch import Tensor
 
 from mmtransfer.config import RunConfig
 from mmtransfer.engine import precision
+from mmtransfer.engine.buffers import Buffers
 from mmtransfer.engine.loading import Examples
 from mmtransfer.engine.machine import Machine
 from mmtransfer.engine.model import Model
@@ -125,7 +126,8 @@ class _Trial:
         numbers = order[(len(order) - size) // 2 :][:size].tolist()
         batches: Iterator[Batch] = iter(train.batches(model.task, [numbers], 0, False, config.seed))
         self.batch = next(batches).to(machine.device)
-        self.size, self.statistics = size, _statistics(model)
+        self.size, self.statistics = size, Buffers(model.buffers())
+        self.statistics.keep()
 
     def run(self, first: Choice, wanted: Sequence[str]) -> tuple[Choice, dict[Choice, Outcome]]:
         """What to take, and what was tried."""
@@ -156,12 +158,12 @@ class _Trial:
             try:
                 yield
             finally:
-                _restore(self.whole, self.statistics)
+                self.statistics.restore()
                 self.whole.eval()
 
     def _try(self, choice: Choice, features: Tensor, loss: float, rounds: int) -> Outcome:
         self._lay(choice)
-        _restore(self.whole, self.statistics)
+        self.statistics.restore()
         own, own_loss = self._outputs()
         self._step()
         seconds = self._fastest(rounds)
@@ -215,12 +217,3 @@ class _Trial:
                 )
         told = ", ".join(f"{choice} {1000 * outcome.seconds:.0f} ms" for choice, outcome in tried.items())
         logger.info("precision and layout: %s (%d examples: %s)", best, self.size, told)
-
-
-def _statistics(model: Model) -> dict[str, Tensor]:
-    return {name: buffer.clone() for name, buffer in model.named_buffers()}
-
-
-def _restore(model: Model, statistics: dict[str, Tensor]) -> None:
-    for name, buffer in model.named_buffers():
-        buffer.copy_(statistics[name])

@@ -47,6 +47,11 @@ class Batch:
     targets: Tensor | None
     """(batch,) or (batch, labels), ragged ones padded with -100; None where unknown."""
 
+    def pin_memory(self) -> Batch:
+        """The batch where a GPU can fetch it beside other work; DataLoader calls it."""
+        targets = None if self.targets is None else self.targets.pin_memory()
+        return Batch({name: value.pin_memory() for name, value in self.state.items()}, targets)
+
     def to(self, device: torch.device) -> Batch:
         targets = None if self.targets is None else self.targets.to(device, non_blocking=True)
         return Batch({name: value.to(device, non_blocking=True) for name, value in self.state.items()}, targets)

@@ -133,6 +133,11 @@ class Target(ABC):
     def metrics(self, records: Records) -> Mapping[str, Any]:
         """By name, `evaluate.Metric` objects after they have seen the records."""
 
+    def values(self, records: Records) -> dict[str, float | None]:
+        """The scores of `measure` but those of single labels, without intervals: they take a share of a second, after
+        every epoch."""
+        return {name: value for metric in self.metrics(records).values() for name, value in metric.compute().items()}
+
     def measure(self, records: Records) -> dict[str, Score]:
         """All scores, with intervals."""
         metrics = self.metrics(records)
