@@ -164,7 +164,7 @@ def test_a_long_recording_is_the_mean_of_its_pieces_by_length(runs):
 
 def _arrays(task, table) -> list[np.ndarray]:
     """The samples of each row, as they are before normalisation."""
-    return [audio.read_samples(row["audio"], task.rate).numpy() for row in table.rows]
+    return [audio.read_samples(row["audio"], task.input.rate).numpy() for row in table.rows]
 
 
 def test_a_name_takes_weights_and_a_seed_and_lists(runs):

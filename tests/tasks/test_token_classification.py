@@ -136,4 +136,4 @@ def test_words_of_a_tokenizer_of_bytes_are_read_behind_a_space(backbone):
     own.tokenizer = tokenizer
     task, table = task_on(own, [(["the", "cat"], ["O", "B-x"])])
     rows, _ = task.input.rows(table)
-    assert tokenizer.convert_ids_to_tokens(rows[0]["tokens"]) == in_a_text and in_a_text[0] == "Ġthe"
+    assert tokenizer.convert_ids_to_tokens(rows[0]["tokens"]) == in_a_text and "Ġ" in in_a_text[0]
