@@ -144,13 +144,13 @@ def without_data(task: str) -> MMTransferError:
     )
 
 
-def as_given(values: Mapping[str, Any]) -> dict[str, Any]:
+def as_given(values: Mapping[str, Any], task: str | None = None) -> dict[str, Any]:
     """Of a whole record of settings (a RunConfig, a config.json) those that somebody may have chosen.
 
     A record holds every value and does not say who chose it: what is at the default of its field or of its task is
-    taken for not chosen, here and nowhere else.
+    taken for not chosen, here and nowhere else. `task`: whose defaults these are, where the record does not say it.
     """
-    usual = DEFAULTS.get(values.get("task", RunConfig.task), {})
+    usual = DEFAULTS.get(task or values.get("task", RunConfig.task), {})
     known = {name: usual.get(name, default_of(name)) for name in FIELDS}
     return {
         name: value

@@ -14,7 +14,7 @@ from torch import nn
 from mmtransfer import backbones, files
 from mmtransfer.backbones import weights
 from mmtransfer.cache import settings
-from mmtransfer.config import RunConfig
+from mmtransfer.config import FIELDS, RunConfig
 from mmtransfer.data import sources
 from mmtransfer.engine import precision, processes
 from mmtransfer.engine.features import features
@@ -30,7 +30,7 @@ from mmtransfer.tasks import TASKS, of_modality
 SUFFIXES = (".npy", ".parquet")
 CACHE = ("cache", "cache_dir", "cache_limit")
 """Settings of the cache that a run's features may have other than the run."""
-COLUMNS = ("text_column", "pair_column", "label_column", "file_column", "transcript_column")
+COLUMNS = tuple(name for name in FIELDS if name.endswith("_column") and name != "group_column")
 """Names of columns: other data may have others than a run was trained on."""
 
 

@@ -13,6 +13,7 @@ import torch
 
 from mmtransfer import backbones, strategies
 from mmtransfer.backbones import weights
+from mmtransfer.backbones.staged import Backbone
 from mmtransfer.cache import settings
 from mmtransfer.cache.settings import Cache
 from mmtransfer.config import RunConfig, flag
@@ -25,6 +26,7 @@ from mmtransfer.engine.loading import examples_of
 from mmtransfer.engine.machine import Machine
 from mmtransfer.engine.model import Model
 from mmtransfer.engine.splits import Splits
+from mmtransfer.errors import MMTransferError
 from mmtransfer.resolution import planned
 from mmtransfer.run import RunFolder
 from mmtransfer.seeding import number
@@ -66,6 +68,7 @@ def prepare(config: RunConfig, machine: Machine, clock: Clock | None = None, alo
         backbone = backbones.load(config.backbone, config.weights, TASKS[config.task].modality)
         sha256 = weights.sha256(backbone)
         plan = planned(config, len(backbone.stages))
+        _refuse_nothing(backbone, plan, config.strategy)
         task = TASKS[config.task].make(_with_augmentation(config, plan), backbone)
         config = task.config
         cache_policy.refuse(config.cache, plan, task)
@@ -90,6 +93,18 @@ def _refuse_missing_data(config: RunConfig) -> None:
     whose = f"{RunFolder(Path(str(config.out))).config}: " if config.resume else ""
     for split in ("train", "validation", "test"):
         sources.refuse_missing(getattr(config, split), whose + flag(split))
+
+
+def _refuse_nothing(backbone: Backbone, plan: Sequence[strategies.Phase], strategy: str) -> None:
+    """Raises MMTransferError where a phase would train a part that the backbone does not have."""
+    for phase in plan:
+        part = phase.trains.part
+        if part != "all" and not backbone.selected(phase.trains.stages, part):
+            raise MMTransferError(
+                f"The stages of {backbone.name} have no {'biases' if part == 'bias' else 'normalisation'} to train",
+                f"--strategy {strategy}",
+                "give --strategy partial, or full",
+            )
 
 
 def _with_augmentation(config: RunConfig, plan: Sequence[strategies.Phase]) -> RunConfig:

@@ -80,12 +80,13 @@ def rank(task: str, train: Any, backbones: Sequence[str], folds: int = FOLDS, **
     configs = {backbone: resolve(**given | _named(backbone)) for backbone in backbones}
     if any(TASKS[task].exact(config) is None for config in configs.values()):
         raise MMTransferError(f"{task} has no exact probe", "mmtransfer rank", "compare short runs of fit instead")
-    machine = Machine.set_up(next(iter(configs.values())), processes.accelerator())
     found: list[Ranked] = []
     missing: dict[str, MMTransferError] = {}
+    machine: Machine | None = None
     for backbone, config in configs.items():
         try:
             known_backbones.check(config.backbone)
+            machine = machine or Machine.set_up(config, processes.accelerator())
             found.append(_ranked(prepare(config, machine, aloud=not found), machine, backbone, folds))
         except MMTransferError as error:
             if not _is_about(error, config):

@@ -129,7 +129,7 @@ def repeat(config: RunConfig | None = None, n: int = 3, **fields: Any) -> Repeat
     """
     if n < 1:
         raise MMTransferError(f"{n} runs are none", "--repeats", "give 1 or more")
-    own = as_given(vars(config)) if config else {}
+    own = as_given(vars(config), fields.get("task")) if config else {}
     given = own | fields
     task, resume = given.setdefault("task", RunConfig.task), given.pop("resume", False)
     sharding.refuse()

@@ -52,7 +52,8 @@ def resolve(config: RunConfig | None = None, **fields: Any) -> RunConfig:
     Order: `fields`, `config`, the run's own when resuming, the built-in data's choices where `train` is `builtin`, the
     task's defaults. Raises MMTransferError where there is no training data.
     """
-    given = (as_given(vars(config)) if config else {}) | {k: v for k, v in fields.items() if v is not None}
+    own = as_given(vars(config), fields.get("task")) if config else {}
+    given = own | {name: value for name, value in fields.items() if value is not None}
     strategy = given.get("strategy")
     if strategy is not None and not isinstance(strategy, str):
         given["strategy"] = strategies.name_of(strategy)

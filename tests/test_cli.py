@@ -161,6 +161,13 @@ def test_options_of_the_usual_strategy_in_a_configuration_are_kept(tmp_path):
     assert "strategy_options" not in other
 
 
+def test_a_configuration_without_a_task_is_of_the_task_that_is_run(tmp_path):
+    chosen = {"lr": 1e-4, "epochs": 10, "max_length": 64}  # the first two are the defaults of images
+    (tmp_path / "some.json").write_text(json.dumps(chosen))
+    given = parse(TEXT, ["--config", str(tmp_path / "some.json")], {}, "a test")
+    assert {name: given.get(name) for name in chosen} == chosen
+
+
 def test_a_configuration_file_is_checked_as_flags_are(command, tmp_path):
     (tmp_path / "typed.json").write_text(json.dumps({"task": TEXT, "epoch": 3}))
     status, _, said = command("fit", TEXT, "--config", tmp_path / "typed.json", "--train", "x")

@@ -132,6 +132,10 @@ def test_a_configuration_that_is_no_json_object_is_refused(tmp_path):
         read_settings(tmp_path / "none.json")
 
 
+def test_settings_in_python_are_of_the_task_that_is_named_beside_them():
+    assert resolve(RunConfig(lr=1e-4, train="x.csv"), task=TEXT).lr == 1e-4
+
+
 def test_paths_become_strings(tmp_path):
     config = make({"task": IMAGE, "train": tmp_path, "backbone": tmp_path, "weights": tmp_path, "out": tmp_path}, "x")
     assert {config.train, config.backbone, config.weights, config.out} == {str(tmp_path)}

@@ -22,6 +22,7 @@ from mmtransfer.embedding import Features, features_of
 from mmtransfer.engine.entries import CHECKED
 from mmtransfer.engine.model import Model
 from mmtransfer.errors import MMTransferError
+from mmtransfer.tasks import TASKS
 
 MAKERS = {IMAGE: tiny.images, TEXT: tiny.text, SPEECH: tiny.speech}
 
@@ -149,12 +150,12 @@ def test_a_long_recording_is_the_mean_of_its_pieces_by_length(runs):
     run, _ = runs[SPEECH]
     recording = np.random.default_rng(0).normal(size=24_000).astype(np.float32) * 0.1
     config = replace(run.config, max_seconds=0.6)
-    task, backbone = type(run.model.task)(config, run.model.backbone), run.model.backbone
+    task, backbone = TASKS[SPEECH].make(config, run.model.backbone), run.model.backbone
     table = sources.load([recording], "audio", labelled=False)
     pieces, owners = task.input.pieces(table)
     assert len(owners) > 1
     lengths = task.input.rows(pieces)[1]
-    machine, patient = run._machine(), type(task)(replace(config, max_seconds=9.0), backbone)
+    machine, patient = run._machine(), TASKS[SPEECH].make(replace(config, max_seconds=9.0), backbone)
     alone, joined = (Model(backbone, nn.Identity(), each, "fp32", pooled=True) for each in (patient, task))
     parts = features_of(alone, config, machine, _arrays(task, pieces)).values
     whole = features_of(joined, config, machine, [recording])
@@ -163,7 +164,7 @@ def test_a_long_recording_is_the_mean_of_its_pieces_by_length(runs):
 
 def _arrays(task, table) -> list[np.ndarray]:
     """The samples of each row, as they are before normalisation."""
-    return [audio.read_samples(row["audio"], task.rate).numpy() for row in table.rows]
+    return [audio.read_samples(row["audio"], task.input.rate).numpy() for row in table.rows]
 
 
 def test_a_name_takes_weights_and_a_seed_and_lists(runs):

@@ -11,8 +11,10 @@ import torch
 from safetensors.torch import load_file
 
 import mmtransfer as mmt
+from mmtransfer.backbones.staged import Backbone
 from mmtransfer.config import IMAGE, TEXT
 from mmtransfer.engine.state import TrainState
+from mmtransfer.errors import MMTransferError
 
 COMMON = ["--threads", "1", "--epochs", "2", "--batch-size", "12", "--weights", "none", "--keep-checkpoints"]
 
@@ -53,3 +55,21 @@ def test_a_stopped_run_ends_with_the_same_weights(command, tmp_path, monkeypatch
     assert all(torch.equal(models[0][name], models[1][name]) for name in models[0])
     results = [json.loads((tmp_path / name / "result.json").read_text())["metrics"] for name in ("whole", "stopped")]
     assert results[0] == results[1]
+
+
+def test_a_part_that_a_backbone_does_not_have_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(Backbone, "selected", lambda *_: [])
+    with pytest.raises(MMTransferError, match="have no normalisation to train"):
+        mmt.fit(**{**tiny.text_settings(tmp_path), "strategy": "norm", "out": str(tmp_path / "run")})
+
+
+def test_a_librarys_own_normalisation_is_one():
+    class LlamaRMSNorm(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.ones(2))
+
+    backbone = Backbone.__new__(Backbone)
+    torch.nn.Module.__init__(backbone)
+    backbone.stages = torch.nn.ModuleList([torch.nn.Sequential(torch.nn.Linear(2, 2), LlamaRMSNorm())])
+    assert backbone.selected([0], "norm") == ["stages.0.1.weight"]

@@ -113,3 +113,16 @@ def test_a_part_of_the_stages_is_a_selection() -> None:
     assert Norm(n=1).plan(3, 1e-4, 5)[0].trains == Selection((2,), "norm")
     with pytest.raises(MMTransferError, match="4 of them cannot be trained"):
         BitFit(n=4).plan(3, 1e-4, 5)
+
+
+@pytest.mark.parametrize("made, option", [(BitFit(n=0), "--strategy.n"), (Norm(n=9), "--strategy.n")])
+def test_a_part_of_stages_that_are_not_there_is_refused(made, option):
+    with pytest.raises(MMTransferError, match="cannot be trained") as error:
+        made.plan(4, 0.1, 3)
+    assert error.value.where == option
+
+
+@pytest.mark.parametrize("epochs", [-1, 0, 3])
+def test_a_probe_of_no_epochs_or_of_all_is_refused(epochs):
+    with pytest.raises(MMTransferError, match="leave none"):
+        ProbeThenFull(solver="loop", head_epochs=epochs).plan(4, 0.1, 3)

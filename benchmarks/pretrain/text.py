@@ -102,9 +102,10 @@ def held_out() -> list[str]:
     """Texts that must not be learned: the built-in data, and the benchmarks' where they are on this machine."""
     found = [
         text
-        for name in builtin_data.NAMES["text"]
-        for table in builtin_data.load_builtin(name, "text").values()
-        for text in table.column("text")
+        for name, (kind, answer, _) in builtin_data.SETS.items()
+        if kind in ("text", "words")
+        for table in builtin_data.load_builtin(name, kind, answer).values()
+        for text in (value if kind == "text" else " ".join(value) for value in table.column(kind))
     ]
     folder = os.environ.get("MMTRANSFER_DATA")
     for name in ("banking77", "sst2", "trec") if folder else ():

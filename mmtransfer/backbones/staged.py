@@ -105,7 +105,7 @@ class Backbone(nn.Module):
             for stage in sorted(stages)
             for place, module in self.stages[stage].named_modules()
             for name, _ in module.named_parameters(recurse=False)
-            if (name.endswith("bias") if part == "bias" else isinstance(module, NORMALISATION))
+            if (name.endswith("bias") if part == "bias" else _normalises(module))
         ]
 
     def _settle(self) -> None:
@@ -192,3 +192,8 @@ def refuse_mismatch(own: Mapping[str, Tensor], given: Mapping[str, Tensor], wher
             where,
             "check that --backbone and --weights agree",
         )
+
+
+def _normalises(module: nn.Module) -> bool:
+    """Whether a layer is a normalisation, of torch or a class of the library's own, such as LlamaRMSNorm."""
+    return isinstance(module, NORMALISATION) or type(module).__name__.endswith("Norm")

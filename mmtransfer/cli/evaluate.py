@@ -25,6 +25,8 @@ class Words(Columns):
     """Column with the label."""
     transcript_column: str | None = None
     """Column with the transcript."""
+    tags_column: str | None = None
+    """Column with the tags, a list, one a word."""
     skip_bad: bool = False
     """Leave out examples that cannot be read or have an unknown label, aloud, instead of stopping."""
 

@@ -90,7 +90,7 @@ def parse(task: str, words: Sequence[str], choices: Mapping[str, Any], program: 
 def _base(task: str, choices: Mapping[str, Any], file: str | None) -> dict[str, Any]:
     """Settings before any flag: a recipe's choices, and over them those of a file."""
     where = f"--config {file}"
-    saved = configuration.read_settings(file, where) if file else {}
+    saved = {"task": task, **configuration.read_settings(file, where)} if file else {}
     configuration.make(saved, where)
     base = {**choices, **as_given(saved)}
     if base.setdefault("task", task) != task:

@@ -23,6 +23,8 @@ class Columns:
     """Column with the text; the run's, or guessed, if None. So are the others."""
     pair_column: str | None = None
     """Column with the second text, of pairs."""
+    words_column: str | None = None
+    """Column with the words, a list."""
     file_column: str | None = None
     """Column with the file name, relative to the table, or its bytes."""
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mmtransfer.metrics.multilabel import MultiLabelF1, SubsetAccuracy
     from mmtransfer.metrics.regression import MAE, MSE, R2, RMSE
     from mmtransfer.metrics.retrieval import RetrievalRecall, nearest
-    from mmtransfer.metrics.spans import EntityF1, TagAccuracy, TagF1, check_iob2, is_iob2
+    from mmtransfer.metrics.spans import EntityF1, TagAccuracy, TagF1
     from mmtransfer.metrics.streaming import StreamingMetric
     from mmtransfer.metrics.transcription import CER, WER, Edits, align
 
@@ -31,7 +31,7 @@ _MODULES = {
     "multilabel": ("MultiLabelF1", "SubsetAccuracy"),
     "regression": ("MAE", "MSE", "R2", "RMSE"),
     "retrieval": ("RetrievalRecall", "nearest"),
-    "spans": ("EntityF1", "TagAccuracy", "TagF1", "check_iob2", "is_iob2"),
+    "spans": ("EntityF1", "TagAccuracy", "TagF1"),
     "streaming": ("StreamingMetric",),
     "transcription": ("CER", "WER", "Edits", "align"),
 }
@@ -61,8 +61,6 @@ __all__ = [
     "TopKAccuracy",
     "align",
     "cells_bootstrap",
-    "check_iob2",
-    "is_iob2",
     "jackknife",
     "nearest",
     "wilson",

@@ -106,13 +106,14 @@ class ProbeThenFull:
         solver = self.solver or "loop"
         if solver == "exact" and self.head_epochs is not None:
             raise _unread("head_epochs", "loop")
-        first = 0 if solver == "exact" else self.head_epochs or max(1, epochs // 4)
-        if first >= epochs:
+        first = max(1, epochs // 4) if self.head_epochs is None else self.head_epochs
+        if solver == "loop" and not 0 < first < epochs:
             raise MMTransferError(
-                f"{first} of {epochs} epochs for the head leave none for the rest",
+                f"{first} of {epochs} epochs for the head leave none for it, or none for the rest",
                 "--strategy.head-epochs",
-                "give fewer, or more --epochs",
+                f"give 1 to {epochs - 1}" if epochs > 1 else "give more --epochs",
             )
+        first = 0 if solver == "exact" else first
         rate, everything = lr * self.lr_ratio, Selection(tuple(range(stages)))
         # the validation data chooses the second phase's epoch: the first phase's head must not have seen it
         fitted = Loop(first) if solver == "loop" else Exact(refit=False)

@@ -103,7 +103,8 @@ class _Part:
     """The head's rate over the backbone's."""
 
     def plan(self, stages: int, lr: float, epochs: int) -> list[Phase]:
-        selection, rate = Selection(last_stages(self.n or stages, stages), self.part), lr * self.lr_ratio
+        n, rate = stages if self.n is None else self.n, lr * self.lr_ratio
+        selection = Selection(last_stages(n, stages), self.part)
         return [Phase(self.part, selection, evenly(selection, rate, rate * self.head_lr_ratio), Loop(epochs))]
 
 

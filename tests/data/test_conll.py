@@ -6,7 +6,7 @@ import pytest
 
 from mmtransfer.data import conll
 from mmtransfer.errors import MMTransferError
-from mmtransfer.metrics.spans import check_iob2, spans
+from mmtransfer.iob2 import check_iob2, spans
 
 
 def read(tmp_path, text: str | bytes):

@@ -10,7 +10,7 @@ import pyarrow.parquet
 import pytest
 
 from mmtransfer.data import builtin
-from mmtransfer.metrics.spans import check_iob2
+from mmtransfer.iob2 import check_iob2
 
 FILE = Path(builtin.__file__).parent / builtin.IDENTIFIERS
 KINDS = {"B-exception", "B-class", "B-function", "B-module"}

@@ -168,9 +168,9 @@ def test_the_tokenizer_and_the_longest_text_are_in_the_key(places):
     one, other = encoding(), encoding(max_length=31)
     assert one.input.encoding() == encoding().input.encoding() != other.input.encoding()
     before = one.input.encoding()
-    one.tokenizer(["a b c"], truncation=True, max_length=5)
+    one.input.tokenizer(["a b c"], truncation=True, max_length=5)
     assert one.input.encoding() == before, "what the last call asked for"
-    one.tokenizer.add_tokens(["zz"])
+    one.input.tokenizer.add_tokens(["zz"])
     assert one.input.encoding() != before
 
 

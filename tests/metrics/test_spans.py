@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, f1_score
 
 from mmtransfer.errors import MMTransferError
-from mmtransfer.metrics import EntityF1, TagAccuracy, TagF1, check_iob2, is_iob2, wilson
-from mmtransfer.metrics.spans import counts, spans
+from mmtransfer.iob2 import check_iob2, is_iob2, spans
+from mmtransfer.metrics import EntityF1, TagAccuracy, TagF1, wilson
+from mmtransfer.metrics.spans import counts
 from mmtransfer.metrics.stored import metric_of
 
 TAGS = ("O", "B-person", "I-person", "B-creative-work", "I-creative-work")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import logging
 
@@ -119,3 +120,20 @@ def test_plain_tags_are_scored_by_words(backbone):
 def test_a_type_seen_only_in_single_words_may_have_longer_spans(backbone):
     task, _ = task_on(backbone, [(["a", "b"], ["B-x", "O"])])
     assert "I-x" in task.target.labels.names
+
+
+def test_words_of_a_tokenizer_of_bytes_are_read_behind_a_space(backbone):
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    pieces = ["<unk>", *"thecasĠ", "th", "the", "Ġt", "Ġth", "Ġthe", "at", "ca", "cat", "Ġc", "Ġcat"]
+    merges = [("t", "h"), ("th", "e"), ("Ġ", "t"), ("Ġt", "h"), ("Ġth", "e"), ("a", "t"), ("c", "at"), ("Ġ", "c")]
+    bytes_ = Tokenizer(models.BPE({piece: n for n, piece in enumerate(pieces)}, [*merges, ("Ġc", "at")][:8]))
+    bytes_.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=bytes_, unk_token="<unk>")
+    in_a_text = tokenizer.convert_ids_to_tokens(tokenizer(" the cat")["input_ids"])
+    own = copy.copy(backbone)
+    own.tokenizer = tokenizer
+    task, table = task_on(own, [(["the", "cat"], ["O", "B-x"])])
+    rows, _ = task.input.rows(table)
+    assert tokenizer.convert_ids_to_tokens(rows[0]["tokens"]) == in_a_text and "Ġ" in in_a_text[0]

@@ -81,6 +81,8 @@ class TextInput(Input):
                 "--backbone",
                 "take a backbone with a fast tokenizer (tokenizer.json)",
             )
+        if self.kind == "words":
+            set_apart(self.tokenizer)
 
     def columns(self) -> dict[str, Any]:
         config = self.config
@@ -174,6 +176,25 @@ class TextInput(Input):
 
     def restore(self, state: Mapping[str, Any]) -> None:
         self.paired = bool(state.get("paired"))
+
+
+def set_apart(tokenizer: Any) -> None:
+    """Makes a tokenizer of bytes read a word of a list as it reads it in a text, behind a space: without one it is the
+    continuation of another word to it, and to the network."""
+    from tokenizers import Tokenizer
+
+    rules = json.loads(tokenizer.backend_tokenizer.to_str())
+    steps = rules["pre_tokenizer"] or {}
+    unset = [
+        step
+        for step in (steps, *steps.get("pretokenizers", ()))
+        if step.get("type") == "ByteLevel" and not step["add_prefix_space"]
+    ]
+    for step in unset:
+        step["add_prefix_space"] = True
+    if unset:
+        tokenizer._tokenizer = Tokenizer.from_str(json.dumps(rules))
+        tokenizer.add_prefix_space = tokenizer.init_kwargs["add_prefix_space"] = True  # as its files will say
 
 
 def fingerprint(tokenizer: Any) -> str:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from mmtransfer.backbones.classifiers import Tagger
 from mmtransfer.data.table import Table
 from mmtransfer.errors import MMTransferError
-from mmtransfer.metrics.spans import check_iob2, is_iob2
+from mmtransfer.iob2 import check_iob2, is_iob2
 from mmtransfer.tasks.base import Outputs, Prediction, Predictions, Records
 from mmtransfer.tasks.inputs.base import Input
 from mmtransfer.tasks.refusal import leave_out
