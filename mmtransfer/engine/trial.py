@@ -30,6 +30,8 @@ SHORT = 60.0
 """Seconds of training below which nothing is tried."""
 SHARE = 0.02
 """Of the expected training, what trying may take."""
+STEPS = 6
+"""That a trial takes at least: two for each of three choices."""
 EXAMPLES = 8
 """Tried at once on a CPU; on a GPU, where a step waits for the host, it is a whole micro-batch."""
 FASTER = 1.05
@@ -82,12 +84,14 @@ def choose(config: RunConfig, machine: Machine, model: Model, train: Examples, p
     )
     looped = [phase for phase in plan if isinstance(phase.solver, Loop) and phase.trains.stages]
     others = [] if config.resume or not looped else _open(config, first, machine, model)
-    if not others:
+    passes = len(train) * sum(phase.epochs for phase in looped)
+    if others and SHARE * passes < 2 * STEPS:
+        logger.info("%s: training on %d examples in all is too short to try anything else", first, passes)
+    if not others or SHARE * passes < 2 * STEPS:
         return _settle(machine, model, first)
-    best, tried = first, dict[Choice, Outcome]()
-    if machine.is_main or machine.processes > 1:  # all processes at once, as they will train
-        best, tried = _Trial(config, machine, model, train, looped).run(first, others)
-    best, tried = broadcast_object_list([best, tried])
+    # all processes at once, as they will train; the main one chooses
+    found = _Trial(config, machine, model, train, looped, passes).run(first, others)
+    best, tried = broadcast_object_list(list(found))
     return _settle(machine, model, best, {str(choice): outcome.as_dict() for choice, outcome in tried.items()})
 
 
@@ -112,13 +116,13 @@ class _Trial:
     """A few examples, and the part of the network that is trained most."""
 
     def __init__(
-        self, config: RunConfig, machine: Machine, model: Model, train: Examples, looped: Sequence[Phase]
+        self, config: RunConfig, machine: Machine, model: Model, train: Examples, looped: Sequence[Phase], passes: int
     ) -> None:
         phase = max(looped, key=lambda phase: (len(phase.trains.stages), phase.epochs))
-        self.machine, self.whole = machine, model
-        self.passes = len(train) * sum(phase.epochs for phase in looped)
+        self.machine, self.whole, self.passes = machine, model, passes
         size = EXAMPLES if machine.device.type == "cpu" else config.batch_size
-        size = max(1, min(size, len(train), int(SHARE * self.passes / 6)))
+        # one example has no variance, which batch normalisation divides by
+        size = max(2, min(size, len(train), int(SHARE * self.passes / STEPS)))
         model.backbone.freeze(set(range(len(model.backbone.stages))) - set(phase.trains.stages), phase.trains.part)
         self.trained = model.starting(phase.trains)
         # of middling length
@@ -137,7 +141,7 @@ class _Trial:
             self._step()
             begun = self._step()
             expected = begun / self.size * self.passes / self.machine.processes
-            if expected < SHORT or 6 * begun > SHARE * expected:
+            if expected < SHORT or STEPS * begun > SHARE * expected:
                 logger.info("%s: training of about %.0f s is too short to try anything else", first, expected)
                 return first, {}
             rounds = int(min(3, max(1, SHARE * expected / begun / 3 - 1)))
