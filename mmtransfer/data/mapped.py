@@ -145,9 +145,13 @@ def _places(chunk: pa.Array, known: Mapping[int, str]) -> Iterable[Any]:
 def _addresses(table: pa.Table, path: Path) -> dict[int, str]:
     """{where the mapping of `path` begins in memory: path}, if a table has a column whose bytes lie in it.
 
-    What lies in a mapping is cut from one buffer of the size of the file; what was changed since was copied.
+    What lies in a mapping is cut from one buffer of the size of the file; what was changed since was copied. None of a
+    file that is gone: its mapping still has the bytes, but nobody can read them by their places.
     """
-    size = os.path.getsize(path)
+    try:
+        size = os.path.getsize(path)
+    except OSError:
+        return {}
     for column in table.columns:
         for buffer in column.chunk(0).buffers() if column.num_chunks else ():
             if buffer is not None and (whole := _outermost(buffer)).size == size:

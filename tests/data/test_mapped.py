@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import shutil
 from pathlib import Path
 
 import datasets
@@ -83,6 +84,14 @@ def test_a_dataset_is_read_in_its_own_order_and_under_its_own_names(pictures, tm
     cells = chosen.cast_column("img", datasets.Image(decode=False))["img"]
     assert [read_contents(file) for file in table.column("image")] == [cell["bytes"] or png(3) for cell in cells]
     assert [file["bytes"] is None for file in table.column("image")] == [True] * (len(chosen) - 1) + [False]
+
+
+def test_a_dataset_whose_file_was_removed_is_read_from_memory(pictures, tmp_path):
+    saved = as_given(pictures, tmp_path, "dataset")
+    shutil.rmtree(tmp_path / "saved")
+    table = load(saved, "image")
+    others = [number for number in range(COUNT) if number != 3]
+    assert [table.column("image")[number]["bytes"] for number in others] == [png(number) for number in others]
 
 
 def test_segments_of_a_recording_in_a_table(tmp_path):
