@@ -73,12 +73,12 @@ def unpack(path: Path, reading: Reading) -> Path | None:
     status = os.stat(path)
     stamp = [os.path.abspath(path), status.st_size, status.st_ino, status.st_mtime_ns, status.st_ctime_ns]
     final = reading.memory / TABLES / digests.digest(repr(stamp).encode())
-    if (final / INDEX).is_file():
-        return final / ROWS
-    if whole > reading.room:
-        logger.warning("%s is read into memory: the cache has no room for its %.1f GB", path, whole / 1e9)
-        return None
     try:
+        if (final / INDEX).is_file():
+            return final / ROWS
+        if whole > reading.room:
+            logger.warning("%s is read into memory: the cache has no room for its %.1f GB", path, whole / 1e9)
+            return None
         _write(file, path, final, whole, reading)
     except OSError as error:
         if not disk.refuses(error):
