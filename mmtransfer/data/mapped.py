@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -33,6 +34,8 @@ _BATCH = 8 << 20
 """Bytes that are unpacked at a time, about."""
 _BUFFER = 1 << 20
 """Bytes of a Parquet file that are read ahead: without, the reader takes a whole row group of a column."""
+_WAIT_SECONDS = 0.2
+"""Between two looks at whether another process has unpacked the same file."""
 
 
 def open_table(path: Path) -> tuple[pa.Table, dict[int, str]]:
@@ -76,7 +79,7 @@ def unpack(path: Path, reading: Reading) -> Path | None:
     try:
         if (final / INDEX).is_file():
             return final / ROWS
-        if whole > reading.room:
+        if not _fits(whole, final, reading):
             logger.warning("%s is read into memory: the cache has no room for its %.1f GB", path, whole / 1e9)
             return None
         _write(file, path, final, whole, reading)
@@ -88,28 +91,47 @@ def unpack(path: Path, reading: Reading) -> Path | None:
     return final / ROWS
 
 
+def _fits(size: int, final: Path, reading: Reading) -> bool:
+    """Whether there is room for so many bytes, with what is built of them, or whether they have come just now."""
+    room = reading.room()
+    built = files.bytes_in(final.with_name(f"{final.name}{files.PARTIAL}"))
+    return size <= room + built or (final / INDEX).is_file()
+
+
 def _write(file: pyarrow.parquet.ParquetFile, path: Path, final: Path, size: int, reading: Reading) -> None:
-    """Makes the folder `final`, whole or not at all; whoever writes the same at the same time has one of their own."""
-    partial = final.with_name(f"{final.name}.{os.getpid()}.partial")
-    partial.mkdir(parents=True, exist_ok=True)
-    logger.info("%s is written once as it is read, uncompressed: %.1f GB in %s", path, size / 1e9, final.parent)
+    """Makes the folder `final`, whole or not at all, or waits while another process makes it.
+
+    What a killed process left is written over.
+    """
+    done = (final / INDEX).is_file
+    with files.building(final, done, lambda: time.sleep(_WAIT_SECONDS)) as partial:
+        if done():
+            with suppress(OSError):  # empty, if this process made it after another had renamed its own
+                partial.rmdir()
+            return
+        logger.info("%s is written once as it is read, uncompressed: %.1f GB in %s", path, size / 1e9, final.parent)
+        try:
+            _write_rows(file, path, partial, size, reading)
+            with suppress(OSError):  # another process was faster, where there are no locks
+                partial.rename(final)
+        finally:
+            if partial.exists():
+                files.remove(partial)
+
+
+def _write_rows(file: pyarrow.parquet.ParquetFile, path: Path, folder: Path, size: int, reading: Reading) -> None:
+    """Writes the table, and then its index."""
     rows = file.metadata.num_rows
-    try:
-        with (
-            reading.show(f"unpacking {path.name}", rows) as advance,
-            files.replacing(partial / ROWS) as place,
-            pa.OSFile(str(place), "wb") as out,
-            pa.ipc.new_stream(out, file.schema_arrow) as writer,
-        ):
-            for batch in file.iter_batches(max(1, min(10_000, _BATCH * rows // max(1, size)))):
-                writer.write_batch(batch)
-                advance(len(batch))
-        documents.write(partial / INDEX, {"task": path.name, "source": str(path), "rows": rows})
-        with suppress(OSError):  # another process was faster
-            partial.rename(final)
-    finally:
-        if partial.exists():
-            files.remove(partial)
+    with (
+        reading.show(f"unpacking {path.name}", rows) as advance,
+        files.replacing(folder / ROWS) as place,
+        pa.OSFile(str(place), "wb") as out,
+        pa.ipc.new_stream(out, file.schema_arrow) as writer,
+    ):
+        for batch in file.iter_batches(max(1, min(10_000, _BATCH * rows // max(1, size)))):
+            writer.write_batch(batch)
+            advance(len(batch))
+    documents.write(folder / INDEX, {"task": path.name, "source": str(path), "rows": rows})
 
 
 def _sizes(metadata: Any) -> tuple[int, int]:

@@ -38,7 +38,7 @@ def kept_reading(cache: Cache, main: bool, split: str = "the data") -> Reading:
         with bar(label, total, main) as progress:
             yield progress.advance
 
-    return Reading(cache.store.root, cache.limit - cache.store.bytes(), show, split)
+    return Reading(cache.store.root, lambda: cache.limit - cache.store.bytes(), show, split)
 
 
 def read_tables(
