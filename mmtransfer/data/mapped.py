@@ -30,6 +30,8 @@ SMALL = 4 << 20
 """Bytes of a column, or a file, that is rather held in memory."""
 ROWS, INDEX = "rows.arrow", "index.json"
 """In the folder of a table that was unpacked: the table, and what `mmtransfer cache ls` shows of it."""
+FORMAT = 1
+"""Raised when what is written of a table changes: those unpacked by another version are not read."""
 _BATCH = 8 << 20
 """Bytes that are unpacked at a time, about."""
 _BUFFER = 1 << 20
@@ -74,7 +76,7 @@ def unpack(path: Path, reading: Reading) -> Path | None:
     if held < SMALL or reading.memory is None:
         return None
     status = os.stat(path)
-    stamp = [os.path.abspath(path), status.st_size, status.st_ino, status.st_mtime_ns, status.st_ctime_ns]
+    stamp = [FORMAT, os.path.abspath(path), status.st_size, status.st_ino, status.st_mtime_ns, status.st_ctime_ns]
     final = reading.memory / TABLES / digests.digest(repr(stamp).encode())
     try:
         if (final / INDEX).is_file():

@@ -128,6 +128,14 @@ def test_a_parquet_file_is_unpacked_once_and_again_when_it_has_changed(pictures,
     assert len(list((tmp_path / TABLES).iterdir())) == 2
 
 
+def test_a_table_that_another_version_unpacked_is_not_read(pictures, tmp_path, monkeypatch):
+    path, reading = as_given(pictures, tmp_path, "parquet"), Reading(tmp_path)
+    first = mapped.unpack(path, reading)
+    monkeypatch.setattr(mapped, "FORMAT", mapped.FORMAT + 1)
+    second = mapped.unpack(path, reading)
+    assert second != first and second == mapped.unpack(path, reading)
+
+
 def test_without_room_or_a_folder_it_is_read_into_memory(pictures, tmp_path, caplog):
     caplog.set_level(logging.WARNING, "mmtransfer")
     path = as_given(pictures, tmp_path, "parquet")
