@@ -203,3 +203,22 @@ def test_a_head_on_recordings_is_a_classifier_of_transformers(command: Command, 
     assert float(scores.max()) == pytest.approx(expected.score, abs=1e-4)
     with pytest.raises(MMTransferError, match="nothing is heard|too short"):
         run.predict([(sound[:3].numpy(), 16000)])
+
+
+@pytest.mark.parametrize("family", ["wav2vec2", "hubert", "wavlm"])
+def test_a_checkpoint_that_weighs_layers_is_exported_as_what_the_head_sees(tmp_path: Path, family: str) -> None:
+    shape = {"model_type": family, **tiny.WAV2VEC2, "use_weighted_layer_sum": True}
+    backbone = pretrained.build(shape).eval()
+    backbone.pooling = "mean"
+    head = LinearHead(backbone.width, 3)
+    weights.save(backbone, tmp_path)
+    classifier = Classifier(linear_layers(head), ["a", "b", "c"], "single_label_classification")
+    interchange.write(backbone, tmp_path, head=classifier)
+    model, info = transformers.AutoModelForAudioClassification.from_pretrained(
+        tmp_path, output_loading_info=True, **CHECKPOINT
+    )
+    assert not info["missing_keys"] and not info["unexpected_keys"]
+    x = torch.randn(1, 1500)
+    with torch.no_grad():
+        ours = head(backbone.pool(backbone.run({"x": x, "lengths": torch.tensor([1500])})))
+        torch.testing.assert_close(model.eval()(x).logits, ours, rtol=0, atol=1e-5)

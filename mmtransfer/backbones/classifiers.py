@@ -108,11 +108,16 @@ def export(backbone: Backbone, head: Classifier | Tagger) -> tuple[dict[str, Any
         return _refusal(backbone)
     settings = {
         "architectures": [backbone.library.removesuffix("Model") + LIBRARY[backbone.modality][0]],
-        **({"classifier_proj_size": backbone.width} if backbone.modality == "speech" else {}),
+        **(_of_frames(backbone) if backbone.modality == "speech" else {}),
         **_numbered(head.names),
         "problem_type": head.problem,
     }
     return settings, {name: value.detach().cpu().float().contiguous() for name, value in tensors.items()}
+
+
+def _of_frames(backbone: Backbone) -> dict[str, Any]:
+    """Entries of config.json: frames are those of the last layer, whatever the checkpoint says, and keep their width."""
+    return {"classifier_proj_size": backbone.width, "use_weighted_layer_sum": False}
 
 
 def _computed(backbone: Backbone, head: Classifier) -> dict[str, Tensor] | None:
