@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 
 import mmtransfer as mmt
 from mmtransfer.backbones import interchange, pretrained, weights
-from mmtransfer.backbones.classifiers import Classifier, Tagger
+from mmtransfer.backbones.classifiers import TAGGERS, Classifier, Tagger
 from mmtransfer.config import AUDIO, TEXT
 from mmtransfer.errors import MMTransferError
 from mmtransfer.heads import LinearHead, MLPHead
@@ -160,17 +161,55 @@ def saved(family: str, head: str, pooling: str, folder: Path) -> tuple[Any, nn.M
     return backbone, made
 
 
-def test_a_head_on_words_is_a_tagger_of_transformers(tmp_path: Path) -> None:
-    config = transformers.BertConfig(**tiny.BERT)
-    backbone, head = pretrained.build(config.to_dict()).eval(), LinearHead(16, 3)
-    weights.save(backbone, tmp_path)
-    interchange.write(backbone, tmp_path, head=Tagger(linear_layers(head), ["B-a", "I-a", "O"]))
-    model = transformers.AutoModelForTokenClassification.from_pretrained(tmp_path, **CHECKPOINT).eval()
+def tagged(
+    family: str, folder: Path, head: type[nn.Module] = LinearHead, depth: int | None = None
+) -> tuple[Any, nn.Module]:
+    """A random encoder, cut after `depth` stages, with a head on every token, as a run exports them."""
+    shape = tiny.text_shape(family) if family in tiny.TEXTS else tiny.BERT
+    backbone, made = pretrained.build({"model_type": family, **shape}).eval(), head(16, 3).eval()
+    backbone.depth = depth or backbone.depth
+    weights.save(backbone, folder)
+    interchange.write(backbone, folder, head=Tagger(linear_layers(made), ["B-a", "I-a", "O"]))
+    return backbone, made
+
+
+@pytest.mark.parametrize("family", sorted(TAGGERS))
+def test_a_head_on_words_is_a_tagger_of_transformers(family: str, tmp_path: Path) -> None:
+    backbone, head = tagged(family, tmp_path)
+    model, info = transformers.AutoModelForTokenClassification.from_pretrained(
+        tmp_path, output_loading_info=True, **CHECKPOINT
+    )
+    assert not info["missing_keys"] and not info["unexpected_keys"]
     tokens = torch.randint(5, 60, (2, 7))
     with torch.no_grad():
         ours = head(backbone.run({"x": tokens, "lengths": torch.tensor([7, 7])})["x"])
-        torch.testing.assert_close(model(tokens).logits, ours, rtol=0, atol=1e-6)
+        torch.testing.assert_close(model.eval()(tokens).logits, ours, rtol=0, atol=1e-5)
     assert model.config.id2label[2] == "O"
+
+
+@pytest.mark.parametrize(
+    ("family", "head", "depth"),
+    [("modernbert", LinearHead, None), ("bert", MLPHead, None), ("bert", LinearHead, 2), ("gpt2", LinearHead, 2)],
+)
+def test_any_other_head_on_words_is_refused(
+    family: str, head: type[nn.Module], depth: int | None, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    tagged(family, tmp_path, head, depth)
+    instead = r"use mmtransfer\.load\(RUN\)\.predict\(lists of words\)"
+    monitor = logging.getLogger("transformers")
+    monitor.addHandler(caplog.handler)
+    try:
+        with pytest.raises(RuntimeError, match="look at the above report"):
+            transformers.AutoModelForTokenClassification.from_pretrained(tmp_path, trust_remote_code=False)
+    finally:
+        monitor.removeHandler(caplog.handler)
+    assert re.search(instead, caplog.text)
+    for task in ("token-classification", "ner"):
+        with pytest.raises(AttributeError, match=instead):
+            transformers.pipeline(task, str(tmp_path))
+    _, info = transformers.AutoModel.from_pretrained(tmp_path, output_loading_info=True, trust_remote_code=False)
+    cut = ("pooler", "encoder.layer.1.", "h.1.", "ln_f.")
+    assert all(any(part in name for part in cut) for name in info["missing_keys"])
 
 
 @pytest.mark.parametrize("family", ["vit", "dinov2", "convnextv2"])
