@@ -8,16 +8,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import tiny
 import torch
 import transformers
+from PIL import Image
 from torch import Tensor, nn
 
 import mmtransfer as mmt
 from mmtransfer.backbones import interchange, pretrained, weights
 from mmtransfer.backbones.classifiers import TAGGERS, Classifier, Tagger
-from mmtransfer.config import AUDIO, TEXT
+from mmtransfer.config import AUDIO, IMAGE, TEXT
 from mmtransfer.errors import MMTransferError
 from mmtransfer.heads import LinearHead, MLPHead
 from mmtransfer.tasks.targets.base import linear_layers
@@ -225,6 +227,28 @@ def test_a_head_on_pictures_is_a_classifier_of_transformers(tmp_path: Path, fami
     with torch.no_grad():
         ours = head(backbone.pool(backbone.run({"x": pixels})))
         torch.testing.assert_close(model(pixels).logits, ours, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [[], ["--image-size", 48, "--crop-pct", 0.75, "--mean", 0.1, 0.2, 0.3, "--std", 0.4, 0.5, 0.6]],
+)
+def test_transformers_prepares_pictures_as_the_run_does(command: Command, tmp_path: Path, words: list[Any]) -> None:
+    flags = tiny.images(tmp_path)[:4]
+    tiny.image_checkpoint(tmp_path / "checkpoint", "convnextv2")
+    flags += ["--backbone", str(tmp_path / "checkpoint"), "--strategy", "linear-probe", "--threads", "1"]
+    status, _, said = command("fit", IMAGE, *flags, *words, "--out", tmp_path / "run")
+    assert status == 0, said
+    run, model = mmt.load(tmp_path / "run"), str(tmp_path / "run/model")
+    pictures = [Image.fromarray(p) for p in np.random.default_rng(1).integers(0, 256, (4, 40, 40, 3), dtype=np.uint8)]
+    processor = transformers.AutoImageProcessor.from_pretrained(model, trust_remote_code=False)
+    theirs = processor(pictures, return_tensors="pt")["pixel_values"]
+    ours = torch.stack([run.model.task.input.transform(picture) for picture in pictures])
+    assert theirs.shape == ours.shape == (4, 3, *([48, 48] if words else [32, 32]))
+    torch.testing.assert_close(theirs, ours, rtol=0, atol=1.01 / 255 / min(run.model.task.input.transform.std))
+    found = transformers.pipeline("image-classification", model)(pictures)
+    for their, own in zip(found, run.predict(pictures), strict=True):
+        assert {one["label"]: one["score"] for one in their} == pytest.approx(own.scores, abs=0.02)
 
 
 def test_a_head_on_recordings_is_a_classifier_of_transformers(command: Command, tmp_path: Path) -> None:

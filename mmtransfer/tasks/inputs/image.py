@@ -75,6 +75,10 @@ class ImageInput(Input):
         pixels = {name: value for name, value in dataclasses.asdict(self.transform).items() if name != "augment"}
         return pixels | {"resize": "bilinear, antialiased"}
 
+    def exported(self) -> dict[str, Any]:
+        own = self.transform
+        return {"pictures": {"image_size": own.size, "crop_pct": own.crop_pct, "mean": own.mean, "std": own.std}}
+
     def budget(self) -> int:
         return self.config.micro_batch_size
 
