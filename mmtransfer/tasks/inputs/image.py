@@ -50,7 +50,7 @@ class ImageInput(Input):
             size=size,
             mean=tuple(config.mean or own["mean"]),
             std=tuple(config.std or own["std"]),
-            crop_pct=config.crop_pct,
+            crop_pct=config.crop_pct or (own.get("crop_pct") if backbone.own_crop else None) or images.CROP_PCT,
             augment=config.augment if config.augment in ("light", "strong") else "none",
         )
         if self.budget() < config.batch_size:
