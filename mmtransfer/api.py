@@ -14,11 +14,12 @@ from accelerate.utils import broadcast_object_list
 from mmtransfer.backbones import carried, weights
 from mmtransfer.backbones.manifest import MANIFEST
 from mmtransfer.cache import settings
+from mmtransfer.cache.settings import Cache
 from mmtransfer.config import RunConfig
 from mmtransfer.data import sources
 from mmtransfer.data.sources import Table
 from mmtransfer.embedding import COLUMNS, Features, features_of
-from mmtransfer.engine import precision, processes, sharding, tracking
+from mmtransfer.engine import precision, processes, provenance, sharding, tracking
 from mmtransfer.engine.evaluation import Records, evaluate
 from mmtransfer.engine.features import cached_features
 from mmtransfer.engine.loading import examples_of
@@ -185,6 +186,8 @@ class Run:
     def evaluate(self, test: Any) -> dict[str, Score]:
         """All metrics of the task on labelled data; features that a linear probe has cached of it are read.
 
+        Unless the run's cache is off, it remembers what the files hold, as it does of the data of a run.
+
         >>> print(mmt.load("runs/a").evaluate("test.csv")["accuracy"])
         1.0000 (0.7847 to 1.0000)
         """
@@ -197,7 +200,13 @@ class Run:
         task = self.model.task
         columns = task.columns()
         limit, skip = self.config.max_seconds, labelled and self.config.skip_bad
-        return sources.load(source, task.input.kind, columns, skip, option, labelled, "test", limit)
+        # a prediction writes nothing
+        kept = labelled and self.config.cache != "off"
+        reading = provenance.kept_reading(self._cache(), self._machine().is_main, "test") if kept else None
+        return sources.load(source, task.input.kind, columns, skip, option, labelled, "test", limit, reading)
+
+    def _cache(self) -> Cache:
+        return settings.make(self.config.cache, self.config.cache_dir, self.config.cache_limit)
 
     def _machine(self) -> Machine:
         return Machine.as_it_is(self.config, processes.accelerator())
@@ -208,8 +217,6 @@ class Run:
         model.to(machine.device)
         examples = examples_of(model.task, table)
         if stored == "features":
-            config = self.config
-            cache = settings.make(config.cache, config.cache_dir, config.cache_limit)
-            features = cached_features(model, examples, machine, cache)
+            features = cached_features(model, examples, machine, self._cache())
             examples = examples if features is None else examples.with_states(features, model.task)
         return evaluate(model, examples, machine, label)

@@ -43,7 +43,6 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     IMAGE: {
         "backbone": "resnet50",
         "strategy": "full",
-        "crop_pct": 0.875,
         "augment": "auto",
         "label_smoothing": 0.0,
         "epochs": 10,

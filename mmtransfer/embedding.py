@@ -14,9 +14,10 @@ from torch import nn
 from mmtransfer import backbones, files
 from mmtransfer.backbones import weights
 from mmtransfer.cache import settings
+from mmtransfer.cache.settings import Cache
 from mmtransfer.config import FIELDS, RunConfig
 from mmtransfer.data import sources
-from mmtransfer.engine import precision, processes
+from mmtransfer.engine import precision, processes, provenance
 from mmtransfer.engine.features import features
 from mmtransfer.engine.loading import Examples
 from mmtransfer.engine.machine import Machine
@@ -118,16 +119,19 @@ def features_of(model: Model, config: RunConfig, machine: Machine, data: Any, sp
     """What the model reads of data, as its task encodes them; of a recording that is cut into pieces their mean by
     length. `config`: what the cache is, and whether bad rows are left out."""
     task, columns = model.task, model.task.columns()
-    table = sources.load(data, task.input.kind, columns, config.skip_bad, "the inputs", labelled=False, split=split)
+    # the key of a few inputs at hand, a digest of all weights, would cost more than their features
+    mode = "off" if config.cache == "auto" and isinstance(data, list | tuple) else config.cache
+    cache = settings.make(mode, config.cache_dir, config.cache_limit)
+    reading = None if mode == "off" else provenance.kept_reading(cache, machine.is_main, "the inputs")
+    skip, option = config.skip_bad, "the inputs"
+    table = sources.load(data, task.input.kind, columns, skip, option, labelled=False, split=split, reading=reading)
     if task.target.kind in table.rows.column_names:  # of built-in data; labels of others would be unknown
         table = replace(table, rows=table.rows.remove_columns(task.target.kind))
     pieces, owners = task.input.pieces(table)
     if not len(pieces):  # recordings too short to hear anything in
         return Features(table.ids, np.zeros((len(table), model.backbone.width), np.float32))
     rows, lengths = task.input.rows(pieces)
-    # the key of a few inputs at hand, a digest of all weights, would cost more than their features
-    mode = "off" if config.cache == "auto" and isinstance(data, list | tuple) else config.cache
-    found = _vectors(model, replace(config, cache=mode), machine, Examples(rows, lengths, None, table=pieces))
+    found = _vectors(model, cache, machine, Examples(rows, lengths, None, table=pieces))
     if list(owners) == list(range(len(table))):
         return Features(table.ids, found)
     shares = lengths[:, None] / np.bincount(owners, lengths, len(table))[owners, None]
@@ -136,11 +140,10 @@ def features_of(model: Model, config: RunConfig, machine: Machine, data: Any, sp
     return Features(table.ids, values)
 
 
-def _vectors(model: Model, config: RunConfig, machine: Machine, examples: Examples) -> np.ndarray:
+def _vectors(model: Model, cache: Cache, machine: Machine, examples: Examples) -> np.ndarray:
     """float32 (n, width), the same on every process: what an exact probe would be solved on, from the same cache."""
     model.to(machine.device).eval()
     model.backbone.freeze(range(len(model.backbone.stages)))
-    cache = settings.make(config.cache, config.cache_dir, config.cache_limit)
     read = features(model, examples, machine, model.end, cache)
     values = read.matrix().float().numpy() if machine.is_main and read is not None else None
     return np.asarray(broadcast_object_list([values])[0])

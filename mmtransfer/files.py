@@ -6,7 +6,7 @@ import errno
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,8 @@ if TYPE_CHECKING:  # loads torch
 
 TEMPORARY = ".tmp"
 """Behind the name of a file while it is written."""
+PARTIAL = ".partial"
+"""Behind the name of a folder while it is built."""
 
 
 @contextmanager
@@ -99,3 +101,73 @@ def remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+@contextmanager
+def building(final: Path, done: Callable[[], bool], waiting: Callable[[], None]) -> Iterator[Path]:
+    """The folder to build `final` in, this process's alone; what a killed build left is still in it.
+
+    While another process builds the same, `waiting` is called again and again; whoever comes out of the wait asks first
+    whether it is `done`. The lock is the operating system's, so a killed process leaves none behind; where the file
+    system has no locks, everybody builds in a folder of their own and the first rename wins.
+    """
+    shared = final.with_name(f"{final.name}{PARTIAL}")
+    descriptor = None
+    try:
+        while descriptor is None:
+            shared.mkdir(parents=True, exist_ok=True)
+            opened = os.open(shared, os.O_RDONLY)
+            try:
+                while not _lock(opened):
+                    waiting()
+            except OSError:  # not "held by another" but "there are no locks"
+                os.close(opened)
+                with suppress(OSError):  # empty, as this process has just made it
+                    shared.rmdir()
+                shared = final.with_name(f"{final.name}.{os.getpid()}{PARTIAL}")
+                shared.mkdir(parents=True, exist_ok=True)
+                break
+            except BaseException:
+                os.close(opened)
+                raise
+            # the folder may have been renamed to the finished one, or removed, while this process waited
+            if done() or _same(opened, shared):
+                descriptor = opened
+            else:
+                os.close(opened)
+        yield shared
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def bytes_in(folder: Path) -> int:
+    """Of the files that lie in a folder, and not deeper; 0 if there is none."""
+    total = 0
+    for path in folder.glob("*"):
+        try:
+            total += path.stat().st_size
+        except OSError:  # another process has just renamed or removed it
+            continue
+    return total
+
+
+def _lock(descriptor: int) -> bool:
+    """Whether the lock is ours now; OSError where there are no locks."""
+    try:
+        import fcntl
+    except ImportError:
+        raise OSError("no fcntl on this system") from None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _same(descriptor: int, path: Path) -> bool:
+    try:
+        one, other = os.fstat(descriptor), path.stat()
+    except OSError:
+        return False
+    return (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)

@@ -75,7 +75,7 @@ def prepare(config: RunConfig, machine: Machine, clock: Clock | None = None, alo
         cache = settings.make(config.cache, config.cache_dir, config.cache_limit)
     with clock.part("data"):
         cut = not all(isinstance(phase.solver, strategies.Exact) and phase.solver.folds for phase in plan)
-        tables, findings = provenance.read_tables(config, task, cut, cache.store.root, machine.is_main)
+        tables, findings = provenance.read_tables(config, task, cut, cache, machine.is_main)
         if machine.is_main:
             _tell(tables, findings if aloud else ())
         task.prepare(tables["train"])

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import tiny
 import torch
 import transformers
+from PIL import Image
 from torch import Tensor, nn
 
 import mmtransfer as mmt
 from mmtransfer.backbones import interchange, pretrained, weights
-from mmtransfer.backbones.classifiers import Classifier, Tagger
-from mmtransfer.config import AUDIO, TEXT
+from mmtransfer.backbones.classifiers import TAGGERS, Classifier, Tagger
+from mmtransfer.config import AUDIO, IMAGE, TEXT
 from mmtransfer.errors import MMTransferError
 from mmtransfer.heads import LinearHead, MLPHead
 from mmtransfer.tasks.targets.base import linear_layers
@@ -160,17 +163,55 @@ def saved(family: str, head: str, pooling: str, folder: Path) -> tuple[Any, nn.M
     return backbone, made
 
 
-def test_a_head_on_words_is_a_tagger_of_transformers(tmp_path: Path) -> None:
-    config = transformers.BertConfig(**tiny.BERT)
-    backbone, head = pretrained.build(config.to_dict()).eval(), LinearHead(16, 3)
-    weights.save(backbone, tmp_path)
-    interchange.write(backbone, tmp_path, head=Tagger(linear_layers(head), ["B-a", "I-a", "O"]))
-    model = transformers.AutoModelForTokenClassification.from_pretrained(tmp_path, **CHECKPOINT).eval()
+def tagged(
+    family: str, folder: Path, head: type[nn.Module] = LinearHead, depth: int | None = None
+) -> tuple[Any, nn.Module]:
+    """A random encoder, cut after `depth` stages, with a head on every token, as a run exports them."""
+    shape = tiny.text_shape(family) if family in tiny.TEXTS else tiny.BERT
+    backbone, made = pretrained.build({"model_type": family, **shape}).eval(), head(16, 3).eval()
+    backbone.depth = depth or backbone.depth
+    weights.save(backbone, folder)
+    interchange.write(backbone, folder, head=Tagger(linear_layers(made), ["B-a", "I-a", "O"]))
+    return backbone, made
+
+
+@pytest.mark.parametrize("family", sorted(TAGGERS))
+def test_a_head_on_words_is_a_tagger_of_transformers(family: str, tmp_path: Path) -> None:
+    backbone, head = tagged(family, tmp_path)
+    model, info = transformers.AutoModelForTokenClassification.from_pretrained(
+        tmp_path, output_loading_info=True, **CHECKPOINT
+    )
+    assert not info["missing_keys"] and not info["unexpected_keys"]
     tokens = torch.randint(5, 60, (2, 7))
     with torch.no_grad():
         ours = head(backbone.run({"x": tokens, "lengths": torch.tensor([7, 7])})["x"])
-        torch.testing.assert_close(model(tokens).logits, ours, rtol=0, atol=1e-6)
+        torch.testing.assert_close(model.eval()(tokens).logits, ours, rtol=0, atol=1e-5)
     assert model.config.id2label[2] == "O"
+
+
+@pytest.mark.parametrize(
+    ("family", "head", "depth"),
+    [("modernbert", LinearHead, None), ("bert", MLPHead, None), ("bert", LinearHead, 2), ("gpt2", LinearHead, 2)],
+)
+def test_any_other_head_on_words_is_refused(
+    family: str, head: type[nn.Module], depth: int | None, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    tagged(family, tmp_path, head, depth)
+    instead = r"use mmtransfer\.load\(RUN\)\.predict\(lists of words\)"
+    monitor = logging.getLogger("transformers")
+    monitor.addHandler(caplog.handler)
+    try:
+        with pytest.raises(RuntimeError, match="look at the above report"):
+            transformers.AutoModelForTokenClassification.from_pretrained(tmp_path, trust_remote_code=False)
+    finally:
+        monitor.removeHandler(caplog.handler)
+    assert re.search(instead, caplog.text)
+    for task in ("token-classification", "ner"):
+        with pytest.raises(AttributeError, match=instead):
+            transformers.pipeline(task, str(tmp_path))
+    _, info = transformers.AutoModel.from_pretrained(tmp_path, output_loading_info=True, trust_remote_code=False)
+    cut = ("pooler", "encoder.layer.1.", "h.1.", "ln_f.")
+    assert all(any(part in name for part in cut) for name in info["missing_keys"])
 
 
 @pytest.mark.parametrize("family", ["vit", "dinov2", "convnextv2"])
@@ -188,6 +229,29 @@ def test_a_head_on_pictures_is_a_classifier_of_transformers(tmp_path: Path, fami
         torch.testing.assert_close(model(pixels).logits, ours, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    "words",
+    [[], ["--image-size", 48, "--crop-pct", 0.75, "--mean", 0.1, 0.2, 0.3, "--std", 0.4, 0.5, 0.6]],
+)
+def test_transformers_prepares_pictures_as_the_run_does(command: Command, tmp_path: Path, words: list[Any]) -> None:
+    flags = tiny.images(tmp_path)[:4]
+    tiny.image_checkpoint(tmp_path / "checkpoint", "convnextv2")
+    flags += ["--backbone", str(tmp_path / "checkpoint"), "--strategy", "linear-probe", "--threads", "1"]
+    status, _, said = command("fit", IMAGE, *flags, *words, "--out", tmp_path / "run")
+    assert status == 0, said
+    run, model = mmt.load(tmp_path / "run"), str(tmp_path / "run/model")
+    pictures = [Image.fromarray(p) for p in np.random.default_rng(1).integers(0, 256, (4, 40, 40, 3), dtype=np.uint8)]
+    processor = transformers.AutoImageProcessor.from_pretrained(model, trust_remote_code=False)
+    theirs = processor(pictures, return_tensors="pt")["pixel_values"]
+    ours = torch.stack([run.model.task.input.transform(picture) for picture in pictures])
+    assert run.model.task.input.transform.crop_pct == (0.75 if words else 1.0)  # the checkpoint's own
+    assert theirs.shape == ours.shape == (4, 3, *([48, 48] if words else [32, 32]))
+    torch.testing.assert_close(theirs, ours, rtol=0, atol=1.01 / 255 / min(run.model.task.input.transform.std))
+    found = transformers.pipeline("image-classification", model)(pictures)
+    for their, own in zip(found, run.predict(pictures), strict=True):
+        assert {one["label"]: one["score"] for one in their} == pytest.approx(own.scores, abs=0.02)
+
+
 def test_a_head_on_recordings_is_a_classifier_of_transformers(command: Command, tmp_path: Path) -> None:
     words = [*tiny.speech(tmp_path), "--weights", "none", "--label-column", "text", "--strategy", "linear-probe"]
     status, _, said = command("fit", AUDIO, *words, "--threads", 1, "--out", tmp_path / "run")
@@ -203,3 +267,22 @@ def test_a_head_on_recordings_is_a_classifier_of_transformers(command: Command, 
     assert float(scores.max()) == pytest.approx(expected.score, abs=1e-4)
     with pytest.raises(MMTransferError, match="nothing is heard|too short"):
         run.predict([(sound[:3].numpy(), 16000)])
+
+
+@pytest.mark.parametrize("family", ["wav2vec2", "hubert", "wavlm"])
+def test_a_checkpoint_that_weighs_layers_is_exported_as_what_the_head_sees(tmp_path: Path, family: str) -> None:
+    shape = {"model_type": family, **tiny.WAV2VEC2, "use_weighted_layer_sum": True}
+    backbone = pretrained.build(shape).eval()
+    backbone.pooling = "mean"
+    head = LinearHead(backbone.width, 3)
+    weights.save(backbone, tmp_path)
+    classifier = Classifier(linear_layers(head), ["a", "b", "c"], "single_label_classification")
+    interchange.write(backbone, tmp_path, head=classifier)
+    model, info = transformers.AutoModelForAudioClassification.from_pretrained(
+        tmp_path, output_loading_info=True, **CHECKPOINT
+    )
+    assert not info["missing_keys"] and not info["unexpected_keys"]
+    x = torch.randn(1, 1500)
+    with torch.no_grad():
+        ours = head(backbone.pool(backbone.run({"x": x, "lengths": torch.tensor([1500])})))
+        torch.testing.assert_close(model.eval()(x).logits, ours, rtol=0, atol=1e-5)

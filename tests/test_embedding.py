@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
+import datasets
 import numpy as np
 import pyarrow.parquet
 import pytest
@@ -17,7 +19,9 @@ from mmtransfer.backbones.contract import features
 from mmtransfer.backbones.staged import Backbone
 from mmtransfer.cli.flags import parse
 from mmtransfer.config import IMAGE, SPEECH, TEXT
-from mmtransfer.data import audio, sources
+from mmtransfer.data import audio, digests, mapped, sources, stamps
+from mmtransfer.data.kinds import image
+from mmtransfer.data.reading import TABLES
 from mmtransfer.embedding import Features, features_of
 from mmtransfer.engine.entries import CHECKED
 from mmtransfer.engine.model import Model
@@ -100,6 +104,35 @@ def test_what_a_probe_has_stored_is_read_and_not_computed(runs, passed, tmp_path
     assert sum(passed) == 2 * 12
     for one in (found, by_run):
         assert one.ids == plain.ids and np.array_equal(one.values, plain.values)
+
+
+def parquet_of_pictures(folder, path):
+    """The pictures of class folders as bytes in a Parquet file."""
+    found = sorted(folder.glob("*/*.png"))
+    cells = [{"bytes": file.read_bytes(), "path": file.name} for file in found]
+    datasets.Dataset.from_dict({"image": cells, "label": [file.parent.name for file in found]}).to_parquet(path)
+    return path
+
+
+def test_data_that_are_evaluated_or_embedded_are_read_as_those_of_a_run(runs, tmp_path, monkeypatch):
+    monkeypatch.setattr(mapped, "SMALL", 0)
+    monkeypatch.setattr(stamps, "SETTLED_SECONDS", -1.0)
+    run, folder = runs[IMAGE]
+    path, cache = parquet_of_pictures(Path(folder), tmp_path / "a.parquet"), tmp_path / "cache"
+    own = mmt.load(run.folder.path)
+    own.config = replace(run.config, cache="off", cache_dir=str(cache))
+    plain, features = own.evaluate(path), own.embed(path)
+    own.config = replace(run.config, cache_dir=str(cache))
+    own.predict(path)
+    assert not cache.exists(), "without a cache, and for predictions, nothing is written"
+    calls, held = [], []
+    monkeypatch.setattr(digests, "of", lambda *call, of=digests.of: calls.append(len(call[0])) or of(*call))
+    monkeypatch.setattr(image.Image, "fault", lambda *call: held.append(call))
+    for source in (path, folder):
+        for _ in range(2):
+            assert own.evaluate(source) == plain
+            assert np.array_equal(own.embed(source).values, features.values)
+    assert len(list((cache / TABLES).iterdir())) == 1 and calls == [12] * 4 and not held
 
 
 def test_features_of_recordings_are_stored_as_vectors_beside_the_frames_of_a_probe(runs, passed, tmp_path):

@@ -3,7 +3,8 @@
 Their classifiers of texts put a layer of their own between the first token and the labels. Where that is tanh, it can
 be told to leave features as they are: tanh(x * SMALL) is x * SMALL to the last digits of float32. Where it is GELU, it
 is the one in the middle of our MLP. None of theirs averages over tokens. Those of recordings project frames, which the
-identity leaves as they are; those of pictures and of tokens are one linear layer.
+identity leaves as they are; those of pictures are one linear layer. So are those of tokens in
+most families.
 """
 
 from __future__ import annotations
@@ -41,6 +42,15 @@ PLAIN = frozenset({"vit", "dinov2", "swin", "convnext", "convnextv2"})
 PROJECTED = frozenset({"wav2vec2", "hubert", "wavlm"})
 """Families of recordings whose classifier is the mean over projected frames, and one linear layer."""
 
+TAGGERS = frozenset(
+    {"bert", "roberta", "xlm-roberta", "camembert", "distilbert", "electra", "mpnet", "gpt2"}
+    | {"albert", "deberta", "deberta-v2"}
+)
+"""Families of texts whose classifier of tokens is one linear layer on the last states; ModernBERT's has one more."""
+
+WORDS = "words"
+"""What heads on every token stand under, in the tables below, beside the modalities of heads on pooled features."""
+
 LIBRARY: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
     "text": (
         "ForSequenceClassification",
@@ -49,11 +59,12 @@ LIBRARY: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
     ),
     "image": ("ForImageClassification", "MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING", ("image-classification",)),
     "speech": ("ForSequenceClassification", "MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING", ("audio-classification",)),
+    WORDS: ("ForTokenClassification", "MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING", ("token-classification", "ner")),
 }
-"""By modality: how the names of classifiers end, the table of them, and what its pipeline is called."""
+"""By modality, and of tokens: how the names of classifiers end, the table of them, and what its pipeline is called."""
 
-INPUTS: Mapping[str, str] = {"text": "texts", "image": "images", "speech": "recordings"}
-"""By modality, what our own `predict` takes."""
+INPUTS: Mapping[str, str] = {"text": "texts", "image": "images", "speech": "recordings", WORDS: "lists of words"}
+"""By modality, and of tokens, what our own `predict` takes."""
 
 
 @dataclass(frozen=True)
@@ -78,16 +89,16 @@ class Tagger:
 
 
 def _tagger(backbone: Backbone, head: Tagger) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Entries of config.json, and tensors by name, of a head on every token; both empty where transformers has no class
-    that computes it, which is one linear layer called classifier."""
-    import transformers
-
-    name = backbone.library.removesuffix("Model") + "ForTokenClassification"
-    if len(head.layers) != 1 or backbone.depth != len(backbone.stages) or not hasattr(transformers, name):
-        return {}, {}
+    """Entries of config.json, and tensors by name, of a head on every token; a refusal where transformers has no class
+    that computes it."""
+    if len(head.layers) != 1 or backbone.depth != len(backbone.stages) or backbone.family not in TAGGERS:
+        return _refusal(backbone, WORDS)
     (weight, bias), *_ = head.layers
     tensors = {"classifier.weight": weight, "classifier.bias": bias}
-    settings = {"architectures": [name], **_numbered(head.names)}
+    settings = {
+        "architectures": [backbone.library.removesuffix("Model") + LIBRARY[WORDS][0]],
+        **_numbered(head.names),
+    }
     return settings, {name: value.detach().cpu().float().contiguous() for name, value in tensors.items()}
 
 
@@ -105,14 +116,19 @@ def export(backbone: Backbone, head: Classifier | Tagger) -> tuple[dict[str, Any
         return _tagger(backbone, head)
     tensors = _computed(backbone, head)
     if tensors is None:
-        return _refusal(backbone)
+        return _refusal(backbone, backbone.modality)
     settings = {
         "architectures": [backbone.library.removesuffix("Model") + LIBRARY[backbone.modality][0]],
-        **({"classifier_proj_size": backbone.width} if backbone.modality == "speech" else {}),
+        **(_of_frames(backbone) if backbone.modality == "speech" else {}),
         **_numbered(head.names),
         "problem_type": head.problem,
     }
     return settings, {name: value.detach().cpu().float().contiguous() for name, value in tensors.items()}
+
+
+def _of_frames(backbone: Backbone) -> dict[str, Any]:
+    """Entries of config.json: frames are the last layer's, whatever the checkpoint says, and keep their width."""
+    return {"classifier_proj_size": backbone.width, "use_weighted_layer_sum": False}
 
 
 def _computed(backbone: Backbone, head: Classifier) -> dict[str, Tensor] | None:
@@ -143,30 +159,32 @@ def _computed(backbone: Backbone, head: Classifier) -> dict[str, Tensor] | None:
     return None
 
 
-def _refusal(backbone: Backbone) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def _refusal(backbone: Backbone, kind: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """What makes transformers refuse the run as a classifier, and load it as an encoder all the same.
+
+    `kind`: of LIBRARY.
 
     `AutoModelForSequenceClassification` takes any encoder, and draws the head that it does not find. Tensors under that
     head's names, but of a shape that it never has, are an error to it, with a table of names above; there the first
     tensor says what to do. To `AutoModel` they are names that it does not know. A pipeline would go on with the bare
     encoder, and fail at the first text; one of the checkpoint's own it refuses, with the name of the class it lacks.
     """
-    instead = f"mmtransfer.load(RUN).predict({INPUTS[backbone.modality]})"
+    instead = f"mmtransfer.load(RUN).predict({INPUTS[kind]})"
     missing = {"impl": "none", "pt": [f"a class that computes the head of this run: use {instead}"]}
-    settings = {PIPELINES: {task: missing for task in LIBRARY[backbone.modality][2]}}
-    names = _heads_matrices(backbone)
+    settings = {PIPELINES: {task: missing for task in LIBRARY[kind][2]}}
+    names = _heads_matrices(backbone, LIBRARY[kind][1])
     tensors = {name: torch.zeros(1) for name in names}
     if names:
         tensors[f"{names[0]}: no class of transformers computes this head, use {instead}"] = torch.zeros(1)
     return settings, tensors
 
 
-def _heads_matrices(backbone: Backbone) -> list[str]:
-    """The names of the matrices that the family's classifier has and its encoder has not."""
+def _heads_matrices(backbone: Backbone, table: str) -> list[str]:
+    """The names of the matrices that the family's classifier in transformers' `table` has and its encoder has not."""
     import transformers
     from transformers import AutoConfig
 
-    mapping = getattr(transformers, LIBRARY[backbone.modality][1])
+    mapping = getattr(transformers, table)
     config = AutoConfig.for_model(backbone.family, **{k: v for k, v in backbone.config.items() if k != "model_type"})
     if type(config) not in mapping:
         return []

@@ -76,6 +76,7 @@ class ImageBackbone(Backbone):
     that it was published with; `smallest_size`: pixels of a side below which the last layers cannot work."""
 
     modality = "image"
+    own_crop = True
     attention: ClassVar[str | None] = "sdpa"
     """The library's attention; None where a family has none."""
     options: ClassVar[Mapping[str, Any]] = {}

@@ -30,13 +30,15 @@ def write(
     ctc: Mapping[str, Tensor] | None = None,
     symbols: Sequence[str] = (),
     head: Classifier | Tagger | None = None,
+    pictures: Mapping[str, Any] | None = None,
 ) -> None:
     """Writes config.json, the index of the weights and, for speech and images, what a processor needs; nothing for
     backbones that are not transformers'.
 
     `folder`: model/ of a run, where the backbone has been saved; `ctc`: weight and bias of a CTC head; `symbols`: its
     vocabulary, the blank first and the space between words second; empty names stand for nothing; `head`: that of a run
-    on pooled features or on every token.
+    on pooled features or on every token; `pictures`: `image_size`, `crop_pct`, `mean` and `std` of what the run makes
+    of pictures, where they need not be the backbone's own.
     """
     if not backbone.library:
         return
@@ -52,7 +54,7 @@ def write(
     if "sample_rate" in backbone.preprocess:
         documents.write(folder / processors.FILE, _preprocessor(backbone))
     if "mean" in backbone.preprocess:
-        documents.write(folder / processors.FILE, processors.of_pictures(backbone.preprocess))
+        documents.write(folder / processors.FILE, processors.of_pictures({**backbone.preprocess, **(pictures or {})}))
     if head is not None:
         settings, tensors = classifiers.export(backbone, head)
         config |= settings

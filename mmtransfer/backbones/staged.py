@@ -33,7 +33,7 @@ class Backbone(nn.Module):
     `tokenizer`: of text, else None; `pooling`: of text, how features become one vector, else empty; `positions`: most
     tokens of one text, None without a limit; `mask_prob`: share of the input masked in training (speech); `library`:
     class of transformers that the stages are carved from, else empty; `heads`: how names of the library's tensors begin
-    that a backbone does not have.
+    that a backbone does not have; `own_crop`: whether pictures are cropped as `preprocess` says.
     """
 
     name = ""
@@ -49,6 +49,7 @@ class Backbone(nn.Module):
     library: str = ""
     mask_prob: float = 0.0
     heads: tuple[str, ...] = ()
+    own_crop: bool = False
 
     def __init__(self, stages: Iterable[nn.Module], library: nn.Module) -> None:
         """`library`: the model whose modules the stages are made of; its names are those of `library_state`."""

@@ -58,6 +58,7 @@ class TimmBackbone(Backbone):
 
     modality = "image"
     family = FAMILY
+    own_crop = True
 
     def __init__(self, architecture: str, model: Any) -> None:
         import timm

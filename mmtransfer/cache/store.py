@@ -3,6 +3,7 @@
 FOLDER/features/KEY/           index.json, written last, and shards (cache/features.py)
 FOLDER/features/KEY.partial/   one that is being built, or whose build was killed and goes on with the next run
 FOLDER/tables/KEY/             index.json, and the rows of a Parquet file of pictures or recordings (data/mapped.py)
+FOLDER/tables/KEY.partial/     one that is being written, or left by a killed process, and written over by the next
 FOLDER/fingerprints/           what files hold, under digests of their paths, sizes and times (data/stamps.py)
 """
 
@@ -11,12 +12,12 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmtransfer import documents
+from mmtransfer import documents, files
 from mmtransfer.data.reading import TABLES
 from mmtransfer.errors import MMTransferError, unknown
 
@@ -24,7 +25,6 @@ FORMAT = 2
 """Raised when the files or the parts of a key change: entries of another format have other keys, so that nothing reads
 them; they are listed and removed like all others."""
 INDEX = "index.json"
-PARTIAL = ".partial"
 WAIT_SECONDS = 0.2
 """Between two looks at whether another run has finished building."""
 
@@ -56,7 +56,7 @@ class Store:
 
     def bytes(self) -> int:
         """Of all entries, unfinished ones included."""
-        return sum(_bytes(folder) for folder in self._folders())
+        return sum(files.bytes_in(folder) for folder in self._folders())
 
     def free(self) -> int:
         """Free bytes of the file system that the folder is or would be on."""
@@ -69,12 +69,19 @@ class Store:
         """Each entry's index, with `key`, `bytes` on disk and `state`: ready, unfinished or damaged; oldest first."""
         found = []
         for folder in sorted(self._folders(), key=lambda folder: folder.stat().st_mtime):
-            state = "unfinished" if folder.name.endswith(PARTIAL) else "ready"
+            state = "unfinished" if folder.name.endswith(files.PARTIAL) else "ready"
             try:
                 index = documents.read_json(folder / INDEX, {}) if state == "ready" else {}
             except (OSError, ValueError):
                 index, state = {}, "damaged"
-            found.append({**index, "key": folder.name.removesuffix(PARTIAL), "bytes": _bytes(folder), "state": state})
+            found.append(
+                {
+                    **index,
+                    "key": folder.name.removesuffix(files.PARTIAL),
+                    "bytes": files.bytes_in(folder),
+                    "state": state,
+                }
+            )
         return found
 
     def remove(self, keys: list[str]) -> int:
@@ -90,7 +97,7 @@ class Store:
         freed = 0
         for folder in folders:
             if not keys or folder.name.startswith(tuple(keys)):
-                freed += _bytes(folder)
+                freed += files.bytes_in(folder)
                 try:
                     discard(folder)
                 except OSError as error:
@@ -102,37 +109,10 @@ class Store:
         """The folder to build `key` in, this process's alone; what a killed build left is still in it.
 
         While another run builds the same entry, `waiting` is called again and again; whoever comes out of the wait
-        looks for the finished entry first. The lock is the operating system's, so a killed run leaves none behind;
-        where the file system has no locks, everybody builds in a folder of their own and the first rename wins.
+        looks for the finished entry first. The rest is as in `files.building`.
         """
-        shared = self.features / f"{key}{PARTIAL}"
-        descriptor = None
-        try:
-            while descriptor is None:
-                shared.mkdir(parents=True, exist_ok=True)
-                opened = os.open(shared, os.O_RDONLY)
-                try:
-                    while not _lock(opened):
-                        waiting()
-                except OSError:  # not "held by another" but "there are no locks"
-                    os.close(opened)
-                    with suppress(OSError):  # empty, as this run has just made it
-                        shared.rmdir()
-                    shared = self.features / f"{key}.{os.getpid()}{PARTIAL}"
-                    shared.mkdir(parents=True, exist_ok=True)
-                    break
-                except BaseException:
-                    os.close(opened)
-                    raise
-                # the folder may have been renamed to the finished entry, or removed, while this run waited
-                if self.has(key) or _same(opened, shared):
-                    descriptor = opened
-                else:
-                    os.close(opened)
-            yield shared
-        finally:
-            if descriptor is not None:
-                os.close(descriptor)
+        with files.building(self.entry(key), lambda: self.has(key), waiting) as folder:
+            yield folder
 
     def _folders(self) -> list[Path]:
         parts = [part for part in (self.features, self.root / TABLES) if part.is_dir()]
@@ -146,34 +126,3 @@ def discard(folder: Path) -> None:
     doomed = folder.with_name(f"{folder.name}.{os.getpid()}.gone")
     folder.rename(doomed)
     shutil.rmtree(doomed)
-
-
-def _bytes(folder: Path) -> int:
-    total = 0
-    for path in folder.glob("*"):
-        try:
-            total += path.stat().st_size
-        except OSError:  # another run has just renamed or removed it
-            continue
-    return total
-
-
-def _lock(descriptor: int) -> bool:
-    """Whether the lock is ours now; OSError where there are no locks."""
-    try:
-        import fcntl
-    except ImportError:
-        raise OSError("no fcntl on this system") from None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _same(descriptor: int, path: Path) -> bool:
-    try:
-        one, other = os.fstat(descriptor), path.stat()
-    except OSError:
-        return False
-    return (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)

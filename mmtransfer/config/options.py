@@ -39,8 +39,9 @@ class ImageOptions(FileOptions):
 
     image_size: int | None = setting(must=POSITIVE)
     """Pixels of a side of the square that the network sees; the backbone's own if None (224 for most)."""
-    crop_pct: float = filled(UP_TO_ALL)
-    """In evaluation the shorter side becomes image_size / crop_pct before the centre crop."""
+    crop_pct: float | None = setting(must=UP_TO_ALL)
+    """In evaluation the shorter side becomes image_size / crop_pct before the centre crop; the checkpoint's own if None
+    (torchvision's networks and the built-in one: 0.875)."""
     mean: tuple[float, float, float] | None = setting(must=COLOURS)
     """Channel means of the normalisation, of pixels in 0..1; the backbone's own if None."""
     std: tuple[float, float, float] | None = setting(must=COLOURS_ABOVE_0)

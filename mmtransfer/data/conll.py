@@ -16,6 +16,8 @@ DOCUMENT = "-DOCSTART-"
 _DOCUMENTS = ("#begin document", "#end document")
 _BLANK = " \t"
 """What parts columns; a no-break space may be part of a word."""
+_BETWEEN = re.compile(r"[0-9]+[-.][0-9]+")
+"""Numbers of CoNLL-U that stand between those of words: 1-2 of what is written as one word, 1.1 of a word left out."""
 
 
 @dataclass
@@ -51,7 +53,7 @@ def read_conll(path: Path, where: str) -> Records:
     if not sentences:
         raise MMTransferError("The file holds no sentences", where, "give a word and its tag a line")
     texts = [own.words for own in sentences]
-    if width > 2 and any(texts) and all(words == [str(n) for n in range(1, len(words) + 1)] for words in texts):
+    if width > 2 and _counted(texts):
         raise MMTransferError(
             "The first column counts the words", where, "write the word into the first column and its tag into the last"
         )
@@ -61,6 +63,12 @@ def read_conll(path: Path, where: str) -> Records:
     places = [f"sentence {number} (line {own.line})" for number, own in enumerate(sentences)]
     bad = {number: own.reason for number, own in enumerate(sentences) if own.reason is not None}
     return Records(list(columns), columns, places, [], bad)
+
+
+def _counted(texts: list[list[str]]) -> bool:
+    """Whether the words of each sentence are the numbers from 1 on, those of CoNLL-U's ranges and empty nodes aside."""
+    numbers = [[word for word in words if not _BETWEEN.fullmatch(word)] for words in texts]
+    return any(numbers) and all(own == [str(n) for n in range(1, len(own) + 1)] for own in numbers)
 
 
 def _columns(lines: list[str]) -> list[list[str]]:

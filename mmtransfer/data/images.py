@@ -98,6 +98,10 @@ def from_pil(image: Image.Image) -> File:
     return {"path": None, "bytes": buffer.getvalue()}
 
 
+CROP_PCT = 0.875
+"""The crop of ImageNet's first networks, where neither the user nor a checkpoint's processor says another."""
+
+
 @dataclass(frozen=True)
 class ImageTransform:
     """RGB image -> what a network sees: float32 (3, size, size), normalised.
@@ -112,7 +116,7 @@ class ImageTransform:
     size: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    crop_pct: float = 0.875
+    crop_pct: float = CROP_PCT
     augment: str = "none"
 
     def __call__(self, image: Image.Image, seed: int | None = None) -> Tensor:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -29,10 +30,14 @@ SMALL = 4 << 20
 """Bytes of a column, or a file, that is rather held in memory."""
 ROWS, INDEX = "rows.arrow", "index.json"
 """In the folder of a table that was unpacked: the table, and what `mmtransfer cache ls` shows of it."""
+FORMAT = 1
+"""Raised when what is written of a table changes: those unpacked by another version are not read."""
 _BATCH = 8 << 20
 """Bytes that are unpacked at a time, about."""
 _BUFFER = 1 << 20
 """Bytes of a Parquet file that are read ahead: without, the reader takes a whole row group of a column."""
+_WAIT_SECONDS = 0.2
+"""Between two looks at whether another process has unpacked the same file."""
 
 
 def open_table(path: Path) -> tuple[pa.Table, dict[int, str]]:
@@ -71,14 +76,14 @@ def unpack(path: Path, reading: Reading) -> Path | None:
     if held < SMALL or reading.memory is None:
         return None
     status = os.stat(path)
-    stamp = [os.path.abspath(path), status.st_size, status.st_ino, status.st_mtime_ns, status.st_ctime_ns]
+    stamp = [FORMAT, os.path.abspath(path), status.st_size, status.st_ino, status.st_mtime_ns, status.st_ctime_ns]
     final = reading.memory / TABLES / digests.digest(repr(stamp).encode())
-    if (final / INDEX).is_file():
-        return final / ROWS
-    if whole > reading.room:
-        logger.warning("%s is read into memory: the cache has no room for its %.1f GB", path, whole / 1e9)
-        return None
     try:
+        if (final / INDEX).is_file():
+            return final / ROWS
+        if not _fits(whole, final, reading):
+            logger.warning("%s is read into memory: the cache has no room for its %.1f GB", path, whole / 1e9)
+            return None
         _write(file, path, final, whole, reading)
     except OSError as error:
         if not disk.refuses(error):
@@ -88,28 +93,47 @@ def unpack(path: Path, reading: Reading) -> Path | None:
     return final / ROWS
 
 
+def _fits(size: int, final: Path, reading: Reading) -> bool:
+    """Whether there is room for so many bytes, with what is built of them, or whether they have come just now."""
+    room = reading.room()
+    built = files.bytes_in(final.with_name(f"{final.name}{files.PARTIAL}"))
+    return size <= room + built or (final / INDEX).is_file()
+
+
 def _write(file: pyarrow.parquet.ParquetFile, path: Path, final: Path, size: int, reading: Reading) -> None:
-    """Makes the folder `final`, whole or not at all; whoever writes the same at the same time has one of their own."""
-    partial = final.with_name(f"{final.name}.{os.getpid()}.partial")
-    partial.mkdir(parents=True, exist_ok=True)
-    logger.info("%s is written once as it is read, uncompressed: %.1f GB in %s", path, size / 1e9, final.parent)
+    """Makes the folder `final`, whole or not at all, or waits while another process makes it.
+
+    What a killed process left is written over.
+    """
+    done = (final / INDEX).is_file
+    with files.building(final, done, lambda: time.sleep(_WAIT_SECONDS)) as partial:
+        if done():
+            with suppress(OSError):  # empty, if this process made it after another had renamed its own
+                partial.rmdir()
+            return
+        logger.info("%s is written once as it is read, uncompressed: %.1f GB in %s", path, size / 1e9, final.parent)
+        try:
+            _write_rows(file, path, partial, size, reading)
+            with suppress(OSError):  # another process was faster, where there are no locks
+                partial.rename(final)
+        finally:
+            if partial.exists():
+                files.remove(partial)
+
+
+def _write_rows(file: pyarrow.parquet.ParquetFile, path: Path, folder: Path, size: int, reading: Reading) -> None:
+    """Writes the table, and then its index."""
     rows = file.metadata.num_rows
-    try:
-        with (
-            reading.show(f"unpacking {path.name}", rows) as advance,
-            files.replacing(partial / ROWS) as place,
-            pa.OSFile(str(place), "wb") as out,
-            pa.ipc.new_stream(out, file.schema_arrow) as writer,
-        ):
-            for batch in file.iter_batches(max(1, min(10_000, _BATCH * rows // max(1, size)))):
-                writer.write_batch(batch)
-                advance(len(batch))
-        documents.write(partial / INDEX, {"task": path.name, "source": str(path), "rows": rows})
-        with suppress(OSError):  # another process was faster
-            partial.rename(final)
-    finally:
-        if partial.exists():
-            files.remove(partial)
+    with (
+        reading.show(f"unpacking {path.name}", rows) as advance,
+        files.replacing(folder / ROWS) as place,
+        pa.OSFile(str(place), "wb") as out,
+        pa.ipc.new_stream(out, file.schema_arrow) as writer,
+    ):
+        for batch in file.iter_batches(max(1, min(10_000, _BATCH * rows // max(1, size)))):
+            writer.write_batch(batch)
+            advance(len(batch))
+    documents.write(folder / INDEX, {"task": path.name, "source": str(path), "rows": rows})
 
 
 def _sizes(metadata: Any) -> tuple[int, int]:
@@ -145,9 +169,13 @@ def _places(chunk: pa.Array, known: Mapping[int, str]) -> Iterable[Any]:
 def _addresses(table: pa.Table, path: Path) -> dict[int, str]:
     """{where the mapping of `path` begins in memory: path}, if a table has a column whose bytes lie in it.
 
-    What lies in a mapping is cut from one buffer of the size of the file; what was changed since was copied.
+    What lies in a mapping is cut from one buffer of the size of the file; what was changed since was copied. None of a
+    file that is gone: its mapping still has the bytes, but nobody can read them by their places.
     """
-    size = os.path.getsize(path)
+    try:
+        size = os.path.getsize(path)
+    except OSError:
+        return {}
     for column in table.columns:
         for buffer in column.chunk(0).buffers() if column.num_chunks else ():
             if buffer is not None and (whole := _outermost(buffer)).size == size:

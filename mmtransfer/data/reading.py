@@ -26,8 +26,8 @@ class Reading:
     memory: Path | None = None
     """The folder that remembers what files hold, and keeps tables whose pictures or recordings are compressed; None:
     nothing is kept."""
-    room: float = float("inf")
-    """Bytes that may be added to the folder."""
+    room: Callable[[], float] = lambda: float("inf")
+    """Bytes that may be added to the folder, at this moment."""
     show: Callable[[str, int], AbstractContextManager[Advance]] = silent
     """Shows how far a pass over so many examples is; its first argument says which pass."""
     split: str = "the data"

@@ -16,6 +16,9 @@ from mmtransfer.data.kinds.files import FileKind
 from mmtransfer.data.reading import Reading
 from mmtransfer.data.table import THREADS, Table
 
+FORMAT = 1
+"""Raised when what a survey finds, or how it is packed, changes: those remembered by another version are not read."""
+
 
 @dataclass(frozen=True)
 class Survey:
@@ -70,5 +73,7 @@ def survey(table: Table, max_seconds: float | None, reading: Reading) -> Survey:
     if reading.memory is None:
         return Survey.unpacked(read(), len(table))
     stamp = stamps.listing(table, answers=True)
-    name = stamp and digests.digest(json.dumps([stamp, kind.reader, max_seconds, images.most_pixels()]).encode())
+    name = stamp and digests.digest(
+        json.dumps([FORMAT, stamp, kind.reader, max_seconds, images.most_pixels()]).encode()
+    )
     return Survey.unpacked(stamps.remembered(reading.memory, name, read), len(table))

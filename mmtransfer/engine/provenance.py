@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mmtransfer import documents
-from mmtransfer.cache.store import Store
+from mmtransfer.cache.settings import Cache
 from mmtransfer.config import RunConfig, default_of
 from mmtransfer.data import overlap
 from mmtransfer.data.assembly import assemble
@@ -27,30 +27,37 @@ DRAWING += ("group_column", "test_group", "skip_bad", "duplicates")
 """Settings that decide which rows of the training data a split gets."""
 
 
-def read_tables(
-    config: RunConfig, task: Task, cut: bool, memory: Path, main: bool
-) -> tuple[dict[str, Table], list[Finding]]:
-    """The tables of a run, with their digests, and what there is to say about them.
+def kept_reading(cache: Cache, main: bool, split: str = "the data") -> Reading:
+    """How data are read whose files' contents the folder of the cache remembers, and keeps unpacked.
 
-    `cut`: whether validation is cut from the training data where none is given; `memory`: the folder of the cache,
-    which remembers what files hold, so that those which have not changed are not read again; `main`: whether this
-    process speaks; the others find nothing.
+    `main`: whether this process speaks; `split`: what is read.
     """
-    findings: list[Finding] = []
 
     @contextmanager
     def show(label: str, total: int) -> Iterator[Callable[[int], None]]:
         with bar(label, total, main) as progress:
             yield progress.advance
 
+    return Reading(cache.store.root, lambda: cache.limit - cache.store.bytes(), show, split)
+
+
+def read_tables(
+    config: RunConfig, task: Task, cut: bool, cache: Cache, main: bool
+) -> tuple[dict[str, Table], list[Finding]]:
+    """The tables of a run, with their digests, and what there is to say about them.
+
+    `cut`: whether validation is cut from the training data where none is given; `cache`: its folder remembers
+    what files hold, so that those which have not changed are not read again; `main`: whether this process speaks; the
+    others find nothing.
+    """
+    findings: list[Finding] = []
+    reading = kept_reading(cache, main)
+
     def look(tables: dict[str, Table]) -> dict[str, Table]:
         findings.extend(overlap.of_labels(tables))
-        return {split: _digested(split, table, show) for split, table in tables.items()}
+        return {split: _digested(split, table, reading.show) for split, table in tables.items()}
 
-    room = config.cache_limit * 2**30 - Store(memory).bytes()
-    tables = assemble(
-        config, task.input.kind, task.columns(), task.target.strata, cut, look, Reading(memory, room, show)
-    )
+    tables = assemble(config, task.input.kind, task.columns(), task.target.strata, cut, look, reading)
     if config.shots == 0:  # the training data only name the classes: one row of each is enough
         return tables, [finding for finding in findings if finding.kind == "label-twins"]
     return tables, [*overlap.between(tables), *findings] if main else []

@@ -86,7 +86,7 @@ class Task:
 
     def export(self, folder: Path, backbone: Backbone, head: nn.Module) -> None:
         """Writes what other libraries need to read the model in `folder`, where the backbone has been saved."""
-        interchange.write(backbone, folder, **self.target.exported(head))
+        interchange.write(backbone, folder, **self.input.exported(), **self.target.exported(head))
 
     def state(self) -> dict[str, Any]:
         """What `restore` needs beside the configuration, as JSON: labels or vocabulary, and what was tuned."""

@@ -19,8 +19,12 @@ from safetensors.torch import load_file, save_file
 import mmtransfer as mmt
 from mmtransfer import backbones
 from mmtransfer.backbones import carried, weights
+from mmtransfer.backbones.staged import Backbone
+from mmtransfer.config import IMAGE
 from mmtransfer.data.images import ImageTransform
 from mmtransfer.errors import MMTransferError
+from mmtransfer.resolution import complete
+from mmtransfer.tasks.inputs import ImageInput
 
 EVERY = [*tiny.IMAGES, *tiny.IMAGES_AND_TEXTS]
 
@@ -212,3 +216,28 @@ def test_the_head_that_a_checkpoint_carries(family: str, tmp_path: Path) -> None
     tiny.image_checkpoint(tmp_path / "headless", family)
     with pytest.raises(MMTransferError, match="not an image classifier"):
         carried.load_with_head(str(tmp_path / "headless"))
+
+
+@pytest.mark.parametrize(
+    ("processor", "given", "crop"),
+    [({"size": 32}, None, 1.0), ({"size": 64, "crop_size": 48}, None, 0.75), ({"size": 32}, 0.9, 0.9)],
+)
+def test_a_run_crops_as_its_checkpoint_unless_it_is_told(
+    processor: dict[str, Any], given: float | None, crop: float, tmp_path: Path
+) -> None:
+    tiny.image_checkpoint(tmp_path, "vit", processor=None)
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps({**NORM, **processor}))
+    assert cropped(backbones.load(str(tmp_path)), given) == crop
+
+
+@pytest.mark.parametrize("name", ["resnet18", "builtin:image"])
+def test_other_networks_crop_as_ever(name: str) -> None:
+    backbone = backbones.load(name, "none")
+    backbone.preprocess = {**backbone.preprocess, "crop_pct": 224 / 232}
+    assert cropped(backbone, None) == 0.875 and cropped(backbone, 0.9) == 0.9
+
+
+def cropped(backbone: Backbone, given: float | None) -> float:
+    """The crop of a run on this backbone, whose user gave this one."""
+    config = complete({"task": IMAGE, "train": "-", "crop_pct": given})
+    return ImageInput(config, backbone, "pooled").transform.crop_pct

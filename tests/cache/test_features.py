@@ -18,7 +18,8 @@ import torch
 
 from mmtransfer.cache import features
 from mmtransfer.cache.features import Damaged
-from mmtransfer.cache.store import INDEX, PARTIAL, Store
+from mmtransfer.cache.store import INDEX, Store
+from mmtransfer.files import PARTIAL
 
 SCRIPT = Path(__file__).parent / "pieces.py"
 _spec = spec_from_file_location("pieces_of_cache", SCRIPT)
@@ -193,7 +194,7 @@ def test_without_locks_the_first_rename_wins(store, monkeypatch):
     def none(descriptor: int) -> bool:
         raise OSError("no locks here")
 
-    monkeypatch.setattr("mmtransfer.cache.store._lock", none)
+    monkeypatch.setattr("mmtransfer.files._lock", none)
     one = pieces.build(store, KEY)
     next(one)
     monkeypatch.setattr("os.getpid", lambda: 1)

@@ -31,6 +31,19 @@ def test_of_more_columns_the_first_and_the_last_count(tmp_path):
     assert records.column("words") == [["EU", "rejects"]] and records.column("tags") == [["B-ORG", "O"]]
 
 
+@pytest.mark.parametrize("extra", ["1-2\tvámonos\t_\tO\n", "0.1\tyo\tPRON\tO\n", "1-1\tva\t_\t_\n1.1\tyo\tPRON\tO\n"])
+@pytest.mark.parametrize("alone", ["", "8.1\ta\tX\tO\n\n"])
+def test_conllu_is_refused_with_its_ranges_and_empty_nodes(tmp_path, extra, alone):
+    with pytest.raises(MMTransferError) as error:
+        read(tmp_path, f"{alone}{extra}1\tvamos\tVERB\tO\n2\tnos\tPRON\tO\n\n1\tal\tADP\tO\n")
+    assert error.value.what == "The first column counts the words"
+
+
+def test_words_that_are_ranges_or_fractions_are_words(tmp_path):
+    records = read(tmp_path, "1-2\tCD\tO\n\n1.1\tCD\tO\n3-0\tCD\tB-score\n")
+    assert records.column("words") == [["1-2"], ["1.1", "3-0"]]
+
+
 def test_a_file_of_words_alone_has_no_tags(tmp_path):
     records = read(tmp_path, "# a comment\n#tag\nran\n\n#\non\n")
     assert records.header == ["words"] and list(records.columns) == ["words"]

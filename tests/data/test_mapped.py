@@ -4,20 +4,30 @@ from __future__ import annotations
 
 import io
 import logging
+import multiprocessing
+import os
+import shutil
+import time
 from pathlib import Path
+from typing import Any
 
 import datasets
 import numpy as np
+import pyarrow.parquet
 import pytest
 import soundfile
 from PIL import Image
 
+from mmtransfer import files
+from mmtransfer.cache.settings import Cache
+from mmtransfer.cache.store import Store
 from mmtransfer.data import arrow, images, mapped
 from mmtransfer.data.columns import Columns
 from mmtransfer.data.file import Place, read_contents
 from mmtransfer.data.reading import TABLES, Reading
 from mmtransfer.data.sources import load
 from mmtransfer.data.table import Table
+from mmtransfer.engine.provenance import kept_reading
 from mmtransfer.errors import MMTransferError
 
 COUNT = 20
@@ -85,6 +95,14 @@ def test_a_dataset_is_read_in_its_own_order_and_under_its_own_names(pictures, tm
     assert [file["bytes"] is None for file in table.column("image")] == [True] * (len(chosen) - 1) + [False]
 
 
+def test_a_dataset_whose_file_was_removed_is_read_from_memory(pictures, tmp_path):
+    saved = as_given(pictures, tmp_path, "dataset")
+    shutil.rmtree(tmp_path / "saved")
+    table = load(saved, "image")
+    others = [number for number in range(COUNT) if number != 3]
+    assert [table.column("image")[number]["bytes"] for number in others] == [png(number) for number in others]
+
+
 def test_segments_of_a_recording_in_a_table(tmp_path):
     samples = np.random.default_rng(0).normal(size=8000).astype(np.float32) * 0.1
     buffer = io.BytesIO()
@@ -110,15 +128,86 @@ def test_a_parquet_file_is_unpacked_once_and_again_when_it_has_changed(pictures,
     assert len(list((tmp_path / TABLES).iterdir())) == 2
 
 
+def test_a_table_that_another_version_unpacked_is_not_read(pictures, tmp_path, monkeypatch):
+    path, reading = as_given(pictures, tmp_path, "parquet"), Reading(tmp_path)
+    first = mapped.unpack(path, reading)
+    monkeypatch.setattr(mapped, "FORMAT", mapped.FORMAT + 1)
+    second = mapped.unpack(path, reading)
+    assert second != first and second == mapped.unpack(path, reading)
+
+
 def test_without_room_or_a_folder_it_is_read_into_memory(pictures, tmp_path, caplog):
     caplog.set_level(logging.WARNING, "mmtransfer")
     path = as_given(pictures, tmp_path, "parquet")
     (tmp_path / "file").touch()
-    for reading in (Reading(), Reading(tmp_path / "memory", room=10), Reading(tmp_path / "file")):
+    for reading in (Reading(), Reading(tmp_path / "memory", room=lambda: 10), Reading(tmp_path / "file")):
         found = arrow.read_parquet(path, "a", reading)
         assert found.files("image") == found.column("image") == pictures["image"][:]
     assert "the cache has no room" in caplog.text and "cannot be written" in caplog.text
     assert not (tmp_path / "memory").exists()
+
+
+def test_the_limit_holds_for_all_tables_together(pictures, tmp_path):
+    first, store = as_given(pictures, tmp_path, "parquet"), Store(tmp_path / "memory")
+    second = Path(shutil.copy(first, tmp_path / "b.parquet"))
+    mapped.unpack(first, Reading(store.root))
+    limit = int(1.5 * store.bytes())
+    reading = kept_reading(Cache("on", Store(tmp_path / "limited"), limit), False)
+    assert [mapped.unpack(path, reading) is None for path in (first, second, first)] == [False, True, False]
+    assert reading.room() > 0
+
+
+def dies_unpacking(path: Path, memory: Path) -> None:
+    """Unpacks a file with a writer that ends the process."""
+    mapped.SMALL = 0
+    mapped.documents.write = lambda *call: os._exit(7)
+    mapped.unpack(path, Reading(memory))
+
+
+def unpacks(path: Path, memory: Path, go: Any, written: Any) -> None:
+    """Unpacks a file when told to, and counts who writes it."""
+    mapped.SMALL = 0
+    write = mapped.documents.write
+
+    def slow(*call: Any) -> None:
+        with written:
+            written.value += 1
+        time.sleep(0.3)
+        write(*call)
+
+    mapped.documents.write = slow
+    go.wait()
+    assert mapped.unpack(path, Reading(memory)).is_file()
+
+
+def test_what_a_killed_process_left_is_written_over(pictures, tmp_path):
+    path, memory = as_given(pictures, tmp_path, "parquet"), tmp_path / "memory"
+    process = multiprocessing.get_context("spawn").Process(target=dies_unpacking, args=(path, memory))
+    process.start()
+    process.join()
+    (left,) = (memory / TABLES).iterdir()
+    assert process.exitcode == 7 and left.name.endswith(files.PARTIAL) and files.bytes_in(left)
+    # its own bytes are no reason to refuse the same table
+    found = mapped.unpack(path, Reading(memory, lambda: mapped._sizes(parquet_of(path))[1] - files.bytes_in(left)))
+    assert found is not None and [folder.name for folder in (memory / TABLES).iterdir()] == [found.parent.name]
+
+
+def parquet_of(path: Path) -> Any:
+    return pyarrow.parquet.ParquetFile(path).metadata
+
+
+def test_of_several_processes_one_unpacks_and_the_others_wait(pictures, tmp_path):
+    path, memory = as_given(pictures, tmp_path, "parquet"), tmp_path / "memory"
+    context = multiprocessing.get_context("spawn")
+    go, written = context.Event(), context.Value("i", 0)
+    several = [context.Process(target=unpacks, args=(path, memory, go, written)) for _ in range(2)]
+    for process in several:
+        process.start()
+    go.set()
+    for process in several:
+        process.join()
+    assert [process.exitcode for process in several] == [0, 0] and written.value == 1
+    assert len(list((memory / TABLES).iterdir())) == 1
 
 
 def test_a_small_table_is_held_in_memory(pictures, tmp_path, monkeypatch):

@@ -53,6 +53,17 @@ def test_files_are_read_again_only_when_something_has_changed(files: tuple[Path,
     assert len(read) == 6
 
 
+def test_what_another_version_remembers_is_not_read(
+    files: tuple[Path, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, read = files
+    surveyed(folder, tmp_path)
+    read.clear()
+    monkeypatch.setattr("mmtransfer.data.survey.FORMAT", 0)
+    surveyed(folder, tmp_path)
+    assert sorted(read) == ["a", "b"]
+
+
 def test_what_is_wrong_with_a_file_is_remembered_too(files: tuple[Path, list[str]], tmp_path: Path) -> None:
     folder, read = files
     (folder / "b").unlink()

@@ -92,6 +92,10 @@ class Input(ABC):
         that is too short none."""
         return table, list(range(len(table)))
 
+    def exported(self) -> dict[str, Any]:
+        """What `encode` does, as `interchange.write` takes it, for libraries that have a processor for it."""
+        return {}
+
     def state(self) -> dict[str, Any]:
         """What `restore` needs beside the configuration, as JSON."""
         return {}

@@ -50,7 +50,7 @@ class ImageInput(Input):
             size=size,
             mean=tuple(config.mean or own["mean"]),
             std=tuple(config.std or own["std"]),
-            crop_pct=config.crop_pct,
+            crop_pct=config.crop_pct or (own.get("crop_pct") if backbone.own_crop else None) or images.CROP_PCT,
             augment=config.augment if config.augment in ("light", "strong") else "none",
         )
         if self.budget() < config.batch_size:
@@ -74,6 +74,10 @@ class ImageInput(Input):
     def encoding(self) -> dict[str, Any]:
         pixels = {name: value for name, value in dataclasses.asdict(self.transform).items() if name != "augment"}
         return pixels | {"resize": "bilinear, antialiased"}
+
+    def exported(self) -> dict[str, Any]:
+        own = self.transform
+        return {"pictures": {"image_size": own.size, "crop_pct": own.crop_pct, "mean": own.mean, "std": own.std}}
 
     def budget(self) -> int:
         return self.config.micro_batch_size

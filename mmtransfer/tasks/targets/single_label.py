@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 STORED_LOGITS = 1000
 """Up to so many classes all logits are stored; above, the best five, the log-sum of all."""
 
+TINY = 1e-300
+"""Added to a probability before its logarithm, which of 0 has none."""
+
 
 class SingleLabel(Target):
     """One of the labels that the training data has; primary metric accuracy.
@@ -123,13 +126,27 @@ class SingleLabel(Target):
         }
 
     def join(self, records: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-        """The class with the largest mean of the pieces' probabilities."""
-        if len(records) < 2 or "log_sum" in records[0]:
+        """The class with the largest mean of the pieces' probabilities; of many classes, where only the best five of a
+        piece are stored, the others count as zero."""
+        if len(records) < 2:
             return super().join(records)
+        if "log_sum" in records[0]:
+            return self._join_best(records)
         logits = torch.tensor(np.stack([record["logits"] for record in records])).log_softmax(-1)
         predictions = self.predict({"logits": logits.logsumexp(0)[None]})
         columns = {name: values[0] for name, values in predictions.columns.items()}
         return {"prediction": predictions.answers[0], **columns}
+
+    def _join_best(self, records: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+        """One record of those that hold the best five classes: the sums of their probabilities, as logits."""
+        sums: dict[str, float] = {}
+        for record in records:
+            shares = np.exp(np.asarray(record["logits"], np.float64) - record["log_sum"])
+            for name, share in zip(record["top5"], shares.tolist(), strict=True):
+                sums[name] = sums.get(name, 0.0) + share
+        best = sorted(sums, key=lambda name: (-sums[name], self.labels.numbers[name]))[: len(records[0]["top5"])]
+        logits = np.log(np.array([sums[name] for name in best]) + TINY).astype(np.float32)
+        return {"prediction": best[0], "top5": best, "logits": logits, "log_sum": float(np.log(len(records)))}
 
     def present(self, record: Mapping[str, Any]) -> Prediction:
         logits = np.asarray(record["logits"], dtype=np.float64)

@@ -12,6 +12,7 @@ from mmtransfer.data import sources
 from mmtransfer.errors import MMTransferError
 from mmtransfer.resolution import complete
 from mmtransfer.tasks.targets import SingleLabel
+from mmtransfer.tasks.targets.single_label import STORED_LOGITS
 
 
 def target_of(labels, **settings):
@@ -87,3 +88,25 @@ def test_measures_stand_by_class_up_to_twenty():
     records = {"prediction": predictions.answers, "target": [f"c{n:02d}" for n in range(6)], **predictions.columns}
     scores = target.measure(records)
     assert scores["accuracy"].value == scores["top5_accuracy"].value == scores["f1[c03]"].value == 1.0
+
+
+@pytest.mark.parametrize("classes", [4, STORED_LOGITS + 1])
+def test_pieces_are_joined_by_the_mean_of_their_probabilities(classes):
+    target, _ = target_of([f"c{n:04d}" for n in range(classes)])
+    logits = torch.full((3, classes), -20.0)
+    logits[0, :3] = torch.tensor([2.0, 1.9, 0.0])  # the first piece alone would say c0000
+    logits[1, :3] = torch.tensor([0.0, 3.0, 1.0])
+    logits[2, :3] = torch.tensor([0.0, 3.0, 2.0])
+    predictions = target.predict({"logits": logits + torch.tensor([[5.0], [0.0], [-5.0]])})
+    columns = [
+        dict(zip(predictions.columns, row, strict=True)) for row in zip(*predictions.columns.values(), strict=True)
+    ]
+    pieces = [{"id": "x", "prediction": a, **row} for a, row in zip(predictions.answers, columns, strict=True)]
+    joined = target.join(pieces)
+    known = logits.double().softmax(-1).mean(0)
+    shown = target.present({"id": "x", **joined})
+    assert shown.label == joined["top5"][0] == "c0001" and joined["top5"][:3] == ["c0001", "c0000", "c0002"]
+    assert shown.score == pytest.approx(float(known[1]), abs=1e-6)
+    assert [shown.scores[f"c{n:04d}"] for n in range(3)] == pytest.approx(known[:3].tolist(), abs=1e-6)
+    assert joined.keys() == pieces[0].keys() - {"id"}
+    assert target.join(pieces[:1]) is pieces[0]
