@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 import mmtransfer as mmt
+from mmtransfer import launcher
 from mmtransfer.config import TEXT
 from mmtransfer.errors import MMTransferError
 
@@ -46,3 +47,10 @@ def test_what_accelerate_refuses_is_told(monkeypatch, tmp_path):
     monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "many")
     with pytest.raises(MMTransferError, match="The processes cannot be set up: .*many"):
         mmt.fit(task=TEXT, train="builtin", out=tmp_path / "run")
+
+
+def test_a_process_has_its_share_of_the_cores_and_at_least_one(monkeypatch):
+    monkeypatch.setattr(launcher, "cores", lambda: 6)
+    for processes, share in (("1", 6), ("4", 1), ("9", 1)):
+        monkeypatch.setenv("LOCAL_WORLD_SIZE", processes)
+        assert launcher.own_cores() == share
