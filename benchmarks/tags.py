@@ -17,7 +17,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from mmtransfer.data import sources
-from mmtransfer.metrics import EntityF1, TagF1, is_iob2
+from mmtransfer.iob2 import is_iob2
+from mmtransfer.metrics import EntityF1, TagF1
 
 Words = Sequence[Sequence[str]]
 """A list of words, or of their tags, for each sentence."""
