@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import mmtransfer
-from mmtransfer import belongings, disk, documents, files, lock
+from mmtransfer import belongings, disk, documents, files, lock, strategies
 from mmtransfer.config import make
 from mmtransfer.defaults import DEFAULTS
 from mmtransfer.documents import PROGRAM, Form
@@ -174,6 +174,8 @@ class RunFolder:
             raise damaged(self.config, ValueError(f"task must be one of {', '.join(DEFAULTS)}, not {config['task']!r}"))
         try:
             make(config, str(self.config))
+            if whole:
+                strategies.make(config["strategy"], config.get("strategy_options") or {})
         except MMTransferError as error:  # it names the setting, not whose it is
             raise damaged(self.config, ValueError(error.what)) from None
         return config

@@ -196,6 +196,15 @@ def test_a_setting_that_cannot_be_is_told_with_the_file(run, runs, settings, how
     assert error.value.where == str(run / "config.json")
 
 
+@pytest.mark.parametrize("content", [{"strategy": "/dev/null"}, {"strategy_options": {"xx": 1}}])
+def test_a_strategy_that_there_is_not_is_told_with_the_file(run, runs, settings, content):
+    (run / "result.json").unlink()
+    edit(run / "config.json", content)
+    with pytest.raises(MMTransferError, match="config.json cannot be read .Unknown") as error:
+        uses(run, runs[1], settings)["resume"]()
+    assert error.value.where == str(run / "config.json")
+
+
 def test_data_that_an_edited_configuration_has_elsewhere_are_told_with_the_file(run, runs, settings):
     (run / "result.json").unlink()
     edit(run / "config.json", {"test": "nowhere.csv"})

@@ -75,9 +75,13 @@ def _contest(train: Train, pipe: Connection, whole: bool) -> None:
     """What runs in a contestant's process."""
     import logging
 
+    import datasets
     import torch
+    import transformers
 
     logging.disable(logging.WARNING)
+    datasets.disable_progress_bars()
+    transformers.utils.logging.disable_progress_bar()
     torch.manual_seed(0)
     pace = Pace(pipe, whole)
     try:
