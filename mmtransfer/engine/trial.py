@@ -120,13 +120,14 @@ class _Trial:
     ) -> None:
         phase = max(looped, key=lambda phase: (len(phase.trains.stages), phase.epochs))
         self.machine, self.whole, self.passes = machine, model, passes
+        order = np.argsort(train.lengths, kind="stable")
+        middle = int(train.lengths[order[len(order) // 2]])
         size = EXAMPLES if machine.device.type == "cpu" else config.batch_size
-        # one example has no variance, which batch normalisation divides by
-        size = max(2, min(size, len(train), int(SHARE * self.passes / STEPS)))
+        size = min(size, len(train), int(SHARE * self.passes / STEPS), model.task.input.budget() // middle)
+        size = max(2, size)  # one example has no variance, which batch normalisation divides by
         model.backbone.freeze(set(range(len(model.backbone.stages))) - set(phase.trains.stages), phase.trains.part)
         self.trained = model.starting(phase.trains)
         # of middling length
-        order = np.argsort(train.lengths, kind="stable")
         numbers = order[(len(order) - size) // 2 :][:size].tolist()
         batches: Iterator[Batch] = iter(train.batches(model.task, [numbers], 0, False, config.seed))
         self.batch = next(batches).to(machine.device)
