@@ -40,7 +40,7 @@ from mmtransfer.backbones.staged import Backbone
 from mmtransfer.data import builtin as builtin_data
 from mmtransfer.data import sources
 from mmtransfer.data.plan import Plan, evaluation_batches
-from mmtransfer.engine.precision import autocast, tune_allocator
+from mmtransfer.engine.precision import forward, tune_allocator
 from mmtransfer.seeding import generator
 
 VOCABULARY, GENERAL = 8000, 6200
@@ -179,7 +179,7 @@ def _features(backbone: Backbone, ids: Sequence[Sequence[int]]) -> Tensor:
     features = torch.zeros(len(ids), backbone.width)
     lengths = np.array([len(row) for row in ids], np.int32)
     for places in evaluation_batches(lengths, 8192, 512):
-        with autocast(CPU, "bf16"):
+        with forward(CPU, "bf16"):
             state = backbone.run(_batch([ids[place] for place in places]))
         features[places] = backbone.pool(state).float()
     return features

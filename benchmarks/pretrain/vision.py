@@ -36,7 +36,7 @@ from mmtransfer import backbones
 from mmtransfer.backbones import builtin
 from mmtransfer.data import builtin as builtin_data
 from mmtransfer.data import images, sources
-from mmtransfer.engine.precision import autocast, tune_allocator
+from mmtransfer.engine.precision import forward, tune_allocator
 from mmtransfer.seeding import generator, number
 
 STUDENT = "shufflenet_v2_x1_0"
@@ -146,7 +146,7 @@ def batches(seed: int) -> Callable[[int], Tensor]:
 def answers(frozen: backbones.Backbone, x: Tensor) -> list[Tensor]:
     """The teacher's maps at DEPTHS, float32 (batch, channels, side, side): what its last three stages give."""
     found, first = [], len(frozen.stages) - len(DEPTHS)
-    with torch.no_grad(), autocast(torch.device("cpu"), "bf16"):
+    with torch.no_grad(), forward(torch.device("cpu"), "bf16"):
         state = frozen.run({"x": x}, 0, first)
         for stage in range(first, len(frozen.stages)):
             state = frozen.run(state, stage, stage + 1)

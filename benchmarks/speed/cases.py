@@ -82,13 +82,15 @@ def _texts(train: str, test: str, epochs: int, options: Mapping[str, Any] | None
     }
     texts, answers = (name for name in rows["train"].column_names[:2])
     labels = sorted(set(rows["train"][answers]))
-    tokenizer = AutoTokenizer.from_pretrained(minilm())
+    tokenizer = AutoTokenizer.from_pretrained(minilm(), trust_remote_code=False)
 
     def encode(row: Mapping[str, Any]) -> dict[str, Any]:
         return {**tokenizer(row[texts], truncation=True, max_length=128), "labels": labels.index(row[answers])}
 
     encoded = {name: table.map(encode, remove_columns=table.column_names) for name, table in rows.items()}
-    model = AutoModelForSequenceClassification.from_pretrained(minilm(), num_labels=len(labels), dtype=torch.float32)
+    model = AutoModelForSequenceClassification.from_pretrained(
+        minilm(), num_labels=len(labels), dtype=torch.float32, trust_remote_code=False
+    )
     collate = DataCollatorWithPadding(tokenizer)
 
     @torch.inference_mode()
