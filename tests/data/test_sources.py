@@ -541,3 +541,10 @@ def test_class_folders_and_builtin_data_may_name_numbers(tmp_path):
     assert "old/c.png: the label 'old' is not a number" in failure(tmp_path, "image", Columns(kind="value")).what
     assert set(load("builtin:digits", "image", Columns(kind="value")).column("value")) == set(map(float, range(10)))
     assert load("builtin:digits", "image", Columns(kind="labels")).column("labels")[0] in [[str(n)] for n in range(10)]
+
+
+@pytest.mark.parametrize("source", ["", "  "])
+def test_an_empty_path_is_told_with_its_option(source):
+    with pytest.raises(MMTransferError, match="The path is empty") as error:
+        load(source, "text", option="--validation")
+    assert error.value.where == '--validation ""'
