@@ -22,11 +22,6 @@ class Strength:
     noise: float
     bands: bool
 
-    @property
-    def growth(self) -> float:
-        """The most that a recording gets longer by: what a plan made of the lengths before is short of at worst."""
-        return 100 / self.speed[0]
-
 
 STRENGTHS = {"light": Strength((90, 110), 6.0, 20.0, False), "strong": Strength((80, 120), 12.0, 10.0, True)}
 

@@ -24,9 +24,7 @@ def nearest(queries: np.ndarray, gallery: np.ndarray, k: int, leave_out: bool = 
         raise MMTransferError(
             f"{k} neighbours of {len(gallery) - leave_out}", "k", f"give 1 to {len(gallery) - leave_out}"
         )
-    one, other = (
-        array / np.maximum(np.linalg.norm(array, axis=1, keepdims=True), 1e-12) for array in (queries, gallery)
-    )
+    one, other = _unit(queries), _unit(gallery)
     found = np.empty((len(one), k), np.int64)
     size = max(1, BLOCK // len(other))
     for start in range(0, len(one), size):
@@ -39,6 +37,7 @@ def nearest(queries: np.ndarray, gallery: np.ndarray, k: int, leave_out: bool = 
 
 
 def _unit(rows: np.ndarray) -> np.ndarray:
+    """Rows of length 1."""
     return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
 
 
