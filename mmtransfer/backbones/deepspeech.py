@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mmtransfer.backbones.speech import span_mask
+from mmtransfer.backbones.speech import as_wide
 from mmtransfer.backbones.staged import Backbone, Context, State
 from mmtransfer.backbones.text import mean, valid
 from mmtransfer.errors import MMTransferError
@@ -47,9 +47,8 @@ class Spectrogram(nn.Module):
         lengths = frames_of(state["lengths"])
         mask = valid(lengths, x.shape[1])[..., None]
         x = normalised(x, mask, lengths)
-        if self.training and self.mask_prob and "seeds" in state:
-            masked = span_mask(state["seeds"], lengths, x.shape[1], self.mask_prob).to(x.device)
-            x = x.masked_fill(masked[..., None], 0.0)
+        if self.training and self.mask_prob and "masked" in state:
+            x = x.masked_fill(as_wide(state["masked"], x)[..., None], 0.0)
         x = nn.functional.pad(x, (0, 0, CONTEXT, CONTEXT)).unfold(1, 2 * CONTEXT + 1, 1).flatten(2)
         return {**state, "x": x, "lengths": lengths}
 

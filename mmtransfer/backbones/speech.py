@@ -73,12 +73,16 @@ class Projection(nn.Module):
     def forward(self, state: State, context: Context) -> State:
         x = self.projection(state["x"])
         x = x[0] if isinstance(x, tuple) else x  # Wav2Vec2 and WavLM give their quantiser's input beside it
-        if self.training and self.mask_prob and "seeds" in state:
-            mask = span_mask(state["seeds"], state["lengths"], x.shape[1], self.mask_prob).to(x.device)
-            x = torch.where(mask[..., None], self.masked.to(x.dtype), x)
+        if self.training and self.mask_prob and "masked" in state:
+            x = torch.where(as_wide(state["masked"], x)[..., None], self.masked.to(x.dtype), x)
         x = x * valid(state["lengths"], x.shape[1])[..., None]
         x = x + self.positions(x)
         return {**state, "x": self.dropout(self.norm(x))}
+
+
+def as_wide(mask: Tensor, x: Tensor) -> Tensor:
+    """A mask of frames as wide as x (batch, frames, ...); nothing is masked behind its own width."""
+    return nn.functional.pad(mask, (0, x.shape[1] - mask.shape[1]))
 
 
 def span_mask(seeds: Tensor, lengths: Tensor, frames: int, probability: float) -> Tensor:
@@ -284,6 +288,7 @@ __all__ = [
     "HubertBackbone",
     "Wav2Vec2Backbone",
     "WavLMBackbone",
+    "as_wide",
     "conv_lengths",
     "filterbank",
     "masked_group_norm",

@@ -16,7 +16,7 @@ logger = logging.getLogger("mmtransfer")
 State = dict[str, Tensor]
 """`x`, batch first: pixels (batch, 3, height, width), token ids (batch, tokens) or samples (batch, samples), then
 features; `lengths` (batch,) valid positions of `x` where they vary; `types` (batch, tokens) the text of a pair that a
-token belongs to, 0 or 1; `seeds` (batch,) numbers behind random masking."""
+token belongs to, 0 or 1; `masked` (batch, frames) frames that training hides."""
 
 NORMALISATION = (nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.modules.batchnorm._BatchNorm)
 """Layers whose scales and shifts are a `norm`."""

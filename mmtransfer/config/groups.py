@@ -106,6 +106,9 @@ class Machine:
     """Folder of the states; $MMTRANSFER_CACHE, or `mmtransfer` in the user's cache folder, if None."""
     cache_limit: float = setting(20.0, POSITIVE)
     """GiB that the folder may hold; what would not fit is not cached."""
+    graphs: Literal["auto", "on", "off"] = "auto"
+    """On CUDA, launch a micro-batch's passes at once, recorded for each shape; auto: where that is faster, and agrees.
+    on: an error where it cannot be."""
     workers: int = filled(NOT_NEGATIVE)
     """Processes that decode ahead of the training loop; 0 decodes in the loop itself."""
 

@@ -80,14 +80,16 @@ class Stored:
         if known:
             self.targets = torch.stack(known) if same else known
         self.beside = task.input.beside(rows)
-        self.identities = [identity(name) for name in rows["id"]] if task.input.seeded else None
+        self.identities = [identity(name) for name in rows["id"]] if task.input.masks else None
+        self.mask = task.input.mask
 
     def batches(self, batches: Iterable[list[int]], seed: int | None, epoch: int) -> Iterator[Batch]:
         for indices in batches:
             state: State = self.features.state(indices)
             if seed is not None and self.identities is not None:
                 drawn = [number(seed, "augment", epoch, self.identities[index]) for index in indices]
-                state["seeds"] = torch.tensor(drawn)
+                masks = [self.mask(*both) for both in zip(drawn, state["lengths"].tolist(), strict=True)]
+                state["masked"] = nn.utils.rnn.pad_sequence(masks, batch_first=True)
             for name, values in self.beside.items():
                 state[name] = nn.utils.rnn.pad_sequence([values[index] for index in indices], batch_first=True)
             yield Batch(state, self._targets(indices))
@@ -140,6 +142,31 @@ def loader(encoded: EncodedRows, batches: Iterable[list[int]], workers: int, pin
         pin_memory=pin,
         prefetch_factor=4 if workers else None,
     )
+
+
+def uploaded(batches: Iterable[Batch], device: torch.device) -> Iterator[Batch]:
+    """The batches on a device; to a GPU the next one is on its way while the one before is worked on."""
+    if device.type != "cuda":
+        yield from (batch.to(device) for batch in batches)
+        return
+    aside, waiting = torch.cuda.Stream(device), None
+    for batch in batches:
+        with torch.cuda.stream(aside):
+            coming = batch.to(device)
+        if waiting is not None:
+            yield _arrived(waiting, aside)
+        waiting = coming
+    if waiting is not None:
+        yield _arrived(waiting, aside)
+
+
+def _arrived(batch: Batch, aside: Any) -> Batch:
+    """The batch, for the stream that works: behind its upload, and not given up before it is done with."""
+    current = torch.cuda.current_stream()
+    current.wait_stream(aside)
+    for value in batch.state.values():
+        value.record_stream(current)
+    return batch
 
 
 class _Batches:

@@ -10,27 +10,28 @@ from typing import Any
 
 import torch
 from accelerate.optimizer import AcceleratedOptimizer
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmtransfer import disk
-from mmtransfer.data.plan import Epoch
+from mmtransfer.data.plan import Epoch, Indices
 from mmtransfer.engine import memory
 from mmtransfer.engine.buffers import Buffers
-from mmtransfer.engine.loading import Examples
+from mmtransfer.engine.loading import Examples, uploaded
 from mmtransfer.engine.model import Model
 from mmtransfer.engine.optim import set_rate
+from mmtransfer.engine.passes import Passes
 from mmtransfer.engine.precision import tf32
 from mmtransfer.engine.progress import Bar
 from mmtransfer.engine.stopping import Stopped, agreed
 from mmtransfer.engine.training import Training
 from mmtransfer.errors import MMTransferError
 from mmtransfer.seeding import number
-from mmtransfer.tasks.base import Batch
+from mmtransfer.tasks.base import Batch, Outputs
 
 
 def train_epoch(
     training: Training,
-    prepared: nn.Module,
+    passes: Passes,
     optimizer: AcceleratedOptimizer,
     examples: Examples,
     epoch: Epoch,
@@ -40,29 +41,27 @@ def train_epoch(
 ) -> None:
     """Trains from `state.step` to the end of the epoch; `total` is the number of steps of the phase.
 
-    `prepared`: what Accelerate made of the model; `save` writes a checkpoint. Raises Stopped at the next micro-batch
+    `save` writes a checkpoint. Raises Stopped at the next micro-batch
     after a signal, the begun step undone.
     """
     state, config, accelerator = training.state, training.config, training.machine.accelerator
-    # looked up once: walking all modules of a frozen backbone costs more than a step of its head
-    model: Model = accelerator.unwrap_model(prepared)
-    parameters = [parameter for parameter in prepared.parameters() if parameter.requires_grad]
-    training_now = (module for module in model.modules() if module.training)
+    training_now = (module for module in passes.model.modules() if module.training)
     moving = Buffers(buffer for module in training_now for buffer in module.buffers(recurse=False))
     left = epoch.batches(state.step, accelerator.process_index, accelerator.num_processes)
     pin = accelerator.device.type == "cuda"
     workers = training.machine.workers
-    batches = iter(examples.batches(model.task, left, workers, pin, config.seed, state.epochs_done))
+    loaded = examples.batches(passes.model.task, left, workers, pin, config.seed, state.epochs_done)
+    batches = uploaded(loaded, accelerator.device)
     losses = torch.zeros((), dtype=torch.float64, device=accelerator.device)  # stays on the device between log steps
     begun = time.monotonic()
     try:
         while state.step < len(epoch):
             place = state.epoch * len(epoch) + state.step
             set_rate(optimizer, place, total, config.schedule, config.warmup)
-            losses += _gradients(training, prepared, model, moving, examples, epoch, batches)
-            accelerator.clip_grad_norm_(parameters, config.clip)
+            losses += _gradients(training, passes, moving, examples, epoch, batches)
+            accelerator.clip_grad_norm_(passes.parameters, config.clip)
             optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+            passes.clear()
             seen = epoch.examples(state.step)
             weight, units = float(examples.weigh(seen).sum()), int(examples.lengths[seen].sum())
             state.advance(len(seen), weight, units)
@@ -89,8 +88,7 @@ def train_epoch(
 
 def _gradients(
     training: Training,
-    prepared: nn.Module,
-    model: Model,
+    passes: Passes,
     moving: Buffers,
     examples: Examples,
     epoch: Epoch,
@@ -102,9 +100,10 @@ def _gradients(
     The divisor is known from the plan, so the gradient does not depend on how the step was cut; a mean per micro-batch
     would weigh examples by the company they keep. DDP averages over W processes, hence the factor W.
 
-    `model`: what `prepared` wraps; `moving`: its running statistics.
+    `moving`: the model's running statistics.
     """
-    state, accelerator = training.state, training.machine.accelerator
+    state, machine, model = training.state, training.machine, passes.model
+    accelerator = machine.accelerator
     processes, rank = accelerator.num_processes, accelerator.process_index
     share = epoch.share(state.step, rank, processes)
     scale = processes / float(examples.weigh(epoch.examples(state.step)).sum())
@@ -115,36 +114,40 @@ def _gradients(
             if processes == 1 and training.stop.interrupted:
                 raise Stopped(True)
             waiting = time.monotonic()
-            batch = next(batches).to(accelerator.device)
+            batch = next(batches)
             state.stalled += time.monotonic() - waiting
             place = position * processes + rank
-            _seed(accelerator.device, number(training.config.seed, "dropout", state.epochs_done, state.step, place))
+            seed = number(training.config.seed, "dropout", state.epochs_done, state.step, place)
+            machine.seed(seed)
             with torch.no_grad():
                 reached = model.reach(batch.state, examples.cut, model.start)
             last = position == len(share) - 1
-            with nullcontext() if last else accelerator.no_sync(prepared):
-                assert batch.targets is not None  # training data is labelled: checked when it was loaded
-                each = model.task.target.loss(prepared(reached), batch.targets)
-                if examples.weights is not None:
-                    weights = torch.as_tensor(examples.weights[numbers], dtype=each.dtype)
-                    each = each * weights.to(each.device, non_blocking=True)
-                loss = each.sum()
-                with tf32(accelerator.device):
+            with nullcontext() if last else accelerator.no_sync(passes.prepared):
+                loss = _loss(model, passes(reached, seed), batch, examples, numbers)
+                with tf32(machine.device):
                     accelerator.backward(loss * (scale if counts else 0.0))
             if counts:
                 losses += loss.detach()
+            del loss  # and what autograd has noted of it, which recording must not meet
     except BaseException:  # the step is undone: running statistics moved with its first micro-batches
         moving.restore()
-        prepared.zero_grad(set_to_none=True)
+        passes.clear()
         raise
     return losses
 
 
-def _seed(device: torch.device, seed: int) -> None:
-    if device.type == "cpu":  # torch.manual_seed notes a stack trace for each accelerator that is not there: 1 ms
-        torch.default_generator.manual_seed(seed)
-    else:
-        torch.manual_seed(seed)
+def _loss(model: Model, outputs: Outputs, batch: Batch, examples: Examples, numbers: Indices) -> Tensor:
+    """The sum of a micro-batch's weighted losses."""
+    assert batch.targets is not None  # training data is labelled: checked when it was loaded
+    target = model.task.target
+    if batch.lengths is not None and batch.lengths.device != batch.state["x"].device:
+        positions = batch.lengths if examples.cut else model.backbone.lengths(batch.lengths)
+        outputs = target.counted(outputs, positions)
+    each = target.loss(outputs, batch.targets)
+    if examples.weights is not None:
+        weights = torch.as_tensor(examples.weights[numbers], dtype=each.dtype)
+        each = each * weights.to(each.device, non_blocking=True)
+    return each.sum()
 
 
 def _stop_if_asked(training: Training, logged: bool) -> None:

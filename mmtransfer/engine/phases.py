@@ -21,6 +21,7 @@ from mmtransfer.engine.features import prepare_states
 from mmtransfer.engine.loop import train_epoch
 from mmtransfer.engine.machine import Machine
 from mmtransfer.engine.model import Model
+from mmtransfer.engine.passes import Passes
 from mmtransfer.engine.progress import bar
 from mmtransfer.engine.splits import Splits
 from mmtransfer.engine.stopping import Stopped, agreed
@@ -90,6 +91,7 @@ def _train_by_steps(
     whether no phase comes after it."""
     state, accelerator = training.state, training.machine.accelerator
     prepared, optimizer = _prepare(training, model, phase)
+    passes = Passes.of(training.config, training.machine, prepared)
     if optimizer_state:
         _restore(optimizer, optimizer_state)
     save = partial(_checkpoint, training, model, kept, optimizer)
@@ -98,7 +100,7 @@ def _train_by_steps(
     while state.epoch < phase.epochs and status == "finished" and not _out_of_patience(training):
         begun = time.monotonic()
         try:
-            plan = _train_epoch(training, prepared, optimizer, splits, phase, plan, save)
+            plan = _train_epoch(training, passes, optimizer, splits, phase, plan, save)
         except Stopped as stop:
             if stop.interrupted:
                 save()
@@ -112,6 +114,8 @@ def _train_by_steps(
         more = status == "finished" and (not last or state.epoch < phase.epochs)
         if agreed(accelerator, training.stop.interrupted) and more:
             return _outcome(training, model, splits, "stopped")
+    if passes.graphs is not None:
+        state.phases[state.phase]["graphs"] = passes.graphs.figures.as_dict()
     _load_best(training, model)
     accelerator.free_memory()
     return _outcome(training, model, splits, status)
@@ -162,7 +166,7 @@ def _prepare(training: Training, model: Model, phase: Phase) -> tuple[nn.Module,
 
 def _train_epoch(
     training: Training,
-    prepared: nn.Module,
+    passes: Passes,
     optimizer: AcceleratedOptimizer,
     splits: Splits,
     phase: Phase,
@@ -176,7 +180,7 @@ def _train_epoch(
         while True:
             try:
                 epoch = plan.epoch(state.epochs_done)
-                train_epoch(training, prepared, optimizer, splits.train, epoch, total, progress, save)
+                train_epoch(training, passes, optimizer, splits.train, epoch, total, progress, save)
                 return plan
             except torch.OutOfMemoryError:
                 if machine.processes > 1 or plan.budget <= int(plan.lengths.min()):

@@ -33,10 +33,8 @@ class Encoded:
     target: Tensor | None = None
     """Class number, symbol or tag numbers (labels,), 0 or 1 for every label (labels,), or a real number; None where
     unknown."""
-    seed: int | None = None
-    """The number behind the example's random masking; None in evaluation."""
     beside: Mapping[str, Tensor] = field(default_factory=dict)
-    """What else goes into the state: whole numbers (any,), padded with zeros."""
+    """What else goes into the state: whole numbers or truths (any,), padded with zeros."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +43,10 @@ class Batch:
 
     state: State
     targets: Tensor | None
-    """(batch,) or (batch, labels), ragged ones padded with -100; None where unknown."""
+    """(batch,) or (batch, labels), ragged ones padded with -100; None where unknown. They stay on the host: a loss
+    fetches them, and knows how many there are without waiting for a device."""
+    lengths: Tensor | None = None
+    """Those of the state, on the host as well, once the state is on a device."""
 
     def pin_memory(self) -> Batch:
         """The batch where a GPU can fetch it beside other work; DataLoader calls it."""
@@ -53,8 +54,9 @@ class Batch:
         return Batch({name: value.pin_memory() for name, value in self.state.items()}, targets)
 
     def to(self, device: torch.device) -> Batch:
-        targets = None if self.targets is None else self.targets.to(device, non_blocking=True)
-        return Batch({name: value.to(device, non_blocking=True) for name, value in self.state.items()}, targets)
+        """The batch with its state on a device."""
+        state = {name: value.to(device, non_blocking=True) for name, value in self.state.items()}
+        return Batch(state, self.targets, self.state.get("lengths"))
 
 
 def collate(examples: Sequence[Encoded]) -> Batch:
@@ -67,8 +69,6 @@ def collate(examples: Sequence[Encoded]) -> Batch:
         state["lengths"] = torch.tensor([example.length for example in examples])
     for name in examples[0].beside:
         state[name] = nn.utils.rnn.pad_sequence([example.beside[name] for example in examples], batch_first=True)
-    if examples[0].seed is not None:
-        state["seeds"] = torch.tensor([example.seed for example in examples])
     if examples[0].target is None:
         return Batch(state, None)
     return Batch(state, collate_targets([example.target for example in examples if example.target is not None]))

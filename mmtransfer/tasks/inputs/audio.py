@@ -8,7 +8,9 @@ from typing import Any
 import datasets
 import numpy as np
 import torch
+from torch import Tensor
 
+from mmtransfer.backbones.speech import span_mask
 from mmtransfer.backbones.staged import Backbone
 from mmtransfer.config import RunConfig
 from mmtransfer.data import audio, segments
@@ -25,7 +27,6 @@ class AudioInput(Input):
 
     modality = "speech"
     kind = "audio"
-    seeded = True
 
     def __init__(self, config: RunConfig, backbone: Backbone, reads: Reads) -> None:
         super().__init__(config, backbone, reads)
@@ -34,6 +35,7 @@ class AudioInput(Input):
         self.frames = backbone.lengths
         self.unit = 1.0 / self.rate
         backbone.mask_prob = config.mask_prob
+        self.masks = config.mask_prob > 0
 
     def columns(self) -> dict[str, Any]:
         return {"file": self.config.file_column, "rate": self.rate}
@@ -72,7 +74,14 @@ class AudioInput(Input):
             )
         if self.normalise:
             waveform = audio.normalise(waveform)
-        return Encoded(waveform, length=len(waveform), seed=seed)
+        if seed is None or not self.masks:
+            return Encoded(waveform, length=len(waveform))
+        frames = int(self.frames(torch.tensor([len(waveform)]))[0])
+        return Encoded(waveform, length=len(waveform), beside={"masked": self.mask(seed, frames)})
+
+    def mask(self, seed: int, positions: int) -> Tensor:
+        one = torch.tensor([positions])
+        return span_mask(torch.tensor([seed]), one, positions, self.config.mask_prob)[0]
 
     @property
     def augments(self) -> bool:

@@ -30,8 +30,8 @@ class Input(ABC):
     """The settings, with what they leave to the backbone filled in."""
     unit: float | None = 1.0
     """What one unit of length is worth in result.json's throughput: tokens 1, samples seconds; None for fixed sizes."""
-    seeded: ClassVar[bool] = False
-    """Whether `encode` puts its seed into the state, for random masking."""
+    masks: bool = False
+    """Whether training hides frames at random: `mask` says which."""
 
     def __init__(self, config: RunConfig, backbone: Backbone, reads: Reads) -> None:
         """Raises MMTransferError for settings that the backbone does not allow. `reads`: what a head sees of it."""
@@ -65,6 +65,11 @@ class Input(ABC):
     def beside(self, rows: datasets.Dataset) -> Mapping[str, list[Tensor]]:
         """By name, of each row what the state needs behind the first stage beside `x` and lengths."""
         return {}
+
+    def mask(self, seed: int, positions: int) -> Tensor:
+        """Frames that training hides of an example with so many, bool (positions,), a pure function of the seed; only
+        where `masks`."""
+        raise TypeError(f"{type(self).__name__} hides nothing")
 
     @abstractmethod
     def encoding(self) -> dict[str, Any]:

@@ -110,9 +110,16 @@ class Target(ABC):
     def tensor(self, answer: Any) -> Tensor:
         """An answer of the table's column as a training target."""
 
+    def counted(self, outputs: Outputs, positions: Tensor) -> Outputs:
+        """The outputs for a loss that wants their lengths on the host; `positions`: those of the last stage, there."""
+        return outputs
+
     @abstractmethod
     def loss(self, outputs: Outputs, targets: Tensor) -> Tensor:
-        """Each example's loss, float32 (batch,); the engine weighs them, sums a step's and divides by its weight."""
+        """Each example's loss, float32 (batch,); the engine weighs them, sums a step's and divides by its weight.
+
+        `targets`: on the host; padded outputs may have more positions than they.
+        """
 
     @abstractmethod
     def predict(self, outputs: Outputs) -> Predictions:

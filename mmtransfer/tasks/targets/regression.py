@@ -49,7 +49,7 @@ class Regression(Target):
 
     def loss(self, outputs: Outputs, targets: Tensor) -> Tensor:
         logits = outputs["logits"]
-        return F.mse_loss(logits.squeeze(-1), targets.to(logits), reduction="none")
+        return F.mse_loss(logits.squeeze(-1), targets.to(logits, non_blocking=True), reduction="none")
 
     def predict(self, outputs: Outputs) -> Predictions:
         logits = outputs["logits"].cpu()

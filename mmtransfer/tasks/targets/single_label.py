@@ -84,7 +84,9 @@ class SingleLabel(Target):
     def loss(self, outputs: Outputs, targets: Tensor) -> Tensor:
         logits = outputs["logits"]
         smoothing = self.config.label_smoothing if logits.requires_grad else 0.0
-        return F.cross_entropy(logits, targets, reduction="none", label_smoothing=smoothing)
+        return F.cross_entropy(
+            logits, targets.to(logits.device, non_blocking=True), reduction="none", label_smoothing=smoothing
+        )
 
     def predict(self, outputs: Outputs) -> Predictions:
         logits, names = outputs["logits"].cpu(), self.labels.names

@@ -90,7 +90,10 @@ class Tags(Target):
         return torch.tensor([self.labels.numbers[tag] for tag in answer])
 
     def loss(self, outputs: Outputs, targets: Tensor) -> Tensor:
-        losses = F.cross_entropy(outputs["logits"].transpose(1, 2), targets, reduction="none", ignore_index=-100)
+        logits = outputs["logits"].transpose(1, 2)
+        targets = F.pad(targets, (0, logits.shape[2] - targets.shape[1]), value=-100)
+        targets = targets.to(logits.device, non_blocking=True)
+        losses = F.cross_entropy(logits, targets, reduction="none", ignore_index=-100)
         return losses.sum(-1) / outputs["lengths"].clamp(min=1)
 
     def predict(self, outputs: Outputs) -> Predictions:

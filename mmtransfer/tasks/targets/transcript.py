@@ -133,12 +133,16 @@ class Transcript(Target):
     def tensor(self, answer: str) -> Tensor:
         return torch.tensor(self._labels(answer), dtype=torch.int64)
 
+    def counted(self, outputs: Outputs, positions: Tensor) -> Outputs:
+        return {**outputs, "lengths": positions}  # CTC's loss would fetch those of a device, and wait for it
+
     def loss(self, outputs: Outputs, targets: Tensor) -> Tensor:
         """CTC loss of each example over its number of labels."""
         counts = (targets >= 0).sum(-1)
         log_probs = outputs["log_probs"].transpose(0, 1)
-        losses = F.ctc_loss(log_probs, targets.clamp(min=0), outputs["lengths"], counts, reduction="none")
-        return losses / counts.clamp(min=1)
+        labels = targets.clamp(min=0).to(log_probs.device, non_blocking=True)
+        losses = F.ctc_loss(log_probs, labels, outputs["lengths"], counts, reduction="none")
+        return losses / counts.clamp(min=1).to(losses.device, non_blocking=True)
 
     def predict(self, outputs: Outputs) -> Predictions:
         best, symbols = (values.cpu() for values in outputs["log_probs"].max(-1))

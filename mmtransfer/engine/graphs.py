@@ -1,0 +1,311 @@
+"""A micro-batch's passes forward and back as two launches: CUDA graphs, one pair for each shape.
+
+At the batch sizes of fine-tuning a GPU waits for the host, which launches a thousand small kernels a step. Recorded
+once, they are launched together. The loss stays between the two graphs, so that any loss may be used, CTC's with its
+lengths on the host among them. Dropout stays a pure function of the seed: a replay reads seed and offset of the
+generator, which is seeded before each micro-batch as it is without graphs.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mmtransfer.backbones.staged import State
+from mmtransfer.engine.buffers import Buffers
+from mmtransfer.engine.machine import Machine
+from mmtransfer.engine.model import Model
+from mmtransfer.engine.precision import tf32
+from mmtransfer.errors import MMTransferError
+from mmtransfer.tasks.base import Outputs
+
+logger = logging.getLogger("mmtransfer")
+
+SEEN = 3
+"""Micro-batches of a shape that run as they are before it is recorded."""
+MOST = 64
+"""Shapes that are recorded; the rest run as they are."""
+WARM = 3
+"""Passes before a recording, as libraries choose their kernels in the first ones."""
+FASTER = 1.05
+"""A replay must be faster by this factor than the passes as they are, or recording is given up."""
+AGREE = {"fp32": 1e-3, "tf32": 1e-2, "fp16": 2e-2, "bf16": 5e-2}
+"""Largest norm of the difference of outputs, and of gradients, over their norm."""
+SMALLEST = 8
+"""Lengths are rounded up to multiples of at least this."""
+
+
+def bucket(length: int) -> int:
+    """The length that a recorded pass has for one of `length`: a multiple of 8, and one of four an octave."""
+    unit = max(SMALLEST, 1 << max(0, length.bit_length() - 3))
+    return -(-length // unit) * unit
+
+
+@dataclass
+class Figures:
+    """What result.json says of the recorded passes."""
+
+    shapes: int = 0
+    """Recorded."""
+    replayed: int = 0
+    """Micro-batches that were replays."""
+    plain: int = 0
+    """Micro-batches that ran as they are."""
+    positions: int = 0
+    """Of the inputs of replays, without what rounding lengths added."""
+    computed: int = 0
+    """With it."""
+    seconds: float = 0.0
+    """Spent recording."""
+    why_not: str = ""
+    """What ended the recording, empty if nothing did."""
+
+    def as_dict(self) -> dict[str, Any]:
+        padding = 1.0 - self.positions / self.computed if self.computed else 0.0
+        counts = {"shapes": self.shapes, "replayed": self.replayed, "plain": self.plain}
+        return {**counts, "rounding_share": padding, "seconds": self.seconds, "why_not": self.why_not or None}
+
+
+@dataclass(frozen=True)
+class _Recorded:
+    """The two graphs of a shape, and the tensors that they read and write."""
+
+    inputs: State
+    outputs: Outputs
+    gradients: list[Tensor]
+    """Of the outputs that have one."""
+    forward: torch.cuda.CUDAGraph
+    backward: torch.cuda.CUDAGraph
+
+    def load(self, state: State) -> None:
+        """Puts a micro-batch in; what is shorter than its place is followed by zeros."""
+        for name, place in self.inputs.items():
+            value = state[name]
+            if value.shape == place.shape:
+                place.copy_(value, non_blocking=True)
+                continue
+            place[:, value.shape[1] :].zero_()
+            place[:, : value.shape[1]].copy_(value, non_blocking=True)
+
+
+class _Replay(torch.autograd.Function):
+    """A recorded pass as one operation; its backward adds to the gradients of the parameters by itself."""
+
+    @staticmethod
+    def forward(ctx: Any, anchor: Tensor, recorded: _Recorded) -> tuple[Tensor, ...]:  # type: ignore[override]
+        recorded.forward.replay()
+        ctx.recorded = recorded
+        return tuple(output.detach() for output in _differentiable(recorded.outputs))
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, None]:  # type: ignore[override]
+        for place, gradient in zip(ctx.recorded.gradients, gradients, strict=True):
+            place.copy_(gradient)
+        ctx.recorded.backward.replay()
+        return None, None
+
+
+@dataclass
+class Graphs:
+    """The passes of a phase's micro-batches; call it with what the trained stages read.
+
+    Where recording cannot be, does not agree, or is not faster, all runs as it is, aloud; with `forced` that is an
+    MMTransferError.
+    """
+
+    model: Model
+    machine: Machine
+    parameters: Sequence[Tensor]
+    """Those that train."""
+    forced: bool = False
+    figures: Figures = field(default_factory=Figures)
+
+    def __post_init__(self) -> None:
+        self.seen: Counter[Any] = Counter()
+        self.recorded: dict[Any, _Recorded] = {}
+        self.pool: Any = None
+        self.anchor = torch.zeros((), device=self.machine.device, requires_grad=True)
+
+    @property
+    def open(self) -> bool:
+        """Whether more may still be recorded."""
+        return not self.figures.why_not
+
+    @property
+    def keep(self) -> bool:
+        """Whether gradients must stay where they lie: the graphs write there."""
+        return bool(self.recorded)
+
+    def __call__(self, reached: State, seed: int) -> Outputs:
+        """The outputs of a micro-batch, attached to the gradients; `seed` is that of its dropout, and set already."""
+        key = tuple((name, self._shape(value), value.dtype) for name, value in sorted(reached.items()))
+        self.seen[key] += 1
+        if self.open and key not in self.recorded and self.seen[key] > SEEN and len(self.recorded) < MOST:
+            self._record(key, reached, seed)
+        recorded = self.recorded.get(key)
+        if recorded is None:
+            self.figures.plain += 1
+            return self.model(reached)
+        self.figures.replayed += 1
+        self.figures.positions += reached["x"].shape[:2].numel()
+        self.figures.computed += recorded.inputs["x"].shape[:2].numel()
+        recorded.load(reached)
+        return self._outputs(recorded)
+
+    def _shape(self, value: Tensor) -> tuple[int, ...]:
+        return rounded(tuple(value.shape), self.model.backbone.positions)
+
+    def _outputs(self, recorded: _Recorded) -> Outputs:
+        differentiable = iter(_Replay.apply(self.anchor, recorded))
+        return {
+            name: next(differentiable) if value.is_floating_point() else value
+            for name, value in recorded.outputs.items()
+        }
+
+    def _record(self, key: Any, reached: State, seed: int) -> None:
+        """Records a shape; the first one is compared with the pass as it is."""
+        begun = time.monotonic()
+        try:
+            with self._as_it_was(seed):
+                recorded = self._record_passes(reached)
+                if not self.recorded:
+                    self._check(recorded, reached, seed)
+        except (RuntimeError, _NotTaken) as error:  # out of memory among them: without graphs it may suffice
+            self._give_up(str(error).splitlines()[0] if str(error) else type(error).__name__)
+        else:
+            self.recorded[key] = recorded
+            self.figures.shapes += 1
+        self.figures.seconds += time.monotonic() - begun
+
+    @contextmanager
+    def _as_it_was(self, seed: int) -> Iterator[None]:
+        """Puts gradients, running statistics and the generator back."""
+        moving = Buffers(self.model.buffers())
+        moving.keep()
+        gradients = [None if p.grad is None else p.grad.clone() for p in self.parameters]
+        try:
+            yield
+        finally:
+            moving.restore()
+            for parameter, gradient in zip(self.parameters, gradients, strict=True):
+                if parameter.grad is not None:
+                    parameter.grad.zero_() if gradient is None else parameter.grad.copy_(gradient)
+            self.machine.seed(seed)
+
+    def _record_passes(self, reached: State) -> _Recorded:
+        device = self.machine.device
+        inputs = {name: value.new_zeros(self._shape(value)) for name, value in reached.items()}
+        self.pool = self.pool or torch.cuda.graph_pool_handle()
+        forward, backward = torch.cuda.CUDAGraph(), torch.cuda.CUDAGraph()
+        aside = torch.cuda.Stream(device)
+        aside.wait_stream(torch.cuda.current_stream(device))
+        with torch.cuda.stream(aside):
+            for place, value in ((inputs[name], reached[name]) for name in inputs):
+                place[tuple(slice(0, size) for size in value.shape)].copy_(value)
+            for _ in range(WARM):
+                found = _differentiable(self.model(inputs))
+                used = self._gradients(found, [torch.zeros_like(output) for output in found])
+        torch.cuda.current_stream(device).wait_stream(aside)
+        torch.cuda.synchronize(device)
+        trained = [(p, g) for p, g in zip(self.parameters, used, strict=True) if g is not None]
+        for parameter, gradient in trained:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(gradient)
+        del found, used, gradient
+        with torch.cuda.graph(forward, pool=self.pool):
+            outputs = self.model(inputs)
+        gradients = [torch.zeros_like(output) for output in _differentiable(outputs)]
+        with torch.cuda.graph(backward, pool=self.pool):
+            new = self._gradients(_differentiable(outputs), gradients)
+            torch._foreach_add_([p.grad for p, _ in trained], [gradient for gradient in new if gradient is not None])
+        detached = {name: value.detach() for name, value in outputs.items()}
+        return _Recorded(inputs, detached, gradients, forward, backward)
+
+    def _gradients(self, outputs: list[Tensor], gradients: list[Tensor]) -> tuple[Tensor | None, ...]:
+        with tf32(self.machine.device):
+            return torch.autograd.grad(outputs, list(self.parameters), gradients, allow_unused=True)
+
+    def _check(self, recorded: _Recorded, reached: State, seed: int) -> None:
+        """Raises _NotTaken where a replay does not give what the pass as it is gives, or is not faster."""
+
+        def plain() -> tuple[list[Tensor], list[Tensor]]:
+            outputs = _differentiable(self.model(reached))
+            found = self._gradients(outputs, [torch.ones_like(output) for output in outputs])
+            return outputs, [gradient for gradient in found if gradient is not None]
+
+        def replayed() -> tuple[list[Tensor], list[Tensor]]:
+            recorded.load(reached)
+            for gradient in own:
+                gradient.zero_()
+            outputs = _differentiable(self._outputs(recorded))
+            torch.autograd.backward(outputs, [torch.ones_like(output) for output in outputs])
+            return outputs, own
+
+        own = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
+        exact, dtype = Buffers(self.model.buffers()), "tf32" if self.model.precision == "fp32" else self.model.precision
+        exact.keep()
+        results, seconds = [], []
+        for passes in (plain, replayed):
+            fastest = float("inf")
+            for _ in range(WARM):
+                exact.restore()
+                self.machine.seed(seed)
+                torch.cuda.synchronize(self.machine.device)
+                begun = time.perf_counter()
+                found = passes()
+                torch.cuda.synchronize(self.machine.device)
+                fastest = min(fastest, time.perf_counter() - begun)
+            results.append([[tensor.detach().clone() for tensor in tensors] for tensors in found])
+            seconds.append(fastest)
+        (outputs, gradients), (own_outputs, own_gradients) = results
+        cropped = [_cropped(value, output) for value, output in zip(own_outputs, outputs, strict=True)]
+        apart = max(_apart(cropped, outputs), _apart(own_gradients, gradients))
+        if not apart <= AGREE[dtype]:
+            raise _NotTaken(f"recorded passes differ from those as they are by {apart:.1e}")
+        if seconds[1] * FASTER > seconds[0] and not self.forced:
+            raise _NotTaken(f"{1000 * seconds[1]:.1f} ms recorded are not faster than {1000 * seconds[0]:.1f} ms")
+        logger.info("recorded passes take %.1f ms, as they are %.1f ms", 1000 * seconds[1], 1000 * seconds[0])
+
+    def _give_up(self, why: str) -> None:
+        self.figures.why_not = why
+        if self.forced:
+            raise MMTransferError(
+                f"The steps cannot be recorded: {why}", "--graphs on", "give --graphs auto, which goes on without"
+            )
+        logger.warning("steps run as they are, not recorded: %s", why)
+
+
+class _NotTaken(Exception):
+    """Recording works, but is not to be used."""
+
+
+def rounded(shape: tuple[int, ...], most: int | None) -> tuple[int, ...]:
+    """The shape that a recorded pass has for a tensor of a state: (batch, length) or (batch, length, width) with the
+    length rounded, though not beyond `most` positions where there is such a limit; others, pixels, as they are."""
+    if len(shape) not in (2, 3):
+        return shape
+    length = bucket(shape[1])
+    return (shape[0], length if most is None else max(shape[1], min(length, most)), *shape[2:])
+
+
+def _differentiable(outputs: Outputs) -> list[Tensor]:
+    return [value for value in outputs.values() if value.is_floating_point()]
+
+
+def _cropped(value: Tensor, like: Tensor) -> Tensor:
+    return value[tuple(slice(0, size) for size in like.shape)]
+
+
+def _apart(found: Sequence[Tensor], expected: Sequence[Tensor]) -> float:
+    """Norm of the difference over the norm, of all tensors together."""
+    difference = torch.stack([(a.double() - b.double()).square().sum() for a, b in zip(found, expected, strict=True)])
+    size = torch.stack([value.double().square().sum() for value in expected])
+    return float((difference.sum() / size.sum().clamp(min=1e-30)).sqrt())

@@ -1,0 +1,63 @@
+"""How micro-batches go through the trained part of a model: as they are, or as recorded launches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from mmtransfer.backbones.staged import State
+from mmtransfer.config import RunConfig
+from mmtransfer.engine.graphs import Graphs
+from mmtransfer.engine.machine import Machine
+from mmtransfer.engine.model import Model
+from mmtransfer.errors import MMTransferError
+from mmtransfer.tasks.base import Outputs
+
+
+@dataclass(frozen=True)
+class Passes:
+    """The way forward of a phase, and the gradients that the way back leaves."""
+
+    prepared: nn.Module
+    """What Accelerate made of the model."""
+    model: Model
+    """What it wraps."""
+    parameters: list[nn.Parameter]
+    """Those that train."""
+    graphs: Graphs | None = None
+    """None where nothing is recorded."""
+
+    @classmethod
+    def of(cls, config: RunConfig, machine: Machine, prepared: nn.Module) -> Passes:
+        """As --graphs asks for; raises MMTransferError for `on` where nothing can be recorded."""
+        # looked up once: walking all modules of a frozen backbone costs more than a step of its head
+        model: Model = machine.accelerator.unwrap_model(prepared)
+        parameters = [parameter for parameter in prepared.parameters() if parameter.requires_grad]
+        why_not = refusal(config.graphs, machine)
+        if why_not and config.graphs == "on":
+            raise MMTransferError(f"The steps cannot be recorded: {why_not}", "--graphs on", "leave it out")
+        graphs = None if why_not else Graphs(model, machine, parameters, forced=config.graphs == "on")
+        return cls(prepared, model, parameters, graphs)
+
+    def __call__(self, reached: State, seed: int) -> Outputs:
+        """Outputs for what the trained stages read; `seed`: of dropout, set already."""
+        return self.prepared(reached) if self.graphs is None else self.graphs(reached, seed)
+
+    def clear(self) -> None:
+        """Forgets the gradients, or sets them to 0 where recorded passes write into them."""
+        if self.graphs is not None and self.graphs.recorded:
+            torch._foreach_zero_([parameter.grad for parameter in self.parameters if parameter.grad is not None])
+            return
+        for parameter in self.parameters:
+            parameter.grad = None
+
+
+def refusal(graphs: str, machine: Machine) -> str:
+    """Why nothing is recorded on this machine, empty where it may be."""
+    if graphs == "off":
+        return "--graphs off"
+    if machine.device.type != "cuda":
+        return "only a CUDA device can record what it is to launch"
+    return "several processes reduce gradients between their passes" if machine.processes > 1 else ""
