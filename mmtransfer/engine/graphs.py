@@ -11,10 +11,10 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -28,6 +28,7 @@ from mmtransfer.errors import MMTransferError
 from mmtransfer.tasks.base import Outputs
 
 logger = logging.getLogger("mmtransfer")
+T = TypeVar("T")
 
 SEEN = 3
 """Micro-batches of a shape that run as they are before it is recorded."""
@@ -74,16 +75,49 @@ class Figures:
         return {**counts, "rounding_share": padding, "seconds": self.seconds, "why_not": self.why_not or None}
 
 
+class Recorder:
+    """Records what is launched on a CUDA device; all recordings share their memory, for one is replayed at a time."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.pool = torch.cuda.graph_pool_handle()
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Runs what is done before a recording on a stream of its own, as CUDA wants it."""
+        stream, current = torch.cuda.Stream(self.device), torch.cuda.current_stream(self.device)
+        stream.wait_stream(current)
+        with torch.cuda.stream(stream):
+            yield
+        current.wait_stream(stream)
+        torch.cuda.synchronize(self.device)
+
+    def record(self, run: Callable[[], T]) -> tuple[T, Callable[[], None]]:
+        """What `run` returns, and what launches the same again, into the same tensors."""
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, pool=self.pool):
+            result = run()
+        return result, graph.replay
+
+    def seconds(self, run: Callable[[], T]) -> tuple[T, float]:
+        """What `run` returns, and how long it and what it has launched take."""
+        torch.cuda.synchronize(self.device)
+        begun = time.perf_counter()
+        result = run()
+        torch.cuda.synchronize(self.device)
+        return result, time.perf_counter() - begun
+
+
 @dataclass(frozen=True)
 class _Recorded:
-    """The two graphs of a shape, and the tensors that they read and write."""
+    """The two passes of a shape, and the tensors that they read and write."""
 
     inputs: State
     outputs: Outputs
     gradients: list[Tensor]
     """Of the outputs that have one."""
-    forward: torch.cuda.CUDAGraph
-    backward: torch.cuda.CUDAGraph
+    forward: Callable[[], None]
+    backward: Callable[[], None]
 
     def load(self, state: State) -> None:
         """Puts a micro-batch in; what is shorter than its place is followed by zeros."""
@@ -101,7 +135,7 @@ class _Replay(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, anchor: Tensor, recorded: _Recorded) -> tuple[Tensor, ...]:  # type: ignore[override]
-        recorded.forward.replay()
+        recorded.forward()
         ctx.recorded = recorded
         return tuple(output.detach() for output in _differentiable(recorded.outputs))
 
@@ -109,7 +143,7 @@ class _Replay(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[None, None]:  # type: ignore[override]
         for place, gradient in zip(ctx.recorded.gradients, gradients, strict=True):
             place.copy_(gradient)
-        ctx.recorded.backward.replay()
+        ctx.recorded.backward()
         return None, None
 
 
@@ -125,24 +159,19 @@ class Graphs:
     machine: Machine
     parameters: Sequence[Tensor]
     """Those that train."""
+    recorder: Recorder
     forced: bool = False
     figures: Figures = field(default_factory=Figures)
 
     def __post_init__(self) -> None:
         self.seen: Counter[Any] = Counter()
         self.recorded: dict[Any, _Recorded] = {}
-        self.pool: Any = None
         self.anchor = torch.zeros((), device=self.machine.device, requires_grad=True)
 
     @property
     def open(self) -> bool:
         """Whether more may still be recorded."""
         return not self.figures.why_not
-
-    @property
-    def keep(self) -> bool:
-        """Whether gradients must stay where they lie: the graphs write there."""
-        return bool(self.recorded)
 
     def __call__(self, reached: State, seed: int) -> Outputs:
         """The outputs of a micro-batch, attached to the gradients; `seed` is that of its dropout, and set already."""
@@ -153,7 +182,7 @@ class Graphs:
         recorded = self.recorded.get(key)
         if recorded is None:
             self.figures.plain += 1
-            return self.model(reached)
+            return self.model(self._rounded(reached) if self.open else reached)
         self.figures.replayed += 1
         self.figures.positions += reached["x"].shape[:2].numel()
         self.figures.computed += recorded.inputs["x"].shape[:2].numel()
@@ -162,6 +191,13 @@ class Graphs:
 
     def _shape(self, value: Tensor) -> tuple[int, ...]:
         return rounded(tuple(value.shape), self.model.backbone.positions)
+
+    def _rounded(self, reached: State) -> State:
+        """The same micro-batch as large as a recorded one: what is not recorded yet drops out the same units."""
+        larger = {name: value.new_zeros(self._shape(value)) for name, value in reached.items()}
+        for name, value in reached.items():
+            _cropped(larger[name], value).copy_(value)
+        return larger
 
     def _outputs(self, recorded: _Recorded) -> Outputs:
         differentiable = iter(_Replay.apply(self.anchor, recorded))
@@ -177,7 +213,7 @@ class Graphs:
             with self._as_it_was(seed):
                 recorded = self._record_passes(reached)
                 if not self.recorded:
-                    self._check(recorded, reached, seed)
+                    self._check(recorded, seed)
         except (RuntimeError, _NotTaken) as error:  # out of memory among them: without graphs it may suffice
             self._give_up(str(error).splitlines()[0] if str(error) else type(error).__name__)
         else:
@@ -201,48 +237,46 @@ class Graphs:
             self.machine.seed(seed)
 
     def _record_passes(self, reached: State) -> _Recorded:
-        device = self.machine.device
-        inputs = {name: value.new_zeros(self._shape(value)) for name, value in reached.items()}
-        self.pool = self.pool or torch.cuda.graph_pool_handle()
-        forward, backward = torch.cuda.CUDAGraph(), torch.cuda.CUDAGraph()
-        aside = torch.cuda.Stream(device)
-        aside.wait_stream(torch.cuda.current_stream(device))
-        with torch.cuda.stream(aside):
-            for place, value in ((inputs[name], reached[name]) for name in inputs):
-                place[tuple(slice(0, size) for size in value.shape)].copy_(value)
+        inputs = self._rounded(reached)
+        with self.recorder.aside():
             for _ in range(WARM):
-                found = _differentiable(self.model(inputs))
-                used = self._gradients(found, [torch.zeros_like(output) for output in found])
-        torch.cuda.current_stream(device).wait_stream(aside)
-        torch.cuda.synchronize(device)
-        trained = [(p, g) for p, g in zip(self.parameters, used, strict=True) if g is not None]
-        for parameter, gradient in trained:
-            if parameter.grad is None:
-                parameter.grad = torch.zeros_like(gradient)
-        del found, used, gradient
-        with torch.cuda.graph(forward, pool=self.pool):
+                attached = _differentiable(self.model(inputs))
+                used = self._gradients(attached, [torch.zeros_like(output) for output in attached])
+        places = []
+        for parameter, gradient in zip(self.parameters, used, strict=True):
+            if gradient is not None:
+                parameter.grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+                places.append(parameter.grad)
+        del used, gradient
+
+        def forward() -> Outputs:
+            nonlocal attached
             outputs = self.model(inputs)
+            attached = _differentiable(outputs)
+            return {name: value.detach() for name, value in outputs.items()}
+
+        def backward() -> None:
+            new = self._gradients(attached, gradients)
+            torch._foreach_add_(places, [gradient for gradient in new if gradient is not None])
+
+        outputs, launch_forward = self.recorder.record(forward)
         gradients = [torch.zeros_like(output) for output in _differentiable(outputs)]
-        with torch.cuda.graph(backward, pool=self.pool):
-            new = self._gradients(_differentiable(outputs), gradients)
-            torch._foreach_add_([p.grad for p, _ in trained], [gradient for gradient in new if gradient is not None])
-        detached = {name: value.detach() for name, value in outputs.items()}
-        return _Recorded(inputs, detached, gradients, forward, backward)
+        _, launch_backward = self.recorder.record(backward)
+        return _Recorded(inputs, outputs, gradients, launch_forward, launch_backward)
 
     def _gradients(self, outputs: list[Tensor], gradients: list[Tensor]) -> tuple[Tensor | None, ...]:
         with tf32(self.machine.device):
             return torch.autograd.grad(outputs, list(self.parameters), gradients, allow_unused=True)
 
-    def _check(self, recorded: _Recorded, reached: State, seed: int) -> None:
+    def _check(self, recorded: _Recorded, seed: int) -> None:
         """Raises _NotTaken where a replay does not give what the pass as it is gives, or is not faster."""
 
         def plain() -> tuple[list[Tensor], list[Tensor]]:
-            outputs = _differentiable(self.model(reached))
+            outputs = _differentiable(self.model(recorded.inputs))
             found = self._gradients(outputs, [torch.ones_like(output) for output in outputs])
             return outputs, [gradient for gradient in found if gradient is not None]
 
         def replayed() -> tuple[list[Tensor], list[Tensor]]:
-            recorded.load(reached)
             for gradient in own:
                 gradient.zero_()
             outputs = _differentiable(self._outputs(recorded))
@@ -258,16 +292,12 @@ class Graphs:
             for _ in range(WARM):
                 exact.restore()
                 self.machine.seed(seed)
-                torch.cuda.synchronize(self.machine.device)
-                begun = time.perf_counter()
-                found = passes()
-                torch.cuda.synchronize(self.machine.device)
-                fastest = min(fastest, time.perf_counter() - begun)
+                found, taken = self.recorder.seconds(passes)
+                fastest = min(fastest, taken)
             results.append([[tensor.detach().clone() for tensor in tensors] for tensors in found])
             seconds.append(fastest)
         (outputs, gradients), (own_outputs, own_gradients) = results
-        cropped = [_cropped(value, output) for value, output in zip(own_outputs, outputs, strict=True)]
-        apart = max(_apart(cropped, outputs), _apart(own_gradients, gradients))
+        apart = max(_apart(own_outputs, outputs), _apart(own_gradients, gradients))
         if not apart <= AGREE[dtype]:
             raise _NotTaken(f"recorded passes differ from those as they are by {apart:.1e}")
         if seconds[1] * FASTER > seconds[0] and not self.forced:

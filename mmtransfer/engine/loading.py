@@ -149,24 +149,23 @@ def uploaded(batches: Iterable[Batch], device: torch.device) -> Iterator[Batch]:
     if device.type != "cuda":
         yield from (batch.to(device) for batch in batches)
         return
-    aside, waiting = torch.cuda.Stream(device), None
+    aside, working = torch.cuda.Stream(device), torch.cuda.current_stream(device)
+    waiting: list[tuple[Batch, torch.cuda.Event]] = []
+
+    def arrived() -> Batch:
+        batch, event = waiting.pop(0)
+        working.wait_event(event)
+        for value in batch.state.values():
+            value.record_stream(working)  # its memory is not given to the next upload before it is done with
+        return batch
+
     for batch in batches:
         with torch.cuda.stream(aside):
-            coming = batch.to(device)
-        if waiting is not None:
-            yield _arrived(waiting, aside)
-        waiting = coming
-    if waiting is not None:
-        yield _arrived(waiting, aside)
-
-
-def _arrived(batch: Batch, aside: Any) -> Batch:
-    """The batch, for the stream that works: behind its upload, and not given up before it is done with."""
-    current = torch.cuda.current_stream()
-    current.wait_stream(aside)
-    for value in batch.state.values():
-        value.record_stream(current)
-    return batch
+            waiting.append((batch.to(device), aside.record_event()))
+        if len(waiting) > 1:
+            yield arrived()
+    while waiting:
+        yield arrived()
 
 
 class _Batches:

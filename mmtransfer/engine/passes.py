@@ -9,7 +9,7 @@ from torch import nn
 
 from mmtransfer.backbones.staged import State
 from mmtransfer.config import RunConfig
-from mmtransfer.engine.graphs import Graphs
+from mmtransfer.engine.graphs import Graphs, Recorder
 from mmtransfer.engine.machine import Machine
 from mmtransfer.engine.model import Model
 from mmtransfer.errors import MMTransferError
@@ -30,15 +30,18 @@ class Passes:
     """None where nothing is recorded."""
 
     @classmethod
-    def of(cls, config: RunConfig, machine: Machine, prepared: nn.Module) -> Passes:
-        """As --graphs asks for; raises MMTransferError for `on` where nothing can be recorded."""
+    def of(cls, config: RunConfig, machine: Machine, prepared: nn.Module, given_up: str | None = None) -> Passes:
+        """As --graphs asks for, but not where it was `given_up` before; raises MMTransferError for `on` where nothing
+        can be recorded."""
         # looked up once: walking all modules of a frozen backbone costs more than a step of its head
         model: Model = machine.accelerator.unwrap_model(prepared)
         parameters = [parameter for parameter in prepared.parameters() if parameter.requires_grad]
-        why_not = refusal(config.graphs, machine)
+        why_not = given_up or refusal(config.graphs, machine)
         if why_not and config.graphs == "on":
             raise MMTransferError(f"The steps cannot be recorded: {why_not}", "--graphs on", "leave it out")
-        graphs = None if why_not else Graphs(model, machine, parameters, forced=config.graphs == "on")
+        graphs = None
+        if not why_not:
+            graphs = Graphs(model, machine, parameters, Recorder(machine.device), forced=config.graphs == "on")
         return cls(prepared, model, parameters, graphs)
 
     def __call__(self, reached: State, seed: int) -> Outputs:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Collection, Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -91,10 +90,16 @@ def _train_by_steps(
     whether no phase comes after it."""
     state, accelerator = training.state, training.machine.accelerator
     prepared, optimizer = _prepare(training, model, phase)
-    passes = Passes.of(training.config, training.machine, prepared)
+    entry = state.phases[state.phase]
+    passes = Passes.of(training.config, training.machine, prepared, entry.get("graphs", {}).get("why_not"))
     if optimizer_state:
         _restore(optimizer, optimizer_state)
-    save = partial(_checkpoint, training, model, kept, optimizer)
+
+    def save() -> None:
+        if passes.graphs is not None:
+            entry["graphs"] = passes.graphs.figures.as_dict()
+        _checkpoint(training, model, kept, optimizer)
+
     plan = _plan(training, splits)
     status: Status = "finished"
     while state.epoch < phase.epochs and status == "finished" and not _out_of_patience(training):
@@ -114,8 +119,6 @@ def _train_by_steps(
         more = status == "finished" and (not last or state.epoch < phase.epochs)
         if agreed(accelerator, training.stop.interrupted) and more:
             return _outcome(training, model, splits, "stopped")
-    if passes.graphs is not None:
-        state.phases[state.phase]["graphs"] = passes.graphs.figures.as_dict()
     _load_best(training, model)
     accelerator.free_memory()
     return _outcome(training, model, splits, status)

@@ -111,7 +111,10 @@ def arithmetic(precision: str, device: torch.device) -> str:
 @contextmanager
 def forward(device: torch.device, precision: str) -> Iterator[None]:
     """The context of a forward pass: bf16 autocast, or for fp32 TF32 where there is CUDA."""
-    with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"), tf32(device):
+    # weights that are cast outside of a recording would be read by it when they are old
+    recording = device.type == "cuda" and torch.cuda.is_current_stream_capturing()
+    casts = torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16", cache_enabled=not recording)
+    with casts, tf32(device):
         yield
 
 

@@ -18,11 +18,13 @@ from torch import Tensor
 from mmtransfer.config import RunConfig
 from mmtransfer.engine import precision
 from mmtransfer.engine.buffers import Buffers
+from mmtransfer.engine.graphs import SEEN
 from mmtransfer.engine.loading import Examples
 from mmtransfer.engine.machine import Machine
 from mmtransfer.engine.model import Model
+from mmtransfer.engine.passes import Passes
 from mmtransfer.strategies import Loop, Phase
-from mmtransfer.tasks.base import Batch
+from mmtransfer.tasks.base import Batch, Outputs
 
 logger = logging.getLogger("mmtransfer")
 
@@ -119,11 +121,11 @@ class _Trial:
         self, config: RunConfig, machine: Machine, model: Model, train: Examples, looped: Sequence[Phase], passes: int
     ) -> None:
         phase = max(looped, key=lambda phase: (len(phase.trains.stages), phase.epochs))
-        self.machine, self.whole, self.passes = machine, model, passes
+        self.config, self.machine, self.whole, self.examples = config, machine, model, passes
         order = np.argsort(train.lengths, kind="stable")
         middle = int(train.lengths[order[len(order) // 2]])
         size = EXAMPLES if machine.device.type == "cpu" else config.batch_size
-        size = min(size, len(train), int(SHARE * self.passes / STEPS), model.task.input.budget() // middle)
+        size = min(size, len(train), int(SHARE * passes / STEPS), model.task.input.budget() // middle)
         size = max(2, size)  # one example has no variance, which batch normalisation divides by
         model.backbone.freeze(set(range(len(model.backbone.stages))) - set(phase.trains.stages), phase.trains.part)
         self.trained = model.starting(phase.trains)
@@ -139,9 +141,9 @@ class _Trial:
         with self._as_it_was():
             self._lay(first)
             features, loss = self._outputs()  # before any step moves running statistics
-            self._step()
+            self._warm_up()
             begun = self._step()
-            expected = begun / self.size * self.passes / self.machine.processes
+            expected = begun / self.size * self.examples / self.machine.processes
             if expected < SHORT or STEPS * begun > SHARE * expected:
                 logger.info("%s: training of about %.0f s is too short to try anything else", first, expected)
                 return first, {}
@@ -170,7 +172,7 @@ class _Trial:
         self._lay(choice)
         self.statistics.restore()
         own, own_loss = self._outputs()
-        self._step()
+        self._warm_up()
         seconds = self._fastest(rounds)
         cosine = torch.cosine_similarity(own, features, dim=1).min()
         return Outcome(seconds, float(cosine), abs(own_loss - loss) / max(abs(loss), 1e-12))
@@ -178,6 +180,12 @@ class _Trial:
     def _lay(self, choice: Choice) -> None:
         self.whole.precision = self.trained.precision = choice.dtype
         precision.lay_out(self.whole, choice.layout)
+        self.passes = Passes.of(self.config, self.machine, self.trained)
+
+    def _warm_up(self) -> None:
+        """The first steps, after which passes are recorded where they are at all."""
+        for _ in range(1 if self.passes.graphs is None else SEEN + 1):
+            self._step()
 
     def _fastest(self, rounds: int) -> float:
         return min(self._step() for _ in range(rounds))
@@ -189,17 +197,17 @@ class _Trial:
             reached = model.reach(self.batch.state, 0, model.start)
         self._wait(device)
         begun = time.perf_counter()
-        loss = self._loss(model, reached)
+        loss = self._loss(self.passes(reached, self.config.seed))
         with precision.tf32(device):
             loss.backward()
         self._wait(device)
         seconds = time.perf_counter() - begun
-        model.zero_grad(set_to_none=True)
+        self.passes.clear()
         return seconds
 
-    def _loss(self, model: Model, reached: dict[str, Tensor]) -> Tensor:
+    def _loss(self, outputs: Outputs) -> Tensor:
         assert self.batch.targets is not None  # training data is labelled
-        return model.task.target.loss(model(reached), self.batch.targets).mean()
+        return self.whole.task.target.loss(outputs, self.batch.targets).mean()
 
     @torch.no_grad()
     def _outputs(self) -> tuple[Tensor, float]:
@@ -207,7 +215,7 @@ class _Trial:
         model = self.trained.eval()
         reached = model.reach(self.batch.state, 0, model.start)
         features = model.reach(reached, model.start, model.end)["x"]
-        return features.flatten(1).float(), float(self._loss(model, reached))
+        return features.flatten(1).float(), float(self._loss(model(reached)))
 
     @staticmethod
     def _wait(device: torch.device) -> None:

@@ -118,9 +118,8 @@ class MultiLabel(Target):
         decisions over examples x labels: the mean that torch gives for the step in one piece.
         """
         logits = outputs["logits"]
-        return F.binary_cross_entropy_with_logits(logits, targets.to(logits, non_blocking=True), reduction="none").mean(
-            -1
-        )
+        truths = targets.to(logits, non_blocking=True)
+        return F.binary_cross_entropy_with_logits(logits, truths, reduction="none").mean(-1)
 
     def predict(self, outputs: Outputs) -> Predictions:
         rows = list(outputs["logits"].cpu().numpy())
