@@ -134,13 +134,13 @@ class _Replay(torch.autograd.Function):
     """A recorded pass as one operation; its backward adds to the gradients of the parameters by itself."""
 
     @staticmethod
-    def forward(ctx: Any, anchor: Tensor, recorded: _Recorded) -> tuple[Tensor, ...]:  # type: ignore[override]
+    def forward(ctx: Any, anchor: Tensor, recorded: _Recorded) -> tuple[Tensor, ...]:
         recorded.forward()
         ctx.recorded = recorded
         return tuple(output.detach() for output in _differentiable(recorded.outputs))
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, None]:  # type: ignore[override]
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, None]:
         for place, gradient in zip(ctx.recorded.gradients, gradients, strict=True):
             place.copy_(gradient)
         ctx.recorded.backward()

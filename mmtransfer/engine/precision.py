@@ -112,7 +112,7 @@ def arithmetic(precision: str, device: torch.device) -> str:
 def forward(device: torch.device, precision: str) -> Iterator[None]:
     """The context of a forward pass: bf16 autocast, or for fp32 TF32 where there is CUDA."""
     # weights that are cast outside of a recording would be read by it when they are old
-    recording = device.type == "cuda" and torch.cuda.is_current_stream_capturing()
+    recording = device.type == "cuda" and torch.cuda.is_available() and torch.cuda.is_current_stream_capturing()
     casts = torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16", cache_enabled=not recording)
     with casts, tf32(device):
         yield
