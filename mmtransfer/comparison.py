@@ -26,7 +26,7 @@ from mmtransfer.metrics.stored import METRICS, metric_of
 LEVEL = 0.05
 """An adjusted p below it is a difference."""
 NO_SETTINGS = {"seed", "out", "resume", "overwrite", "threads", "workers", "log_every", "checkpoint_every"}
-NO_SETTINGS |= {"keep_checkpoints", "track"}
+NO_SETTINGS |= {"checkpoint_minutes", "keep_checkpoints", "track"}
 """Fields in which runs of one entry may differ."""
 
 

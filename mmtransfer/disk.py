@@ -31,6 +31,8 @@ REASONS = {
 """By the system's number of an error: what it means for somebody who writes, and what to do."""
 OF_THE_DISK = frozenset(REASONS) - {errno.ENOENT}
 """Those that are no mistake of a program, whoever meets them."""
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""Those that say that there is no room."""
 LONGEST = len("checkpoints/best-000000000000.tmp/optimizer.safetensors") + 64
 """Room for names in a folder of ours."""
 

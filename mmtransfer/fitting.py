@@ -73,15 +73,20 @@ def _fit(
     training = Training(config, machine, folder.path, state, prepared.cache, stop, clock)
     report.known |= {"data": prepared.data, "findings": [finding.as_dict() for finding in prepared.findings]}
     moments = begin(training, prepared, folder, lock, report)
-    with clock.part("train"):
-        outcome = phases.train(training, prepared.model, splits, prepared.plan, moments)
-    report.known |= _about(training, prepared, outcome)
-    if outcome.status == "stopped":
-        report.write("stopped")
-        command = f"mmtransfer fit {config.task} --resume --out {folder.path}"
-        raise Interrupted(signals[0] if signals else signal.SIGTERM, command, folder.path)
-    score(training, outcome, folder, report)
-    finish(training, folder, report)
+    try:
+        with clock.part("train"):
+            outcome = phases.train(training, prepared.model, splits, prepared.plan, moments)
+            if outcome.status == "stopped":  # it is said that the run can go on
+                settle(training)
+        report.known |= _about(training, prepared, outcome)
+        if outcome.status == "stopped":
+            report.write("stopped")
+            command = f"mmtransfer fit {config.task} --resume --out {folder.path}"
+            raise Interrupted(signals[0] if signals else signal.SIGTERM, command, folder.path)
+        score(training, outcome, folder, report)
+        finish(training, folder, report)
+    finally:
+        training.saver.close()  # nobody else may write to the folder before
 
 
 def _stop(config: RunConfig, clock: Clock, splits: Splits, signals: Sequence[int]) -> Stop:
@@ -153,7 +158,7 @@ def _about(training: Training, prepared: Prepared, outcome: Outcome) -> dict[str
         },
         "parameters": count_parameters(model, model.trained(prepared.plan)),
         "phases": training.state.phases,
-        "throughput": throughput(model.task, training.state, training.cache.figures),
+        "throughput": throughput(model.task, training.state, training.cache.figures, training.clock.spent()),
         "cache": training.cache.about(),
         "precision": training.machine.about(),
     }
@@ -200,8 +205,15 @@ def _records(model: Model, examples: Examples, split: str, machine: Machine, fol
         raise MMTransferError(f"No scores on {split} data: {error.what}", error.where, kept) from None
 
 
+def settle(training: Training) -> None:
+    """Waits until the last checkpoint is on disk; raises what kept it from there, in every process."""
+    with training.clock.part("checkpoint"):
+        processes.together(training.machine.accelerator, training.saver.wait)
+
+
 def finish(training: Training, folder: RunFolder, report: Report) -> None:
     """Writes the result of a run that has succeeded, which needs no checkpoints any more."""
+    settle(training)
     report.write("finished")
     if training.machine.is_main and not training.config.keep_checkpoints:
         checkpoint.remove(folder.checkpoints)

@@ -56,7 +56,7 @@ class Report:
         """Writes what is known by now; `status`: finished, stopped or failed."""
         if not self.begun:
             return
-        parts, seconds = ("total", "startup", "data", "cache", "train", "evaluate"), self.clock.spent()
+        parts, seconds = ("total", "startup", "data", "cache", "train", "checkpoint", "evaluate"), self.clock.spent()
         self.known["seconds"] = {name: seconds.get(name, 0.0) for name in parts}
         self.known["memory"] = {"peak_bytes": memory.peak_bytes(), "device_peak_bytes": memory.device_peak_bytes()}
         self.folder.write(self.folder.result, {**header(), "status": status, **self.known})
@@ -90,9 +90,14 @@ def count_parameters(model: Model, names: Collection[str]) -> dict[str, int]:
     return {"total": total, "trainable": sum(p.numel() for p in trained.values())}
 
 
-def throughput(task: Task, state: TrainState, figures: Figures) -> Mapping[str, float | None]:
+def throughput(
+    task: Task, state: TrainState, figures: Figures, spent: Mapping[str, float]
+) -> Mapping[str, float | None]:
     """Examples and units a second of training; where nothing but an exact head was found, of the pass through the
-    frozen stages, 0.0 if its features were there already."""
+    frozen stages, 0.0 if its features were there already. And the shares of training that went by waiting: for data,
+    of the time between steps; for checkpoints, of all of it. `spent`: seconds by part of the run.
+    """
+    saving = spent.get("checkpoint", 0.0)
     if state.examples:
         examples, units, seconds = state.examples, state.units, state.seconds
     else:
@@ -103,4 +108,5 @@ def throughput(task: Task, state: TrainState, figures: Figures) -> Mapping[str, 
         if task.input.unit is None
         else units * task.input.unit / max(1e-9, seconds),
         "stall_share": state.stalled / max(1e-9, state.seconds),
+        "checkpoint_share": saving / max(1e-9, saving + spent.get("train", 0.0)),
     }

@@ -37,6 +37,7 @@ RESUMABLE = {
     "workers",
     "max_minutes",
     "log_every",
+    "checkpoint_minutes",
     "keep_checkpoints",
     "track",
     "cache",

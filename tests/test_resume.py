@@ -31,7 +31,8 @@ def places(tmp_path_factory):
     folder = tmp_path_factory.mktemp("resume")
     # not auto: what is measured may decide otherwise in the resumed run, whose losses would differ by 1e-7
     on = ["--cache", "on", "--cache-dir", str(folder / "cache")]
-    flags = {IMAGE: [*tiny.images(folder), "--cache", "off"], TEXT: [*tiny.text(folder), *on]}
+    always = ["--checkpoint-minutes", "0"]
+    flags = {IMAGE: [*tiny.images(folder), "--cache", "off", *always], TEXT: [*tiny.text(folder), *on]}
     return folder, flags | {SPEECH: [*tiny.speech(folder), *on]}
 
 

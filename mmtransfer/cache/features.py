@@ -11,7 +11,6 @@ written: it is taken while they are, kept in plan.json until the index has it, a
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,19 +19,16 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from mmtransfer import documents, files
+from mmtransfer import documents, files, tensorfile
 from mmtransfer.backbones.staged import State
 from mmtransfer.cache.store import FORMAT, INDEX, discard
 from mmtransfer.data.plan import Indices
 
 SHARD_BYTES = 64 * 2**20
 PLAN = "plan.json"
-CHUNK_BYTES = 2**20
-"""Bytes that are hashed and written at a time."""
 DIGESTS = 4
 """Threads that check shards; hashing releases Python's lock."""
 
@@ -229,13 +225,8 @@ def _name(number: int) -> str:
 
 def _write(path: Path, tensors: Mapping[str, Tensor]) -> str:
     """Writes a shard, whole or not at all; the digest of its bytes."""
-    content, digest = memoryview(save(dict(tensors))), hashlib.blake2b(digest_size=16)
-    with files.replacing(path) as place, place.open("wb") as file:
-        for start in range(0, len(content), CHUNK_BYTES):
-            chunk = content[start : start + CHUNK_BYTES]
-            digest.update(chunk)
-            file.write(chunk)
-    return digest.hexdigest()
+    with files.replacing(path) as place:
+        return tensorfile.write(place, tensors)
 
 
 def _written(folder: Path) -> dict[str, str]:

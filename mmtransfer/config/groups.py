@@ -126,7 +126,10 @@ class Output:
     log_every: int = setting(10, POSITIVE)
     """Optimiser steps between two lines of log.jsonl."""
     checkpoint_every: int = setting(500, POSITIVE)
-    """Optimiser steps between two checkpoints inside an epoch; one is written at the end of every epoch as well."""
+    """Optimiser steps between two checkpoints inside an epoch."""
+    checkpoint_minutes: float = setting(2.0, NOT_NEGATIVE)
+    """At the end of an epoch a checkpoint is written where the last one is older; 0: after every epoch. The end of a
+    phase, and a signal, always leave one."""
     keep_checkpoints: bool = False
     """Keep the folder checkpoints/ after success."""
     track: tuple[Literal["tensorboard", "wandb", "trackio", "mlflow"], ...] = ()

@@ -3,7 +3,7 @@
 checkpoints/
   last             one line: the folder of the newest whole checkpoint
   step-N/          weights.safetensors, optimizer.safetensors, state.json, manifest.json (blake2b of each)
-  best-N/          weights.safetensors, manifest.json
+  best-N/          weights.safetensors, manifest.json; one file with step-N's where those are the same weights
 """
 
 from __future__ import annotations
@@ -18,16 +18,17 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 import mmtransfer
-from mmtransfer import disk, documents, files
+from mmtransfer import disk, documents, files, tensorfile
 from mmtransfer.engine.model import Model
 from mmtransfer.engine.state import TrainState
 from mmtransfer.errors import MMTransferError
 
 logger = logging.getLogger("mmtransfer")
+WEIGHTS, MOMENTS = "weights.safetensors", "optimizer.safetensors"
 STEP, BEST = re.compile(r"step-(\d+)", re.ASCII), re.compile(r"best-\d+", re.ASCII)
 """Names of checkpoints; anything else in the folder is somebody else's."""
 MANIFEST: Mapping[Any, documents.Form] = {str: str}
@@ -39,28 +40,64 @@ FIRST = "0.1.0"
 STATE: Mapping[Any, documents.Form] = {"best": (str, None), "data?": {str: SPLIT}, f"{VERSION}?": str}
 
 
-def write(folder: Path, name: str, tensors: Mapping[str, Mapping[str, Tensor]], state: dict[str, Any] | None) -> None:
-    """Writes one checkpoint folder; it exists whole or not at all. The folder around `folder` must be there."""
+def write(
+    folder: Path,
+    name: str,
+    tensors: Mapping[str, Mapping[str, Tensor]],
+    state: dict[str, Any] | None,
+    twin: str | None = None,
+) -> None:
+    """Writes one checkpoint folder; it exists whole or not at all. The folder around `folder` must be there.
+
+    Nothing is left of one that cannot be written: it would only fill a full disk.
+
+    `twin`: the checkpoint beside it that holds the same weights, which are not written again where the file system
+    lets two names have one file.
+    """
     temporary, final = folder / f"{name}.tmp", folder / name
     with disk.writing(temporary):
         folder.mkdir(exist_ok=True)
         files.remove(temporary)
         temporary.mkdir()
+    try:
+        _fill(temporary, tensors, state, folder / twin if twin is not None else None)
+        with disk.writing(final):
+            files.remove(final)
+            temporary.rename(final)
+            files.sync(folder)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def _fill(
+    place: Path, tensors: Mapping[str, Mapping[str, Tensor]], state: dict[str, Any] | None, twin: Path | None
+) -> None:
+    """Writes and syncs the files of a checkpoint."""
+    digests: dict[str, str] = {}
     for part, values in tensors.items():
-        with disk.writing(temporary / part):
-            # safetensors refuses channels_last tensors; clones also part views that share storage
-            save_file({key: value.detach().cpu().contiguous() for key, value in values.items()}, temporary / part)
-    with disk.writing(final):
+        with disk.writing(place / part):
+            shared = _share(twin / part, place / part) if twin is not None and part == WEIGHTS else None
+            digests[part] = shared or tensorfile.write(place / part, values)
+    with disk.writing(place / "state.json"):
         if state is not None:
-            (temporary / "state.json").write_text(json.dumps({VERSION: mmtransfer.__version__, **state}))
-        manifest = {path.name: files.digest(path) for path in sorted(temporary.iterdir())}
-        (temporary / "manifest.json").write_text(json.dumps(manifest))
-        for path in temporary.iterdir():
+            (place / "state.json").write_text(json.dumps({VERSION: mmtransfer.__version__, **state}))
+            digests["state.json"] = files.digest(place / "state.json")
+        (place / "manifest.json").write_text(json.dumps(digests, sort_keys=True))
+        for path in place.iterdir():
             files.sync(path)
-        files.sync(temporary)
-        files.remove(final)
-        temporary.rename(final)
-        files.sync(folder)
+        files.sync(place)
+
+
+def _share(source: Path, path: Path) -> str | None:
+    """Gives a checkpoint's file a second name, `path`; returns its digest, None where it cannot have two."""
+    digest = _manifest(source.parent).get(source.name)
+    try:
+        if digest is not None:
+            os.link(source, path)
+        return digest
+    except OSError:
+        return None
 
 
 def commit(folder: Path, name: str, best: str | None) -> None:
@@ -136,7 +173,7 @@ def restore(point: Path, state: TrainState, model: Model, trained: Collection[st
     """
     try:
         tensors, values = read_point(point)
-        found, wanted = tensors["weights.safetensors"], model.tensors(trained)
+        found, wanted = tensors[WEIGHTS], model.tensors(trained)
         if found.keys() != wanted.keys():
             raise ValueError(f"it has other tensors, such as {min(found.keys() ^ wanted.keys())}")
         state.load_state_dict({name: value for name, value in values.items() if name != VERSION})
@@ -147,7 +184,7 @@ def restore(point: Path, state: TrainState, model: Model, trained: Collection[st
             str(point),
             "put the checkpoints of this run there, or remove the folder checkpoints to train from the start",
         ) from None
-    return tensors.get("optimizer.safetensors")
+    return tensors.get(MOMENTS)
 
 
 def remove(folder: Path) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import torch
 
+from mmtransfer import disk
 from mmtransfer.cache import features as shards
 from mmtransfer.cache import key as keys
 from mmtransfer.cache.features import Damaged, Features
@@ -93,7 +94,10 @@ def _agrees(states: States, features: Features, key: str) -> bool:
 
 
 def build_entry(states: States, key: str) -> Iterator[None]:
-    """Builds an entry, or waits while another run does; a yield after each shard. OSError where it cannot be."""
+    """Builds an entry, or waits while another run does; a yield after each shard.
+
+    OSError where it cannot be; on a full disk nothing of it is left.
+    """
     store, sizes, told = states.cache.store, states.sizes(), False
     megabytes, count = float(sizes.sum()) / 1e6, len(states.examples)
     logger.info("%s: features of %d examples, about %.1f MB in %s", states.label, count, megabytes, store.root)
@@ -127,6 +131,12 @@ def build_entry(states: States, key: str) -> Iterator[None]:
                 budget //= 2
                 torch.cuda.empty_cache()
                 logger.warning("Out of memory: features in batches of at most %d units", budget)
+            except OSError as error:
+                if disk.number_of(error) not in disk.FULL:
+                    raise
+                for path in folder.iterdir():  # the run's own files need what room there is
+                    path.unlink()
+                raise OSError(error.errno, f"{error.strerror}; what was stored of them is removed") from None
 
 
 def _refuse_size(states: States, total: float, built: int) -> None:

@@ -10,11 +10,11 @@ from dataclasses import asdict, replace
 from typing import Any, cast
 
 import torch
-from accelerate.utils import broadcast, broadcast_object_list
+from accelerate.utils import broadcast_object_list
 from torch import Tensor
 
 from mmtransfer.data import table
-from mmtransfer.engine import checkpoint
+from mmtransfer.engine import processes
 from mmtransfer.engine.evaluation import evaluate
 from mmtransfer.engine.loading import Examples
 from mmtransfer.engine.machine import Machine
@@ -64,14 +64,14 @@ def train(training: Training, model: Model, splits: Splits, name: str, solver: E
     if machine.is_main:
         choice = find_head(training, model, splits, solver)
         _put(model.head, choice.model)
-    _agree(model, machine)
+    processes.broadcast(machine.accelerator, model.head.state_dict().values())
     if splits.validation is not None:
         records = task.target.tune(evaluate(model, splits.validation, machine, "validating"))
     else:
         records = _held_out(model, splits, machine, choice)
     if choice is not None and solver.refit:
         _put(model.head, choice.final)
-    _agree(model, machine)
+    processes.broadcast(machine.accelerator, model.head.state_dict().values())
     seconds = state.phases[state.phase]["seconds"] + time.monotonic() - begun
     if choice is not None:
         _note(state.phases[state.phase], choice)
@@ -85,8 +85,7 @@ def train(training: Training, model: Model, splits: Splits, name: str, solver: E
     if state.improves(value, task.target.higher_is_better):
         state.best_value, state.best = value, f"best-{state.steps_done}"
         if choice is not None:
-            tensors = {"weights.safetensors": model.tensors(kept)}
-            checkpoint.write(training.folder / "checkpoints", state.best, tensors, None)
+            training.saver.keep_best(state.best, model.tensors(kept))
     return replace(outcome, best={"epoch": 0, "value": value})
 
 
@@ -173,13 +172,6 @@ def _put(head: torch.nn.Module, model: Linear) -> None:
     with torch.no_grad():
         linear.weight.copy_(model.weight)
         linear.bias.copy_(model.bias)
-
-
-def _agree(model: Model, machine: Machine) -> None:
-    """Every process takes the main one's head."""
-    if machine.processes > 1:
-        for parameter in model.head.parameters():
-            parameter.data.copy_(broadcast(parameter.data, from_process=0))
 
 
 def _held_out(model: Model, splits: Splits, machine: Machine, choice: Choice | None) -> Records:

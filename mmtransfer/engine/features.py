@@ -72,7 +72,10 @@ def prepare_states(training: Training, model: Model, splits: Splits, phase: Phas
         }
         keys = cache_policy.choose_keys(training, phase, asked) if machine.is_main else {}
         keys = dict(broadcast_object_list([keys])[0])
-        return splits.with_states(_obtain(asked, keys, else_in_memory=isinstance(phase.solver, Exact)), model.task)
+        obtained = _obtain(asked, keys, else_in_memory=isinstance(phase.solver, Exact))
+        if machine.is_main and keys and "train" not in obtained:  # a resumed run goes on as this one does
+            training.state.cached[training.state.phase] = False
+        return splits.with_states(obtained, model.task)
 
 
 def _obtain(splits: Mapping[str, States], keys: Mapping[str, str], else_in_memory: bool) -> dict[str, Features]:

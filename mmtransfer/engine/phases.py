@@ -10,22 +10,19 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate.optimizer import AcceleratedOptimizer
-from accelerate.utils import broadcast
 from torch import Tensor, nn
 
 from mmtransfer.data.plan import Plan, padding_share
-from mmtransfer.engine import checkpoint, exact, layers, optim, tracking
+from mmtransfer.engine import exact, layers, optim, processes, tracking
 from mmtransfer.engine.evaluation import evaluate
 from mmtransfer.engine.features import prepare_states
 from mmtransfer.engine.loop import train_epoch
-from mmtransfer.engine.machine import Machine
 from mmtransfer.engine.model import Model
 from mmtransfer.engine.passes import Passes
 from mmtransfer.engine.progress import bar
 from mmtransfer.engine.splits import Splits
 from mmtransfer.engine.stopping import Stopped, agreed
 from mmtransfer.engine.training import Outcome, Status, Training
-from mmtransfer.errors import MMTransferError
 from mmtransfer.seeding import generator
 from mmtransfer.strategies import Exact, Loop, Phase
 
@@ -60,6 +57,7 @@ def train(
             return Outcome(model, splits, "stopped")
         if len(state.phases) == state.phase:
             state.phases.append(_entry(phase) | {"layer": model.backbone.depth, "layers": tried})
+        best = state.best_value
         if isinstance(phase.solver, Exact):
             outcome = exact.train(training, model, splits, phase.name, phase.solver, kept)
         else:
@@ -73,7 +71,7 @@ def train(
         if outcome.status == "out of time":
             return outcome
         if isinstance(phase.solver, Exact) and not last:
-            _checkpoint(training, model, kept, None)
+            _checkpoint(training, model, kept, None, state.best_value != best)
     return outcome
 
 
@@ -112,14 +110,17 @@ def _train_by_steps(
                 return _outcome(training, model, splits, "stopped")
             status = "out of time"
             logger.warning("--max-minutes is spent in epoch %d of phase %s", state.epoch + 1, phase.name)
-        _validate(training, model, splits, phase, kept, begun)
+        is_best = _validate(training, model, splits, phase, kept, begun)
         if agreed(accelerator, training.stop.is_due(state)):
             status = "out of time"
-        save()
+        goes_on = status == "finished" and state.epoch < phase.epochs and not _out_of_patience(training)
         more = status == "finished" and (not last or state.epoch < phase.epochs)
-        if agreed(accelerator, training.stop.interrupted) and more:
+        stopped = agreed(accelerator, training.stop.interrupted) and more
+        if stopped or not goes_on or training.saver.is_due():
+            save(is_best)
+        if stopped:
             return _outcome(training, model, splits, "stopped")
-    _load_best(training, model)
+    _load_best(training, model, kept)
     accelerator.free_memory()
     return _outcome(training, model, splits, status)
 
@@ -196,11 +197,13 @@ def _train_epoch(
 
 def _validate(
     training: Training, model: Model, splits: Splits, phase: Phase, kept: Collection[str], begun: float
-) -> None:
-    """Scores the model on the validation data, keeps it if it is the best so far, and moves on to the next epoch."""
+) -> bool:
+    """Scores the model on the validation data, keeps it if it is the best so far, and moves on to the next epoch;
+    returns whether it is."""
     state, task = training.state, model.task
     assert splits.validation is not None  # only exact phases do without
-    _agree_on_buffers(model, training.machine)
+    # DDP hands buffers round before a forward pass, so the last step has left each process with its own
+    processes.broadcast(training.machine.accelerator, model.buffers())
     records = task.target.tune(evaluate(model, splits.validation, training.machine, "validating"))
     values = task.target.values(records)
     value = values[task.target.primary]
@@ -214,11 +217,12 @@ def _validate(
     # what has no value, such as R2 of equal targets, cannot choose: the last epoch is kept
     if value is None or own is None or (value > own if task.target.higher_is_better else value < own):
         entry["best"] = {"epoch": state.epoch, "value": value}
-    if value is None or state.improves(value, task.target.higher_is_better):
+    is_best = value is None or state.improves(value, task.target.higher_is_better)
+    if is_best:
         state.best_value, state.best, state.since_best = value, f"best-{state.steps_done}", 0
         if training.machine.is_main:
-            weights = {"weights.safetensors": model.tensors(kept)}
-            checkpoint.write(training.folder / "checkpoints", state.best, weights, None)
+            with training.clock.part("checkpoint"):
+                training.saver.keep_best(state.best, model.tensors(kept))
     loss = sum(records["loss"]) / max(1, len(records["loss"]))
     training.track({**tracking.numbers("validation", values), "validation/loss": loss})
     said = "undefined, so the last epoch is kept" if value is None else f"{value:.4f}"
@@ -227,14 +231,7 @@ def _validate(
     if alarm and not state.alarmed:
         state.alarmed = True
         logger.warning(alarm)
-
-
-def _agree_on_buffers(model: Model, machine: Machine) -> None:
-    """Every process takes the main one's running statistics: DDP hands them round before a forward pass, so the last
-    step has left each process with its own."""
-    if machine.processes > 1:
-        for buffer in model.buffers():
-            buffer.copy_(broadcast(buffer.clone(), from_process=0))
+    return is_best
 
 
 def _out_of_patience(training: Training) -> bool:
@@ -243,22 +240,25 @@ def _out_of_patience(training: Training) -> bool:
 
 
 def _checkpoint(
-    training: Training, model: Model, kept: Collection[str], optimizer: AcceleratedOptimizer | None
+    training: Training,
+    model: Model,
+    kept: Collection[str],
+    optimizer: AcceleratedOptimizer | None,
+    is_best: bool = False,
 ) -> None:
-    state, machine = training.state, training.machine
-    if machine.is_main:
-        moments = {
-            f"{number}.{name}": value
-            for number, moment in (optimizer.state_dict()["state"] if optimizer else {}).items()
-            for name, value in moment.items()
-            if isinstance(value, Tensor)
-        }
-        tensors = {"weights.safetensors": model.tensors(kept), "optimizer.safetensors": moments}
+    """Begins to write a checkpoint; `is_best`: whether the weights have just been kept as the best."""
+    if not training.machine.is_main:
+        return
+    state = training.state
+    moments = {
+        f"{number}.{name}": value
+        for number, moment in (optimizer.state_dict()["state"] if optimizer else {}).items()
+        for name, value in moment.items()
+        if isinstance(value, Tensor)
+    }
+    with training.clock.part("checkpoint"):
         state.spent = training.clock.spent()
-        folder, name = training.folder / "checkpoints", f"step-{state.steps_done}"
-        checkpoint.write(folder, name, tensors, state.state_dict())
-        checkpoint.commit(folder, name, state.best)
-    machine.accelerator.wait_for_everyone()
+        training.saver.save(state.state_dict(), model.tensors(kept), moments, is_best)
 
 
 def _restore(optimizer: AcceleratedOptimizer, tensors: dict[str, Tensor]) -> None:
@@ -275,15 +275,12 @@ def _restore(optimizer: AcceleratedOptimizer, tensors: dict[str, Tensor]) -> Non
     optimizer.load_state_dict({"state": moments, "param_groups": groups})
 
 
-def _load_best(training: Training, model: Model) -> None:
-    if training.state.best is None:
+def _load_best(training: Training, model: Model, kept: Collection[str]) -> None:
+    name, accelerator = training.state.best, training.machine.accelerator
+    if name is None:
         return
-    training.machine.accelerator.wait_for_everyone()
-    best = training.folder / "checkpoints" / training.state.best
-    if not checkpoint.intact(best):
-        raise MMTransferError("The best weights of the run are damaged", str(best), "go on without them: --resume")
-    tensors, _ = checkpoint.read_point(best)
-    model.load_tensors(tensors["weights.safetensors"])
+    processes.together(accelerator, lambda: model.load_tensors(training.saver.best(name)))
+    processes.broadcast(accelerator, model.tensors(kept).values())
 
 
 def _say_padding(plan: Plan) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from typing import TypeVar
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, utils
 from accelerate.utils import broadcast_object_list
+from torch import Tensor
 
 from mmtransfer import launcher
 from mmtransfer.engine.stopping import Stopped
@@ -44,6 +45,13 @@ def together(accelerator: Accelerator, action: Callable[[], None]) -> None:
     (found,) = broadcast_object_list(refusal)
     if found is not None:
         raise found
+
+
+def broadcast(accelerator: Accelerator, tensors: Iterable[Tensor]) -> None:
+    """Every process takes the main one's values of these tensors, which need no gradient."""
+    if accelerator.num_processes > 1:
+        for value in tensors:
+            value.copy_(utils.broadcast(value.clone(), from_process=0))
 
 
 def in_step(accelerator: Accelerator, work: Callable[[], Generator[None, None, T]]) -> T | None:

@@ -12,6 +12,7 @@ from mmtransfer.config import RunConfig
 from mmtransfer.engine.clock import Clock
 from mmtransfer.engine.machine import Machine
 from mmtransfer.engine.model import Model
+from mmtransfer.engine.saver import Saver
 from mmtransfer.engine.splits import Splits
 from mmtransfer.engine.state import TrainState
 from mmtransfer.engine.stopping import Stop
@@ -32,6 +33,11 @@ class Training:
     cache: Cache = field(default_factory=Cache)
     stop: Stop = field(default_factory=Stop)
     clock: Clock = field(default_factory=Clock)
+    saver: Saver = field(init=False)
+    """Of the checkpoints; the main process's alone writes any."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "saver", Saver(self.folder / "checkpoints", self.config.checkpoint_minutes))
 
     def track(self, values: Mapping[str, float]) -> None:
         """Gives numbers at this step to the trackers, if there are any."""

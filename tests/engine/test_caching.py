@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
 import subprocess
 import sys
+from contextlib import contextmanager
+from functools import partial as partial_of
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +21,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 import mmtransfer as mmt
-from mmtransfer import backbones
+from mmtransfer import backbones, files
 from mmtransfer.cache import features, key
 from mmtransfer.cache.settings import Cache
 from mmtransfer.cache.store import INDEX
@@ -295,6 +298,35 @@ def test_what_does_not_fit_is_not_cached(text, tmp_path):
     assert run.result["cache"]["cut"] is None
     assert any("--cache-limit" in line for line in run.result["warnings"])
     assert not list((tmp_path / "cache").rglob("*.safetensors"))
+
+
+@pytest.mark.parametrize("strategy", [LOOP, ["--strategy", "linear-probe"]], ids=["loop", "exact"])
+@pytest.mark.parametrize("place", ["first shard", "a later shard", "index"])
+def test_a_disk_that_fills_up_while_the_cache_is_built_costs_only_time(text, tmp_path, monkeypatch, strategy, place):
+    flags = [*(word for word in text if word not in LOOP), *strategy]
+    plain = fit(TEXT, [*flags, "--cache", "off"], tmp_path / "plain")
+    replacing, named = files.replacing, {"first shard": "00000", "a later shard": "00001", "index": INDEX}[place]
+
+    @contextmanager
+    def full(path, shared=False):
+        with replacing(path, shared) as temporary:
+            yield temporary
+            if "cache" in path.parts and path.name.startswith(named):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    monkeypatch.setattr(files, "replacing", full)
+    monkeypatch.setattr(features, "shards", partial_of(features.shards, target=1))
+    run = fit(TEXT, [*flags, "--cache", "on", "--keep-checkpoints"], tmp_path / "run")
+    assert any(
+        "features are not cached: " in line and "No space left on device; what was" in line
+        for line in run.result["warnings"]
+    )
+    assert run.result["status"] == "finished" and predictions(run) == predictions(plain)
+    if strategy == LOOP:
+        assert losses(run) == losses(plain) and run.result["cache"]["cut"] is None
+        state = json.loads(next(run.folder.checkpoints.glob("step-*/state.json")).read_text())
+        assert state["cached"] == [False], "a resumed run is computed in the same way"
+    assert not [path for path in (tmp_path / "cache" / "features").rglob("*") if path.is_file()], "room is made"
 
 
 @pytest.mark.parametrize("damage", ["cut", "other"])

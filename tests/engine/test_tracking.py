@@ -66,13 +66,14 @@ def test_a_run_that_goes_on_does_not_say_a_step_twice(given, tmp_path, monkeypat
     def fall(training, *rest):
         if training.state.epochs_done == 1:
             raise RuntimeError("fell over after the last step, before the checkpoint")
-        validate(training, *rest)
+        return validate(training, *rest)
 
     monkeypatch.setattr(phases, "_validate", fall)
     with pytest.raises(RuntimeError):
-        mmt.fit(**given, out=tmp_path / "run")
+        mmt.fit(**given, checkpoint_minutes=0, out=tmp_path / "run")
     monkeypatch.undo()
     assert [step for step, _ in scalars(tmp_path / "run")["train/loss"]] == [2, 4, 6, 8]
+    assert (tmp_path / "run/checkpoints/last").read_text() == "step-4\n"
     run = mmt.fit(task=TEXT, out=tmp_path / "run", resume=True)
     assert scalars(run.folder.path)["train/loss"] == logged(run.folder.path, "loss")
 

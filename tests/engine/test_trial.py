@@ -119,9 +119,10 @@ def test_a_resumed_run_goes_on_as_it_began(pictures, long, speeds, tmp_path, mon
     whole = mmt.fit(**pictures | {"epochs": 2}, out=str(tmp_path / "whole"))
     validate = phases._validate
 
-    def stop(training: Any, *others: Any) -> None:
-        validate(training, *others)
+    def stop(training: Any, *others: Any) -> bool:
+        is_best = validate(training, *others)
         signal.raise_signal(signal.SIGTERM)
+        return is_best
 
     place = tmp_path / "stopped"
     with monkeypatch.context() as patch:
