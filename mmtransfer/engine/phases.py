@@ -93,10 +93,10 @@ def _train_by_steps(
     if optimizer_state:
         _restore(optimizer, optimizer_state)
 
-    def save() -> None:
+    def save(is_best: bool = False) -> None:
         if passes.graphs is not None:
             entry["graphs"] = passes.graphs.figures.as_dict()
-        _checkpoint(training, model, kept, optimizer)
+        _checkpoint(training, model, kept, optimizer, is_best)
 
     plan = _plan(training, splits)
     status: Status = "finished"
