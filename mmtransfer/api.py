@@ -19,7 +19,7 @@ from mmtransfer.config import RunConfig
 from mmtransfer.data import sources
 from mmtransfer.data.sources import Table
 from mmtransfer.embedding import COLUMNS, Features, features_of
-from mmtransfer.engine import precision, processes, provenance, sharding, tracking
+from mmtransfer.engine import determinism, precision, processes, provenance, sharding, tracking
 from mmtransfer.engine.evaluation import Records, evaluate
 from mmtransfer.engine.features import cached_features
 from mmtransfer.engine.loading import examples_of
@@ -56,6 +56,7 @@ def fit(config: RunConfig | None = None, **fields: Any) -> Run:
         config = resolve(config, **fields)
     tracking.check(config.track)
     sharding.refuse()
+    determinism.prepare(config.deterministic)
     accelerator = processes.accelerator()
     sharding.refuse(accelerator.distributed_type)
     out = broadcast_object_list([config.out or default_name(config.task)])[0]

@@ -60,8 +60,9 @@ def train_epoch(
             place = state.epoch * len(epoch) + state.step
             set_rate(optimizer, place, total, config.schedule, config.warmup)
             losses += _gradients(training, prepared, model, moving, examples, epoch, batches)
+            training.scaler.unscale(optimizer)
             accelerator.clip_grad_norm_(parameters, config.clip)
-            optimizer.step()
+            training.scaler.step(optimizer)
             optimizer.zero_grad(set_to_none=True)
             seen = epoch.examples(state.step)
             weight, units = float(examples.weigh(seen).sum()), int(examples.lengths[seen].sum())
@@ -130,7 +131,7 @@ def _gradients(
                     each = each * weights.to(each.device, non_blocking=True)
                 loss = each.sum()
                 with tf32(accelerator.device):
-                    accelerator.backward(loss * (scale if counts else 0.0))
+                    accelerator.backward(training.scaler.scale(loss * (scale if counts else 0.0)))
             if counts:
                 losses += loss.detach()
     except BaseException:  # the step is undone: running statistics moved with its first micro-batches

@@ -25,7 +25,7 @@ class Machine:
     workers: int
     """Processes that decode ahead."""
     precision: str
-    """Arithmetic of the forward pass, fp32 or bf16."""
+    """Arithmetic of the forward pass: fp32, bf16 or fp16."""
     allocator: str = "default"
     """What was set of the memory allocator."""
     layout: str = "contiguous"
@@ -39,6 +39,7 @@ class Machine:
         threads = precision.set_threads(config.threads, launcher.local_processes())
         allocator = precision.tune_allocator()
         precision.warn_of_lone_process()
+        precision.refuse(config.precision, accelerator.device)
         precision.warn_of_emulation(config.precision, accelerator.device)
         return cls(accelerator, threads, config.workers, precision.asked(config.precision), allocator)
 

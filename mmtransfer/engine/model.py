@@ -25,7 +25,7 @@ class Model(nn.Module):
         backbone: all stages; `depth` of them are run.
         head: reads what the task reads of the last stage.
         task: what outputs mean.
-        precision: of the forward pass, fp32 or bf16.
+        precision: of the forward pass: fp32, bf16 or fp16.
         start: stages that are behind the input of `forward`; all of them and the readout if None.
         pooled: whether one vector an example is read out even where the task's heads read frames.
     """

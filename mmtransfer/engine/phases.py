@@ -248,6 +248,7 @@ def _checkpoint(
         }
         tensors = {"weights.safetensors": model.tensors(kept), "optimizer.safetensors": moments}
         state.spent = training.clock.spent()
+        training.scaler.keep(state)
         folder, name = training.folder / "checkpoints", f"step-{state.steps_done}"
         checkpoint.write(folder, name, tensors, state.state_dict())
         checkpoint.commit(folder, name, state.best)

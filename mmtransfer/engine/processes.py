@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Generator
 from typing import TypeVar
 
@@ -19,6 +20,7 @@ T = TypeVar("T")
 def accelerator() -> Accelerator:
     """The Accelerator of this process; MMTransferError where a launcher's variables lead nowhere."""
     launcher.check()
+    _refuse_without_gpu()
     try:
         return Accelerator(cpu=not torch.cuda.is_available())
     except (ValueError, RuntimeError, OSError) as error:
@@ -28,6 +30,19 @@ def accelerator() -> Accelerator:
             "the environment variables of a launcher, or the configuration of accelerate",
             launcher.DO,
         ) from error
+
+
+def _refuse_without_gpu() -> None:
+    """Raises MMTransferError, on every process of this machine, where there are more of them than GPUs."""
+    on_cpu = os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true", "yes", "on")
+    count = torch.cuda.device_count() if torch.cuda.is_available() and not on_cpu else 0
+    asked = max(launcher.local_processes(), launcher.number("LOCAL_RANK", 0) + 1)
+    if 0 < count < asked:
+        raise MMTransferError(
+            f"{asked} processes on this machine, and {count} GPU(s): a process needs one of its own",
+            "the launcher's number of processes",
+            f'start {count} with --nproc_per_node {count}, or set CUDA_VISIBLE_DEVICES="" to train on the CPU',
+        )
 
 
 def together(accelerator: Accelerator, action: Callable[[], None]) -> None:

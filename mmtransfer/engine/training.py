@@ -12,6 +12,7 @@ from mmtransfer.config import RunConfig
 from mmtransfer.engine.clock import Clock
 from mmtransfer.engine.machine import Machine
 from mmtransfer.engine.model import Model
+from mmtransfer.engine.scaling import Scaler
 from mmtransfer.engine.splits import Splits
 from mmtransfer.engine.state import TrainState
 from mmtransfer.engine.stopping import Stop
@@ -32,6 +33,7 @@ class Training:
     cache: Cache = field(default_factory=Cache)
     stop: Stop = field(default_factory=Stop)
     clock: Clock = field(default_factory=Clock)
+    scaler: Scaler = field(default_factory=Scaler)
 
     def track(self, values: Mapping[str, float]) -> None:
         """Gives numbers at this step to the trackers, if there are any."""
