@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+from typing import TYPE_CHECKING
 
 import torch
-from accelerate.optimizer import AcceleratedOptimizer
 from torch import Tensor
 
 from mmtransfer.engine.state import TrainState
+
+if TYPE_CHECKING:
+    from accelerate.optimizer import AcceleratedOptimizer
 
 logger = logging.getLogger("mmtransfer")
 
