@@ -17,6 +17,7 @@ from mmtransfer.engine.scaling import Scaler
 from mmtransfer.engine.signals import Interrupted
 from mmtransfer.engine.state import TrainState
 from mmtransfer.errors import MMTransferError
+from mmtransfer.tasks.targets.single_label import SingleLabel
 
 CPU = torch.device("cpu")
 
@@ -66,6 +67,13 @@ def test_a_run_in_fp16_goes_on_to_the_same_weights(settings, tmp_path, monkeypat
     monkeypatch.setattr(precision, "has", lambda kind, device: True)
     monkeypatch.setattr("torch.amp.GradScaler", _High)
     settings = {**settings, "strategy": "full", "epochs": 2, "precision": "fp16"}
+    kinds: set[torch.dtype] = set()
+    loss = SingleLabel.loss
+    monkeypatch.setattr(
+        SingleLabel,
+        "loss",
+        lambda own, outputs, targets: (kinds.add(outputs["logits"].dtype), loss(own, outputs, targets))[1],
+    )
     whole = mmt.fit(**settings, out=str(tmp_path / "whole"))
     validate = phases._validate
 
@@ -80,7 +88,7 @@ def test_a_run_in_fp16_goes_on_to_the_same_weights(settings, tmp_path, monkeypat
     run = mmt.fit(**{**settings, "resume": True}, out=str(tmp_path / "stopped"))
     one, other = whole.model.state_dict(), run.model.state_dict()
     assert all(torch.equal(value, other[name]) for name, value in one.items())
-    assert run.result["precision"]["dtype"] == "fp16"
+    assert run.result["precision"]["dtype"] == "fp16" and kinds == {torch.float32}
 
 
 class _High(torch.amp.GradScaler):
