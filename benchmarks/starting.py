@@ -1,6 +1,6 @@
 """How long `mmtransfer predict RUN one-file` takes from nothing, by modality, beside what it cannot do without.
 
-    python -m benchmarks.starting [--rounds 5] [--before CHECKOUT]     # one core: about 5 minutes
+    python -m benchmarks.starting [TASK ...] [--rounds 5] [--before CHECKOUT]     # one core: 3 minutes a task
 
 Each round starts a fresh interpreter for each modality and way, one after the other: `predict` with a run of the
 built-in backbone, the same with the package of another checkout (--before), and an import of torch and the one class
@@ -64,13 +64,14 @@ def seconds(words: list[str], package: Path) -> tuple[float, float]:
 def main() -> None:
     """Makes the runs, measures, and writes the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("tasks", nargs="*", choices=[*CLASSES, []], help="all three, if none is named")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--before", type=Path, help="another checkout, whose predict is measured as well")
     said = parser.parse_args()
     packages = {"predict": HERE.parent} | ({"before": said.before.resolve()} if said.before else {})
     found: dict[str, dict[str, list[tuple[float, float]]]] = {}
     with tempfile.TemporaryDirectory() as folder:
-        inputs = make_inputs(Path(folder))
+        inputs = {task: file for task, file in make_inputs(Path(folder)).items() if task in (said.tasks or CLASSES)}
         for name, package in packages.items():
             for task in inputs:
                 asked = {"task": task, **FIT, "out": f"{folder}/{name}/{task}"}
@@ -92,9 +93,11 @@ def main() -> None:
         }
         for task, ways in found.items()
     }
-    text = json.dumps({"rounds": said.rounds, "cores": len(os.sched_getaffinity(0)), **figures}, indent=2)
-    (HERE / "results" / "starting.json").write_text(text + "\n")
-    print(text)
+    page = HERE / "results" / "starting.json"
+    known = json.loads(page.read_text()) if page.is_file() else {}
+    about = {"rounds": said.rounds, "cores": len(os.sched_getaffinity(0))}
+    page.write_text(json.dumps(known | {task: about | ways for task, ways in figures.items()}, indent=2) + "\n")
+    print(json.dumps(figures, indent=2))
 
 
 if __name__ == "__main__":
