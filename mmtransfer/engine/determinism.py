@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any, cast
 
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -51,7 +52,7 @@ def deterministic(asked: bool, device: torch.device) -> Iterator[None]:
         return
     if device.type == "cuda":
         logger.info("--deterministic: a resumed run gives the same bits; steps take longer, CTC's loss is the CPU's")
-    cudnn, filling = torch.backends.cudnn, torch.utils.deterministic
+    cudnn, filling = torch.backends.cudnn, cast(Any, torch.utils.deterministic)  # makes its attribute as it is loaded
     before = cudnn.deterministic, cudnn.benchmark, filling.fill_uninitialized_memory
     mode = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     try:
