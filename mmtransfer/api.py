@@ -9,8 +9,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from accelerate.utils import broadcast_object_list
-
 from mmtransfer.backbones import carried, weights
 from mmtransfer.backbones.manifest import MANIFEST
 from mmtransfer.cache import settings
@@ -19,14 +17,13 @@ from mmtransfer.config import RunConfig
 from mmtransfer.data import sources
 from mmtransfer.data.sources import Table
 from mmtransfer.embedding import COLUMNS, Features, features_of
-from mmtransfer.engine import precision, processes, provenance, sharding, tracking
+from mmtransfer.engine import precision, processes, provenance
 from mmtransfer.engine.evaluation import Records, evaluate
 from mmtransfer.engine.features import cached_features
 from mmtransfer.engine.loading import examples_of
 from mmtransfer.engine.machine import Machine
 from mmtransfer.engine.model import Model
 from mmtransfer.errors import MMTransferError, damaged
-from mmtransfer.fitting import fit_run
 from mmtransfer.reporting import hearing_warnings
 from mmtransfer.resolution import complete, resolve
 from mmtransfer.run import RunFolder, default_name
@@ -51,14 +48,18 @@ def fit(config: RunConfig | None = None, **fields: Any) -> Run:
     >>> run.metrics["test"]["accuracy"]["value"]
     1.0
     """
+    from mmtransfer.engine import determinism, sharding, tracking
+    from mmtransfer.fitting import fit_run
+
     warnings: list[str] = []
     with hearing_warnings(warnings):
         config = resolve(config, **fields)
     tracking.check(config.track)
     sharding.refuse()
+    determinism.prepare(config.deterministic)
     accelerator = processes.accelerator()
     sharding.refuse(accelerator.distributed_type)
-    out = broadcast_object_list([config.out or default_name(config.task)])[0]
+    out = processes.shared(accelerator, config.out or default_name(config.task))
     config = dataclasses.replace(config, out=str(out))
     folder = RunFolder(Path(out))
     if config.resume and folder.result.exists() and folder.read_result()["status"] == "finished":
@@ -107,7 +108,7 @@ def evaluate_backbone(backbone: str, test: Any, weights: str | None = None, **fi
     head = task.adopt(found)
     table = sources.load(test, task.input.kind, task.columns(), config.skip_bad, "--test", split="test")
     table = task.check(task.match(table), "test")
-    machine = Machine.as_it_is(config, processes.accelerator())
+    machine = Machine.as_it_is(config, processes.for_inference())
     model = Model(found.backbone, head, task, machine.precision).eval().to(machine.device)
     return task.target.measure(evaluate(model, examples_of(task, table), machine))
 
@@ -153,7 +154,7 @@ class Run:
         except RuntimeError as error:
             raise damaged(file, ValueError(str(error).splitlines()[-1].strip())) from None
         backbone.freeze(range(len(backbone.stages)))
-        device = processes.accelerator().device
+        device = processes.for_inference().device
         model = Model(backbone, head, task, precision.usable(self.config.precision, device)).eval()
         precision.lay_out(model, self.config.layout)
         return model
@@ -209,7 +210,7 @@ class Run:
         return settings.make(self.config.cache, self.config.cache_dir, self.config.cache_limit)
 
     def _machine(self) -> Machine:
-        return Machine.as_it_is(self.config, processes.accelerator())
+        return Machine.as_it_is(self.config, processes.for_inference())
 
     def _records(self, table: Table, label: str, stored: str | None = None) -> Records:
         """`stored`: where the states that the run stored are cut; a prediction's few inputs are none of them."""

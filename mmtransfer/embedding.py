@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from accelerate.utils import broadcast_object_list
 from torch import nn
 
 from mmtransfer import backbones, files
@@ -17,6 +16,7 @@ from mmtransfer.cache import settings
 from mmtransfer.cache.settings import Cache
 from mmtransfer.config import FIELDS, RunConfig
 from mmtransfer.data import sources
+from mmtransfer.data.columnar import Rows
 from mmtransfer.engine import precision, processes, provenance
 from mmtransfer.engine.features import features
 from mmtransfer.engine.loading import Examples
@@ -102,14 +102,14 @@ def embed(backbone: str | Path, data: Any, split: str = "test", seed: int = 0, *
                 "leave them out, or name a backbone",
             )
         config = complete(folder.read_config() | fields, str(folder.config))
-        machine = Machine.as_it_is(config, processes.accelerator())
+        machine = Machine.as_it_is(config, processes.for_inference())
         usable = precision.usable(config.precision, machine.device)
         loaded = weights.read_model(folder.model)
     else:
         sources.refuse_missing(data, "the inputs", labelled=False)
         loaded = backbones.load(str(backbone), fields.pop("weights", None))
         config = resolve(task=of_modality(loaded.modality), backbone=str(backbone), train="-", **fields)
-        machine = Machine.as_it_is(config, processes.accelerator())
+        machine = Machine.as_it_is(config, processes.for_inference())
         usable = machine.precision
     model = Model(loaded, nn.Identity(), TASKS[config.task].make(config, loaded), usable, pooled=True)
     return features_of(model, config, machine, data, split)
@@ -126,7 +126,7 @@ def features_of(model: Model, config: RunConfig, machine: Machine, data: Any, sp
     skip, option = config.skip_bad, "the inputs"
     table = sources.load(data, task.input.kind, columns, skip, option, labelled=False, split=split, reading=reading)
     if task.target.kind in table.rows.column_names:  # of built-in data; labels of others would be unknown
-        table = replace(table, rows=table.rows.remove_columns(task.target.kind))
+        table = replace(table, rows=Rows(table.rows.table.drop_columns([task.target.kind])))
     pieces, owners = task.input.pieces(table)
     if not len(pieces):  # recordings too short to hear anything in
         return Features(table.ids, np.zeros((len(table), model.backbone.width), np.float32))
@@ -146,4 +146,4 @@ def _vectors(model: Model, cache: Cache, machine: Machine, examples: Examples) -
     model.backbone.freeze(range(len(model.backbone.stages)))
     read = features(model, examples, machine, model.end, cache)
     values = read.matrix().float().numpy() if machine.is_main and read is not None else None
-    return np.asarray(broadcast_object_list([values])[0])
+    return np.asarray(processes.shared(machine.accelerator, values))

@@ -15,12 +15,13 @@ from torch import Tensor
 
 from mmtransfer import disk
 from mmtransfer.config import RunConfig
-from mmtransfer.engine import checkpoint, phases, processes, provenance, tracking, trial
+from mmtransfer.engine import checkpoint, determinism, phases, processes, provenance, tracking, trial
 from mmtransfer.engine.clock import Clock
 from mmtransfer.engine.evaluation import evaluate
 from mmtransfer.engine.loading import Examples
 from mmtransfer.engine.machine import Machine
 from mmtransfer.engine.model import Model
+from mmtransfer.engine.scaling import Scaler
 from mmtransfer.engine.signals import Interrupted, collected
 from mmtransfer.engine.splits import Splits
 from mmtransfer.engine.state import TrainState
@@ -45,7 +46,7 @@ def fit_run(config: RunConfig, accelerator: Accelerator, folder: RunFolder, warn
         try:
             if config.resume or config.overwrite:  # a folder that is there: before minutes are spent on it
                 processes.together(accelerator, lambda: _claim(folder, lock))
-            with collected() as signals:
+            with determinism.deterministic(config.deterministic, accelerator.device), collected() as signals:
                 _fit(config, Machine.set_up(config, accelerator), folder, lock, report, signals)
         except Exception as error:
             report.warnings.append(f"{type(error).__name__}: {error}")
@@ -63,14 +64,23 @@ def _fit(
     config: RunConfig, machine: Machine, folder: RunFolder, lock: Lock, report: Report, signals: Sequence[int]
 ) -> None:
     """The order of a run."""
+    prepared = prepare(config, machine, report.clock)
+    with determinism.fastest_convolutions(prepared.model.task.input.unit is None, machine.device):
+        _train(prepared, machine, folder, lock, report, signals)
+
+
+def _train(
+    prepared: Prepared, machine: Machine, folder: RunFolder, lock: Lock, report: Report, signals: Sequence[int]
+) -> None:
+    """What comes after its preparation."""
     clock = report.clock
-    prepared = prepare(config, machine, clock)
     with clock.part("startup"):
         machine = trial.choose(prepared.config, machine, prepared.model, prepared.splits.train, prepared.plan)
     config = replace(prepared.config, **machine.chosen())
     splits, state = prepared.splits, TrainState(data={name: t.ordered() for name, t in prepared.tables.items()})
     stop = _stop(config, clock, splits, signals)
-    training = Training(config, machine, folder.path, state, prepared.cache, stop, clock)
+    scaler = Scaler(machine.device, machine.precision)
+    training = Training(config, machine, folder.path, state, prepared.cache, stop, clock, scaler)
     report.known |= {"data": prepared.data, "findings": [finding.as_dict() for finding in prepared.findings]}
     moments = begin(training, prepared, folder, lock, report)
     try:
@@ -78,6 +88,7 @@ def _fit(
             outcome = phases.train(training, prepared.model, splits, prepared.plan, moments)
             if outcome.status == "stopped":  # it is said that the run can go on
                 settle(training)
+        training.scaler.tell(state)
         report.known |= _about(training, prepared, outcome)
         if outcome.status == "stopped":
             report.write("stopped")
@@ -122,6 +133,7 @@ def begin(
     if point is not None:
         moments = checkpoint.restore(point, state, prepared.model, prepared.model.trained(prepared.plan))
         training.clock.earlier = state.spent
+        training.scaler.take(state)
         logger.info("going on after step %d (%s)", state.steps_done, point)
     if training.machine.is_main:
         if point is not None:

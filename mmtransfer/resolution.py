@@ -197,8 +197,11 @@ def _resumed(given: dict[str, Any]) -> dict[str, Any]:
         if name in RESUMABLE or rows:
             saved[name] = value
         elif not _agrees(name, value, saved.get(name)):
+            begun = f"with {flag(name)} {saved[name]}, not {value}"
+            if isinstance(value, bool):
+                begun = f"{'with' if saved[name] else 'without'} {flag(name)}"
             raise MMTransferError(
-                f"The run was started with {flag(name)} {saved[name]}, not {value}",
+                f"The run was started {begun}",
                 f"{flag(name)} with --resume",
                 "leave the option out, or start another run",
             )

@@ -121,8 +121,8 @@ def test_a_run_in_bf16_is_used_in_fp32_where_bf16_is_emulated(place, tmp_path, m
 
 
 def test_a_prediction_loads_no_library_that_it_does_not_need(place):
-    late = {"evaluate", "scipy.stats", "sklearn", "torchaudio", "torchvision", "transformers"}
-    never = {"evaluate", "scipy.stats", "sklearn", "transformers.pipelines"}
+    never = {"datasets", "evaluate", "pandas", "scipy.stats", "sklearn", "transformers.pipelines"}
+    late = {*never, "accelerate", "torchaudio", "torchvision", "transformers"}
     code = f"""
 import sys
 import mmtransfer.api

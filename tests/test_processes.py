@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import runpy
 import socket
 import subprocess
@@ -17,7 +18,8 @@ import torch
 
 import mmtransfer as mmt
 from mmtransfer.config import IMAGE, TEXT
-from mmtransfer.engine import precision
+from mmtransfer.engine import precision, processes
+from mmtransfer.errors import MMTransferError
 
 RECIPE = Path(__file__).parent.parent / "recipes" / "text_cls.py"
 
@@ -141,4 +143,32 @@ def test_bf16_that_a_cpu_has_to_emulate_is_told_of(asked, known, said, monkeypat
     precision.logger.propagate = True
     with caplog.at_level("WARNING", "mmtransfer"):
         precision.warn_of_emulation(asked, torch.device("cpu"))
-    assert ("no bf16 arithmetic" in caplog.text) is said
+    told = re.search(r"this CPU has no bf16 arithmetic: a matrix product takes (\d+\.\d) times as long", caplog.text)
+    assert (told is not None) is said
+    assert told is None or float(told[1]) > 0
+
+
+@pytest.mark.parametrize(
+    ("count", "variables", "refused"),
+    [
+        (1, {"LOCAL_WORLD_SIZE": "2", "LOCAL_RANK": "0"}, "2 processes on this machine, and 1 GPU"),
+        (1, {"LOCAL_RANK": "1"}, "2 processes on this machine, and 1 GPU"),
+        (2, {"LOCAL_WORLD_SIZE": "2", "LOCAL_RANK": "1"}, None),
+        (1, {}, None),
+        (1, {"LOCAL_WORLD_SIZE": "2", "ACCELERATE_USE_CPU": "true"}, None),
+        (0, {"LOCAL_WORLD_SIZE": "2"}, None),
+    ],
+)
+def test_a_process_without_a_gpu_of_its_own_is_refused(count, variables, refused, monkeypatch):
+    for name in ("LOCAL_WORLD_SIZE", "LOCAL_RANK", "ACCELERATE_USE_CPU"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: count > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+    if refused is None:
+        processes._refuse_without_gpu()
+    else:
+        with pytest.raises(MMTransferError, match=refused) as error:
+            processes.accelerator()
+        assert f"--nproc_per_node {count}" in error.value.do

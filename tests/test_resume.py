@@ -37,8 +37,10 @@ def places(tmp_path_factory):
 
 
 def start(task: str, flags: list[str], out: Path) -> subprocess.Popen[str]:
+    """On the CPU, where nothing needs to be asked for, unless --deterministic is."""
     command = [sys.executable, "-m", "mmtransfer", "fit", task, *COMMON, *flags, "--out", str(out)]
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
+    hidden = {} if "--deterministic" in flags else {"CUDA_VISIBLE_DEVICES": ""}
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", **hidden}
     return subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, env=environment)
 
 
@@ -138,6 +140,19 @@ def test_a_torn_line_of_the_log_is_dropped(tmp_path):
 )
 def test_an_interrupted_run_ends_as_the_whole_one(places, whole, task, step, how):
     check(places, whole, task, step, how)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize(("task", "step"), [(IMAGE, 11), (TEXT, 13), (SPEECH, 5)], ids=["image", "text", "speech"])
+def test_a_deterministic_run_ends_as_the_whole_one_on_a_gpu(places, tmp_path, task, step, precision):
+    _, flags = places
+    asked = [*flags[task], "--deterministic", "--precision", precision]
+    finish(start(task, asked, tmp_path / "whole"))
+    assert json.loads((tmp_path / "whole" / "environment.json").read_text())["device"] is not None
+    interrupt(start(task, asked, tmp_path / "stopped"), tmp_path / "stopped", step, signal.SIGTERM)
+    finish(start(task, [*asked, "--resume"], tmp_path / "stopped"))
+    assert_same_run(tmp_path / "whole", tmp_path / "stopped")
 
 
 @pytest.mark.slow

@@ -267,8 +267,8 @@ def features(backbone: backbones.Backbone, table: sources.Table, size: int) -> n
     transform = images.ImageTransform(size, MEAN, STD)
     found = []
     for start in range(0, len(table), 64):
-        rows = table.rows.select(range(start, min(start + 64, len(table))))
-        x = torch.stack([transform(images.decode(row["image"])) for row in rows])
+        numbers = range(start, min(start + 64, len(table)))
+        x = torch.stack([transform(images.decode(table.rows[number]["image"])) for number in numbers])
         found.append(backbone.pool(backbone.run({"x": x})).numpy())
     return np.concatenate(found)
 

@@ -41,7 +41,7 @@ def key(
         encoding: what turns examples into tensors, from `Task.encoding`.
         cut: stages that are behind the states; one more than there are for what a head reads.
         reads: what is read out of the last stage, such as `pooled mean`; empty for a cut between stages.
-        precision: fp32, tf32 or bf16.
+        precision: fp32, tf32, bf16 or fp16.
         device: type of the device.
         data: digest of the examples, from `contents`.
         layout: of images in memory, contiguous or channels-last.

@@ -9,6 +9,7 @@ import tyro
 
 from mmtransfer import launcher
 from mmtransfer.cli.installation import check_trio
+from mmtransfer.cli.starting import quickly
 from mmtransfer.cli.words import Columns, parse
 from mmtransfer.terminal import visible
 
@@ -45,7 +46,8 @@ def run(words: list[str]) -> None:
     about = "Writes pooled features (of speech the mean over the frames); a run is used with its own settings."
     fields = dataclasses.asdict(parse(Words, words, "embed", about))
     check_trio()
-    from mmtransfer.embedding import check, embed
+    with quickly():
+        from mmtransfer.embedding import check, embed
 
     out = fields.pop("out")
     check(out)

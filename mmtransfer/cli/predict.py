@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import gc
 import logging
 
 import tyro
 
 from mmtransfer.cli import outputs
+from mmtransfer.cli.starting import quickly
 from mmtransfer.cli.words import Columns, parse
 from mmtransfer.terminal import visible
 
@@ -31,16 +31,13 @@ class Words(Columns):
 def run(words: list[str]) -> None:
     """Writes or prints id, label and score of every input."""
     said = parse(Words, words, "predict", "Predicts with a finished run.")
-    from mmtransfer.api import load
-
     if said.out is not None:
         outputs.check(said.out)
-    gc.disable()  # what imports make is no garbage: looking for some takes a tenth of the start
-    try:
+    with quickly():
+        from mmtransfer.api import load
+
         run = load(said.run, **said.columns())
         run.model  # noqa: B018  (read here, with what it imports)
-    finally:
-        gc.enable()
     predictions = run.predict(said.input)
     if said.out is None:
         for prediction in predictions:

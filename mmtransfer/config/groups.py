@@ -93,11 +93,14 @@ class Optimisation:
 class Machine:
     """What it runs on, and what is kept there."""
 
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """Arithmetic of the forward pass; bf16 is autocast, weights stay float32. auto: bf16 where a backbone is trained by
-    steps, the device has the arithmetic, and a trial on a few examples is faster and agrees; else fp32."""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """Arithmetic of the forward pass; bf16 and fp16 are autocast, weights stay float32. auto: bf16, on a GPU without it
+    fp16, where a backbone is trained by steps and a trial on a few examples is faster and agrees; else fp32."""
     layout: Literal["auto", "contiguous", "channels-last"] = "auto"
     """How images lie in memory, of convolutional networks. auto: channels-last where that trial is faster."""
+    deterministic: bool = False
+    """Take only algorithms that give the same bits each time, so that a run resumed on the same GPU ends with the same
+    weights; steps take longer there. On a CPU this holds without it."""
     threads: int | None = setting(must=POSITIVE)
     """CPU threads of this process; its share of the cores if None."""
     cache: Literal["auto", "on", "off"] = "auto"

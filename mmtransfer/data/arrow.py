@@ -12,9 +12,8 @@ import types
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import datasets
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
@@ -24,6 +23,9 @@ from mmtransfer.data import mapped
 from mmtransfer.data.reading import Reading
 from mmtransfer.data.records import TOP, Records, twice, wordy
 from mmtransfer.errors import MMTransferError
+
+if TYPE_CHECKING:
+    import datasets
 
 logger = logging.getLogger("mmtransfer")
 SUFFIXES = frozenset({".parquet", ".pq"})
@@ -88,6 +90,8 @@ def saved(folder: Path, split: str, alone: bool, where: str) -> Records:
 
     Raises MMTransferError for a folder that is damaged, or that this version of datasets does not know.
     """
+    import datasets
+
     try:
         loaded = datasets.load_from_disk(str(folder))
         return from_dataset(part(loaded, split, alone, where), where)
@@ -135,6 +139,8 @@ def from_hub(source: str, split: str, alone: bool, where: str) -> Records:
         raise MMTransferError(
             f"Not the name of a dataset on the hub: {source!r}", where, "write hub:ORG/NAME[:CONFIG[:SPLIT]]"
         )
+    import datasets
+
     with _offline(not hub.reachable()) as offline:
         try:
             loaded = datasets.load_dataset(name, config or None, split=wanted or None)
@@ -154,6 +160,8 @@ def from_hub(source: str, split: str, alone: bool, where: str) -> Records:
 @contextmanager
 def _offline(offline: bool) -> Iterator[bool]:
     """Tells datasets not to try the hub, for the time being."""
+    import datasets
+
     before = datasets.config.HF_HUB_OFFLINE
     datasets.config.HF_HUB_OFFLINE = before or offline
     try:

@@ -12,18 +12,19 @@ import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import datasets
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
-from datasets.table import ConcatenationTable, MemoryMappedTable
 
 from mmtransfer import disk, documents, files
 from mmtransfer.data import digests
 from mmtransfer.data.file import Place
 from mmtransfer.data.reading import TABLES, Reading
+
+if TYPE_CHECKING:
+    import datasets
 
 logger = logging.getLogger("mmtransfer")
 SMALL = 4 << 20
@@ -48,6 +49,8 @@ def open_table(path: Path) -> tuple[pa.Table, dict[int, str]]:
 
 def mapped_files(dataset: datasets.Dataset) -> dict[int, str]:
     """The Arrow files that a dataset maps into memory, by the addresses at which they begin there."""
+    from datasets.table import ConcatenationTable, MemoryMappedTable
+
     table = dataset.data
     blocks = [block for row in table.blocks for block in row] if isinstance(table, ConcatenationTable) else [table]
     found: dict[int, str] = {}

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
-
-import datasets
 
 from mmtransfer.config import told
 from mmtransfer.data import (
@@ -147,7 +146,7 @@ def _drafted(source: Any, asked: Request, option: str, split: str, reading: Read
     if isinstance(source, str | Path):
         refuse_missing(source, option, asked.labelled)
         return _from_path(Path(os.path.abspath(source)), asked, split, reading)
-    if isinstance(source, datasets.Dataset | datasets.DatasetDict):
+    if _is_dataset(source):
         part = arrow.part(source, split, not asked.labelled, asked.where)
         return from_records(arrow.from_dataset(part, asked.where), asked)
     if isinstance(source, list | tuple):
@@ -157,6 +156,12 @@ def _drafted(source: Any, asked: Request, option: str, split: str, reading: Read
         option,
         "give a path, hub:NAME, builtin:NAME, a datasets.Dataset, or a list of rows",
     )
+
+
+def _is_dataset(source: Any) -> bool:
+    """Whether it is one of `datasets`: then that library, which takes a second to import, is here already."""
+    library = sys.modules.get("datasets")
+    return library is not None and isinstance(source, library.Dataset | library.DatasetDict)
 
 
 def _from_path(path: Path, asked: Request, split: str, reading: Reading | None) -> Draft:

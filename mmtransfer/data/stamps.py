@@ -43,7 +43,7 @@ def listing(table: Table, answers: bool) -> str | None:
     contents are read as fast, or unsettled."""
     if not table.input.in_files:
         return None
-    files = table.rows.data.column(table.input.name)
+    files = table.rows.table.column(table.input.name)
     if any(chunk.field("bytes").null_count < len(chunk) for chunk in files.chunks):
         return None
     column = files.combine_chunks()

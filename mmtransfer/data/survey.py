@@ -67,7 +67,7 @@ def survey(table: Table, max_seconds: float | None, reading: Reading) -> Survey:
 
     def read() -> bytes:
         with reading.show(f"reading {reading.split}", len(table)) as advance, images.own_limit():
-            taken = digests.of(table.rows.data.table, THREADS, advance, look)
+            taken = digests.of(table.rows.table, THREADS, advance, look)
         return Survey(taken, extents, faults).packed()
 
     if reading.memory is None:

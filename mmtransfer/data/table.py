@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, cast
 
-import datasets
 import numpy as np
 import pyarrow as pa
 
 from mmtransfer.data import digests
+from mmtransfer.data.columnar import Rows
 from mmtransfer.data.kinds import ANSWERS, GROUPS, INPUTS, AnswerKind, InputKind
 from mmtransfer.data.kinds.files import FileKind
 
@@ -35,7 +35,7 @@ class Table:
     both along.
     """
 
-    rows: datasets.Dataset
+    rows: Rows
     source: str
     skipped: tuple[dict[str, str], ...] = ()
     digests: np.ndarray | None = None
@@ -50,15 +50,14 @@ class Table:
 
     def column(self, name: str) -> list[Any]:
         """All values of a column, as Python objects."""
-        return self.rows.data.column(name).to_pylist()
+        return self.rows.column(name)
 
     def select(self, indices: Iterable[int] | np.ndarray) -> Table:
         """These rows, in this order; what was skipped stays recorded."""
-        # taken from the Arrow table: Dataset.select keeps the whole table and makes every later look-up slower
         numbers = np.asarray(list(indices), dtype=np.int64)
-        taken = self.rows.data.table.take(pa.array(numbers))
+        taken = self.rows.table.take(pa.array(numbers))
         known, extents = (None if own is None else own[numbers] for own in (self.digests, self.extents))
-        return replace(self, rows=datasets.Dataset(taken), digests=known, extents=extents)
+        return replace(self, rows=Rows(taken), digests=known, extents=extents)
 
     def without(self, indices: Sequence[int], reasons: Sequence[str]) -> Table:
         """The table without these rows, which are recorded as skipped, a reason each."""
@@ -69,16 +68,16 @@ class Table:
 
     def answered(self, kind: str, answers: Sequence[Any]) -> Table:
         """The table with these answers, of one of `kinds.ANSWERS`, instead of those it has."""
-        kept = self.rows.data.table
+        kept = self.rows.table
         kept = kept.drop_columns([name for name in ANSWERS if name in kept.column_names])
-        rows = datasets.Dataset(kept.append_column(kind, pa.array(answers, ANSWERS[kind].arrow)))
+        rows = Rows(kept.append_column(kind, pa.array(answers, ANSWERS[kind].arrow)))
         return replace(self, rows=rows, digests=None)
 
     def digested(self, advance: Callable[[int], None] = lambda done: None) -> Table:
         """The table with the digests of its rows, for which every file is read once; `advance`: as in `digests.of`."""
         if self.digests is not None:
             return self
-        return replace(self, digests=digests.of(self.rows.data.table, THREADS, advance))
+        return replace(self, digests=digests.of(self.rows.table, THREADS, advance))
 
     def measured(self) -> np.ndarray:
         """`extents`, for which the header of every recording is read where they are not known."""
@@ -170,4 +169,4 @@ def make(
         columns[predicted.name] = pa.array(answers, predicted.arrow)
     if groups is not None:
         columns[seen.group] = pa.array(groups, pa.string())
-    return Table(datasets.Dataset(pa.table(columns)), source, tuple(skipped))
+    return Table(Rows(pa.table(columns)), source, tuple(skipped))

@@ -20,7 +20,7 @@ from mmtransfer.engine.states import States
 from mmtransfer.engine.stopping import Stopped
 
 logger = logging.getLogger("mmtransfer")
-TOLERANCE = {"fp32": 1e-3, "tf32": 1e-2, "bf16": 5e-2}
+TOLERANCE = {"fp32": 1e-3, "tf32": 1e-2, "bf16": 5e-2, "fp16": 5e-2}
 """Largest difference of a row computed again, alone, over the row's largest value. Alone differs from in a batch by
 1e-6 (bf16: 1e-2); what the check is there for, other weights or another program, differs by 1."""
 CHECKED = 3

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from accelerate.utils import gather_object
 
 from mmtransfer.data.plan import evaluation_batches
 from mmtransfer.engine.loading import Examples
@@ -44,6 +43,8 @@ def evaluate(model: Model, examples: Examples, machine: Machine, label: str = "e
             progress.advance(len(indices))
     model.train(training)
     if machine.processes > 1:
+        from accelerate.utils import gather_object
+
         found = gather_object(found)
     ordered = [record for _, record in sorted(found, key=lambda item: item[0])]
     records: Records = {"id": examples.ids}
@@ -51,7 +52,7 @@ def evaluate(model: Model, examples: Examples, machine: Machine, label: str = "e
         records["target"] = examples.answers
     for extra in task.target.extra:
         if extra in examples.rows.column_names:
-            records[extra] = list(examples.rows[extra])
+            records[extra] = examples.rows.column(extra)
     for name in ordered[0] if ordered else ():
         records[name] = [record[name] for record in ordered]
     return records

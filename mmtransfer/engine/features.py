@@ -7,7 +7,6 @@ import time
 from collections.abc import Generator, Mapping
 from functools import partial
 
-from accelerate.utils import broadcast_object_list
 from safetensors import SafetensorError
 
 from mmtransfer.cache.features import Damaged, Features
@@ -16,7 +15,7 @@ from mmtransfer.engine import cache_policy, entries
 from mmtransfer.engine.loading import Examples
 from mmtransfer.engine.machine import Machine
 from mmtransfer.engine.model import Model
-from mmtransfer.engine.processes import in_step
+from mmtransfer.engine.processes import in_step, shared
 from mmtransfer.engine.splits import Splits
 from mmtransfer.engine.states import States
 from mmtransfer.engine.training import Training
@@ -42,7 +41,7 @@ def features_of_splits(
     keys: dict[str, str] = {}
     if machine.is_main and cache_policy.can_be_stored(asked):
         keys = entries.name_entries(asked)
-    return _obtain(asked, dict(broadcast_object_list([keys])[0]), else_in_memory=True)
+    return _obtain(asked, shared(machine.accelerator, keys), else_in_memory=True)
 
 
 def cached_features(model: Model, examples: Examples, machine: Machine, cache: Cache) -> Features | None:
@@ -71,7 +70,7 @@ def prepare_states(training: Training, model: Model, splits: Splits, phase: Phas
             if last or name != "test"
         }
         keys = cache_policy.choose_keys(training, phase, asked) if machine.is_main else {}
-        keys = dict(broadcast_object_list([keys])[0])
+        keys = shared(machine.accelerator, keys)
         obtained = _obtain(asked, keys, else_in_memory=isinstance(phase.solver, Exact))
         if machine.is_main and keys and "train" not in obtained:  # a resumed run goes on as this one does
             training.state.cached[training.state.phase] = False

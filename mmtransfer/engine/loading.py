@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import datasets
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -14,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from mmtransfer.backbones.staged import State
 from mmtransfer.cache.features import Features
+from mmtransfer.data.columnar import Rows
 from mmtransfer.data.table import Table
 from mmtransfer.seeding import identity, number
 from mmtransfer.tasks.base import Batch, Encoded, collate, collate_targets
@@ -24,7 +24,7 @@ from mmtransfer.tasks.task import Task
 class Examples:
     """A split, ready for the engine."""
 
-    rows: datasets.Dataset
+    rows: Rows
     """Ready for `task.encode`."""
     lengths: np.ndarray
     """Tokens or samples of each, int32 (n,); ones where all have one size."""
@@ -46,7 +46,7 @@ class Examples:
 
     @property
     def ids(self) -> list[str]:
-        return list(self.rows["id"])
+        return self.rows.column("id")
 
     @property
     def cut(self) -> int:
@@ -69,18 +69,18 @@ class Examples:
 class Stored:
     """Stored states of a split, with what training needs beside them: targets, and seeds of random masking."""
 
-    def __init__(self, features: Features, rows: datasets.Dataset, task: Task) -> None:
+    def __init__(self, features: Features, rows: Rows, task: Task) -> None:
         self.features = features
         # without the inputs: reading pictures again would cost what the states save
         answers = [name for name in rows.column_names if name == task.target.kind]
-        targets = [task.target_of(row) for row in rows.data.table.select(answers).to_pylist()]
+        targets = [task.target_of(row) for row in rows.table.select(answers).to_pylist()]
         known = [target for target in targets if target is not None]
         same = len({target.shape for target in known}) == 1
         self.targets: Tensor | list[Tensor] | None = None
         if known:
             self.targets = torch.stack(known) if same else known
         self.beside = task.input.beside(rows)
-        self.identities = [identity(name) for name in rows["id"]] if task.input.masks else None
+        self.identities = [identity(name) for name in rows.column("id")] if task.input.masks else None
         self.mask = task.input.mask
 
     def batches(self, batches: Iterable[list[int]], seed: int | None, epoch: int) -> Iterator[Batch]:
@@ -111,7 +111,7 @@ def examples_of(task: Task, table: Table) -> Examples:
 class EncodedRows(Dataset[Encoded]):
     """Rows encoded when asked for. `seed` and `epoch` draw the augmentation by id: workers need no state."""
 
-    def __init__(self, rows: datasets.Dataset, task: Task, seed: int | None = None, epoch: int = 0) -> None:
+    def __init__(self, rows: Rows, task: Task, seed: int | None = None, epoch: int = 0) -> None:
         self.rows, self.task, self.seed, self.epoch = rows, task, seed, epoch
 
     def __len__(self) -> int:

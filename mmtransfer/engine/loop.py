@@ -59,8 +59,9 @@ def train_epoch(
             place = state.epoch * len(epoch) + state.step
             set_rate(optimizer, place, total, config.schedule, config.warmup)
             losses += _gradients(training, passes, moving, examples, epoch, batches)
+            training.scaler.unscale(optimizer)
             accelerator.clip_grad_norm_(passes.parameters, config.clip)
-            optimizer.step()
+            training.scaler.step(optimizer)
             passes.clear()
             seen = epoch.examples(state.step)
             weight, units = float(examples.weigh(seen).sum()), int(examples.lengths[seen].sum())
@@ -125,7 +126,7 @@ def _gradients(
             with nullcontext() if last else accelerator.no_sync(passes.prepared):
                 loss = _loss(model, passes(reached, seed), batch, examples, numbers)
                 with tf32(machine.device):
-                    accelerator.backward(loss * (scale if counts else 0.0))
+                    accelerator.backward(training.scaler.scale(loss * (scale if counts else 0.0)))
             if counts:
                 losses += loss.detach()
             del loss  # and what autograd has noted of it, which recording must not meet

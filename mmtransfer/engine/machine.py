@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from accelerate import Accelerator
 
 from mmtransfer import launcher
 from mmtransfer.config import RunConfig
 from mmtransfer.engine import precision
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class Machine:
     workers: int
     """Processes that decode ahead."""
     precision: str
-    """Arithmetic of the forward pass, fp32 or bf16."""
+    """Arithmetic of the forward pass: fp32, bf16 or fp16."""
     allocator: str = "default"
     """What was set of the memory allocator."""
     layout: str = "contiguous"
@@ -39,6 +41,7 @@ class Machine:
         threads = precision.set_threads(config.threads, launcher.local_processes())
         allocator = precision.tune_allocator()
         precision.warn_of_lone_process()
+        precision.refuse(config.precision, accelerator.device)
         precision.warn_of_emulation(config.precision, accelerator.device)
         return cls(accelerator, threads, config.workers, precision.asked(config.precision), allocator)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+import torch
 from torch import Tensor, nn
 
 from mmtransfer.backbones.staged import Backbone, State
@@ -25,7 +26,7 @@ class Model(nn.Module):
         backbone: all stages; `depth` of them are run.
         head: reads what the task reads of the last stage.
         task: what outputs mean.
-        precision: of the forward pass, fp32 or bf16.
+        precision: of the forward pass: fp32, bf16 or fp16.
         start: stages that are behind the input of `forward`; all of them and the readout if None.
         pooled: whether one vector an example is read out even where the task's heads read frames.
     """
@@ -72,7 +73,9 @@ class Model(nn.Module):
 
     def forward(self, state: State) -> Outputs:
         with forward(state["x"].device, self.precision):
-            return self.task.readout(self.head, self.reach(state, self.start, self.end))
+            outputs = self.task.readout(self.head, self.reach(state, self.start, self.end))
+        # a scaled loss, and its gradient, would not fit into fp16
+        return {name: value.float() if value.dtype == torch.float16 else value for name, value in outputs.items()}
 
     def tensors(self, trained: Collection[str]) -> dict[str, Tensor]:
         """The head, and the tensors of the backbone with these names."""

@@ -36,7 +36,7 @@ class Passes:
         # looked up once: walking all modules of a frozen backbone costs more than a step of its head
         model: Model = machine.accelerator.unwrap_model(prepared)
         parameters = [parameter for parameter in prepared.parameters() if parameter.requires_grad]
-        why_not = given_up or refusal(config.graphs, machine)
+        why_not = given_up or refusal(config, machine)
         if why_not and config.graphs == "on":
             raise MMTransferError(f"The steps cannot be recorded: {why_not}", "--graphs on", "leave it out")
         graphs = None
@@ -57,10 +57,12 @@ class Passes:
             parameter.grad = None
 
 
-def refusal(graphs: str, machine: Machine) -> str:
+def refusal(config: RunConfig, machine: Machine) -> str:
     """Why nothing is recorded on this machine, empty where it may be."""
-    if graphs == "off":
+    if config.graphs == "off":
         return "--graphs off"
     if machine.device.type != "cuda":
         return "only a CUDA device can record what it is to launch"
+    if config.graphs == "auto" and config.deterministic:
+        return "--deterministic"  # a resumed run would record other micro-batches than this one
     return "several processes reduce gradients between their passes" if machine.processes > 1 else ""

@@ -258,6 +258,7 @@ def _checkpoint(
     }
     with training.clock.part("checkpoint"):
         state.spent = training.clock.spent()
+        training.scaler.keep(state)
         training.saver.save(state.state_dict(), model.tensors(kept), moments, is_best)
 
 

@@ -6,6 +6,7 @@ import ctypes
 import logging
 import os
 import platform
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ import torch
 from torch import nn
 
 from mmtransfer import launcher
+from mmtransfer.errors import MMTransferError
 
 logger = logging.getLogger("mmtransfer")
 
@@ -71,6 +73,26 @@ def has_bf16(device: torch.device = torch.device("cpu")) -> bool:  # noqa: B008 
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
+HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+"""What autocast computes in, by precision."""
+
+
+def has(precision: str, device: torch.device) -> bool:
+    """Whether the device has arithmetic for a precision; fp16 is for GPUs."""
+    return has_bf16(device) if precision == "bf16" else precision != "fp16" or device.type == "cuda"
+
+
+def half(device: torch.device) -> str | None:
+    """The precision of 16 bits that the device has arithmetic for, bf16 before fp16; None where it has none."""
+    return next((precision for precision in HALVES if has(precision, device)), None)
+
+
+def refuse(precision: str, device: torch.device) -> None:
+    """Raises MMTransferError for fp16 without a GPU."""
+    if precision == "fp16" and not has(precision, device):
+        raise MMTransferError("fp16 is for GPUs", "--precision fp16", "give --precision auto, or fp32")
+
+
 def asked(precision: str) -> str:
     """What is computed in where nothing is tried."""
     return "fp32" if precision == "auto" else precision
@@ -89,31 +111,52 @@ def lay_out(model: nn.Module, layout: str) -> None:
 
 
 def warn_of_emulation(precision: str, device: torch.device) -> None:
-    """Says so where bf16 was asked for and this CPU has no arithmetic for it: emulated, MiniLM seems to hang, and
-    nothing else tells."""
+    """Says so where bf16 was asked for and the device has no arithmetic for it, and how much slower it is here:
+    emulated, MiniLM seems to hang, and nothing else tells."""
     if precision == "bf16" and not has_bf16(device):
-        logger.warning("this CPU has no bf16 arithmetic: --precision bf16 is far slower here than --precision fp32")
+        logger.warning(
+            "this %s has no bf16 arithmetic: a matrix product takes %.1f times as long as with --precision fp32",
+            "GPU" if device.type == "cuda" else "CPU",
+            emulation_factor(device),
+        )
+
+
+def emulation_factor(device: torch.device, size: int = 192, rounds: int = 3) -> float:
+    """How many times as long as in float32 a product of bf16 matrices (size, size) takes: the fastest of some of each,
+    a quarter of a second in all even where it is a hundred times."""
+
+    def seconds(dtype: torch.dtype) -> float:
+        matrix = torch.ones(size, size, dtype=dtype, device=device)
+        taken = []
+        for _ in range(rounds + 1):  # the first one sets the library up
+            begun = time.perf_counter()
+            (matrix @ matrix)[0, 0].item()
+            taken.append(time.perf_counter() - begun)
+        return min(taken[1:])
+
+    return seconds(torch.bfloat16) / seconds(torch.float32)
 
 
 def usable(precision: str, device: torch.device) -> str:
-    """What a finished run is used in: its own precision, but fp32 where bf16 would be emulated, aloud."""
-    if precision == "bf16" and not has_bf16(device):
-        logger.warning("this device has no bf16 arithmetic: the run, trained in bf16, is used in fp32")
+    """What a finished run is used in: its own precision, but fp32 where that would be emulated, aloud."""
+    if not has(precision, device):
+        logger.warning("this device has no %s arithmetic: the run, trained in it, is used in fp32", precision)
         return "fp32"
     return asked(precision)
 
 
 def arithmetic(precision: str, device: torch.device) -> str:
-    """What products of the network are computed in: fp32, tf32 or bf16."""
+    """What products of the network are computed in: fp32, tf32, bf16 or fp16."""
     return "tf32" if precision == "fp32" and device.type == "cuda" else precision
 
 
 @contextmanager
 def forward(device: torch.device, precision: str) -> Iterator[None]:
-    """The context of a forward pass: bf16 autocast, or for fp32 TF32 where there is CUDA."""
+    """The context of a forward pass: autocast to bf16 or fp16, or for fp32 TF32 where there is CUDA."""
     # weights that are cast outside of a recording would be read by it when they are old
     recording = device.type == "cuda" and torch.cuda.is_available() and torch.cuda.is_current_stream_capturing()
-    casts = torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16", cache_enabled=not recording)
+    half = HALVES.get(precision)
+    casts = torch.autocast(device.type, half, enabled=half is not None, cache_enabled=not recording)
     with casts, tf32(device):
         yield
 

@@ -56,6 +56,12 @@ class TrainState:
     """Examples trained on so far."""
     units: int = 0
     """Tokens or samples trained on so far, without padding."""
+    scale: float | None = None
+    """What losses were multiplied by, with fp16."""
+    scale_age: int = 0
+    """Steps since that scale was changed."""
+    skipped: int = 0
+    """Steps left out because their gradients did not fit into fp16."""
     spent: dict[str, float] = field(default_factory=dict)
     """Seconds of the run by part up to the checkpoint that holds this, over all starts."""
     stalled: float = 0.0

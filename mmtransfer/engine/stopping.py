@@ -5,11 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
-from accelerate import Accelerator
 
 from mmtransfer.engine.state import TrainState
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 
 class Stopped(Exception):

@@ -13,6 +13,7 @@ from mmtransfer.engine.clock import Clock
 from mmtransfer.engine.machine import Machine
 from mmtransfer.engine.model import Model
 from mmtransfer.engine.saver import Saver
+from mmtransfer.engine.scaling import Scaler
 from mmtransfer.engine.splits import Splits
 from mmtransfer.engine.state import TrainState
 from mmtransfer.engine.stopping import Stop
@@ -33,6 +34,7 @@ class Training:
     cache: Cache = field(default_factory=Cache)
     stop: Stop = field(default_factory=Stop)
     clock: Clock = field(default_factory=Clock)
+    scaler: Scaler = field(default_factory=Scaler)
     saver: Saver = field(init=False)
     """Of the checkpoints; the main process's alone writes any."""
 

@@ -107,7 +107,7 @@ def _open(config: RunConfig, first: Choice, machine: Machine, model: Model) -> l
     """Which of the two is left open and can be had here."""
     images = any(parameter.ndim == 4 for parameter in model.backbone.parameters())
     wanted = []
-    if config.precision == "auto" and precision.has_bf16(machine.device):
+    if config.precision == "auto" and precision.half(machine.device):
         wanted.append("dtype")
     if config.layout == "auto" and images:
         wanted.append("layout")
@@ -122,6 +122,7 @@ class _Trial:
     ) -> None:
         phase = max(looped, key=lambda phase: (len(phase.trains.stages), phase.epochs))
         self.config, self.machine, self.whole, self.examples = config, machine, model, passes
+        self.half = precision.half(machine.device) or "fp32"
         order = np.argsort(train.lengths, kind="stable")
         middle = int(train.lengths[order[len(order) // 2]])
         size = EXAMPLES if machine.device.type == "cpu" else config.batch_size
@@ -150,7 +151,7 @@ class _Trial:
             rounds = int(min(3, max(1, SHARE * expected / begun / 3 - 1)))
             best, tried = first, {first: Outcome(self._fastest(rounds))}
             for name in wanted:
-                choice = replace(best, dtype="bf16") if name == "dtype" else replace(best, layout="channels-last")
+                choice = replace(best, dtype=self.half) if name == "dtype" else replace(best, layout="channels-last")
                 tried[choice] = outcome = self._try(choice, features, loss, rounds)
                 if outcome.agrees and outcome.seconds * FASTER < tried[best].seconds:
                     best = choice

@@ -46,7 +46,7 @@ def test_sentences_of_a_parquet_file_are_read(tmp_path):
     import pyarrow.parquet
 
     table = builtin.load_builtin("identifiers", "words", "tags")["test"]
-    pyarrow.parquet.write_table(table.rows.data.table, tmp_path / "a.parquet")
+    pyarrow.parquet.write_table(table.rows.table, tmp_path / "a.parquet")
     assert tags.sentences(str(tmp_path / "a.parquet"), "any") == tags.sentences("builtin:identifiers", "test")
 
 

@@ -98,7 +98,7 @@ def test_split_folders_are_not_classes(tmp_path):
 def test_text_csv(tmp_path):
     path = write(tmp_path / "a.csv", 'sentence,label,number\nNA,01,3\n"a, b",1,4\n')
     table = load(path, "text")
-    assert table.rows[:] == {"id": ["0", "1"], "text": ["NA", "a, b"], "label": ["01", "1"]}
+    assert table.rows.table.to_pydict() == {"id": ["0", "1"], "text": ["NA", "a, b"], "label": ["01", "1"]}
 
 
 def test_image_csv_is_relative_to_itself(tmp_path, monkeypatch):
@@ -365,7 +365,7 @@ def test_a_path_that_may_be_a_dataset_on_the_hub():
 def test_lines_of_text(tmp_path):
     path = write(tmp_path / "a.txt", "one\n\n two \r\n")
     table = load(path, "text", labelled=False)
-    assert table.rows[:] == {"id": ["0", "2"], "text": ["one", " two "]}
+    assert table.rows.table.to_pydict() == {"id": ["0", "2"], "text": ["one", " two "]}
     assert failure(write(tmp_path / "b.txt", "\n"), "text", labelled=False).what == "The file is empty"
 
 
@@ -390,7 +390,7 @@ def test_without_labels_answers_are_not_read(tmp_path):
 
 def test_lists_of_pairs_and_dicts():
     pairs = load([("a", 3), ("b", "x")], "text")
-    assert pairs.rows[:] == {"id": ["0", "1"], "text": ["a", "b"], "label": ["3", "x"]}
+    assert pairs.rows.table.to_pydict() == {"id": ["0", "1"], "text": ["a", "b"], "label": ["3", "x"]}
     assert pairs.source == "python:2 rows"
     dicts = load([{"q": "a", "kind": 3}, {"kind": "x", "q": "b"}], "text", Columns(text="q", label="kind"))
     assert dicts.fingerprint == pairs.fingerprint

@@ -36,7 +36,7 @@ def test_rows_have_the_standard_columns():
 def test_select_takes_rows_in_order_and_holds_only_them():
     chosen = words(list("abcd"), list("wxyz")).select(np.array([2, 0]))
     assert chosen.ids == ["2", "0"] and chosen.column("text") == ["c", "a"] and len(chosen) == 2
-    assert chosen.rows._indices is None and chosen.rows.data.num_rows == 2
+    assert chosen.rows.table.num_rows == 2
     assert len(chosen.select([])) == 0
 
 

@@ -158,7 +158,8 @@ def test_out_of_memory_while_recording_goes_on_without(pieces: Any, monkeypatch:
 
 def test_why_nothing_is_recorded(tmp_path: Path) -> None:
     training, *_ = start_of("text", tmp_path, False, 10_000, Accelerator(cpu=True))
-    assert "CUDA" in refusal("auto", training.machine) and refusal("off", training.machine)
+    assert "CUDA" in refusal(training.config, training.machine)
+    assert refusal(replace(training.config, graphs="off"), training.machine) == "--graphs off"
 
 
 def test_on_without_a_device_is_refused(pieces: Any) -> None:

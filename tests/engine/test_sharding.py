@@ -19,7 +19,7 @@ FOLDER = Path(__file__).parent.parent.parent / "recipes" / "accelerate"
 @pytest.mark.parametrize("variable", sharding.VARIABLES)
 def test_what_the_launcher_asks_for_is_refused_before_anything_is_loaded(variable, monkeypatch, tmp_path):
     monkeypatch.setenv(variable, "true")
-    monkeypatch.setattr("mmtransfer.engine.processes.Accelerator", lambda **_: pytest.fail("an Accelerator was made"))
+    monkeypatch.setattr("accelerate.Accelerator", lambda **_: pytest.fail("an Accelerator was made"))
     with pytest.raises(MMTransferError, match=f"{sharding.VARIABLES[variable]} is not supported") as error:
         mmt.fit(task=IMAGE, backbone="no-such-backbone", train="no-such-folder", out=tmp_path / "run")
     assert "ddp_one_node.yaml" in error.value.do and not (tmp_path / "run").exists()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import datasets
 import numpy as np
 import torch
 from torch import Tensor
@@ -14,6 +13,7 @@ from mmtransfer.backbones.speech import span_mask
 from mmtransfer.backbones.staged import Backbone
 from mmtransfer.config import RunConfig
 from mmtransfer.data import audio, segments
+from mmtransfer.data.columnar import Rows
 from mmtransfer.data.perturbation import STRENGTHS, perturb
 from mmtransfer.data.resampling import METHOD, resampled
 from mmtransfer.data.table import Table
@@ -59,7 +59,7 @@ class AudioInput(Input):
     def positions(self, table: Table) -> np.ndarray:
         return self.frames(torch.from_numpy(self._samples(table))).numpy()
 
-    def rows(self, table: Table) -> tuple[datasets.Dataset, np.ndarray]:
+    def rows(self, table: Table) -> tuple[Rows, np.ndarray]:
         return table.rows, self._samples(table).astype(np.int32)
 
     def encode(self, row: Mapping[str, Any], seed: int | None, least: int) -> Encoded:

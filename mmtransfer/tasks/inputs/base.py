@@ -7,12 +7,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-import datasets
 import numpy as np
 from torch import Tensor
 
 from mmtransfer.backbones.staged import Backbone
 from mmtransfer.config import RunConfig
+from mmtransfer.data.columnar import Rows
 from mmtransfer.data.table import Table
 from mmtransfer.tasks.base import Encoded, Reads
 
@@ -54,7 +54,7 @@ class Input(ABC):
         return False
 
     @abstractmethod
-    def rows(self, table: Table) -> tuple[datasets.Dataset, np.ndarray]:
+    def rows(self, table: Table) -> tuple[Rows, np.ndarray]:
         """Rows ready for `encode`, and each one's length in tokens or samples (int32; ones for fixed sizes)."""
 
     @abstractmethod
@@ -62,7 +62,7 @@ class Input(ABC):
         """An example as tensors, without a target. `seed` draws its augmentation, as a pure function, None in
         evaluation; `least`: positions that the head must see of it."""
 
-    def beside(self, rows: datasets.Dataset) -> Mapping[str, list[Tensor]]:
+    def beside(self, rows: Rows) -> Mapping[str, list[Tensor]]:
         """By name, of each row what the state needs behind the first stage beside `x` and lengths."""
         return {}
 

@@ -6,12 +6,12 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-import datasets
 import numpy as np
 
 from mmtransfer.backbones.staged import Backbone
 from mmtransfer.config import RunConfig
 from mmtransfer.data import images
+from mmtransfer.data.columnar import Rows
 from mmtransfer.data.table import Table
 from mmtransfer.errors import MMTransferError
 from mmtransfer.tasks.base import Encoded, Reads
@@ -61,7 +61,7 @@ class ImageInput(Input):
     def columns(self) -> dict[str, Any]:
         return {"file": self.config.file_column}
 
-    def rows(self, table: Table) -> tuple[datasets.Dataset, np.ndarray]:
+    def rows(self, table: Table) -> tuple[Rows, np.ndarray]:
         return table.rows, np.ones(len(table), np.int32)
 
     def encode(self, row: Mapping[str, Any], seed: int | None, least: int) -> Encoded:

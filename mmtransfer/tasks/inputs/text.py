@@ -9,7 +9,6 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import datasets
 import numpy as np
 import pyarrow as pa
 import torch
@@ -18,6 +17,7 @@ from torch import Tensor
 from mmtransfer.backbones.staged import Backbone
 from mmtransfer.backbones.text import check_pooling
 from mmtransfer.config import RunConfig
+from mmtransfer.data.columnar import Rows
 from mmtransfer.data.table import Table
 from mmtransfer.errors import MMTransferError
 from mmtransfer.tasks.base import Encoded, Reads
@@ -103,10 +103,10 @@ class TextInput(Input):
             )
         return table
 
-    def rows(self, table: Table) -> tuple[datasets.Dataset, np.ndarray]:
+    def rows(self, table: Table) -> tuple[Rows, np.ndarray]:
         if not len(table):  # the tokenizer fails on an empty list
             return table.rows, np.zeros(0, np.int32)
-        whole = table.rows.data.table
+        whole = table.rows.table
         paired = "pair" in whole.column_names  # of the table: to make features no training data are needed
         unread = _Unread()
         blocks: dict[str, list[pa.Array]] = {}
@@ -117,7 +117,7 @@ class TextInput(Input):
             whole = whole.append_column(name, pa.chunked_array(parts))
         unread.tell(table.source, self.config.max_length)
         lengths = [part.value_lengths().to_numpy() for part in blocks["tokens"]]
-        return datasets.Dataset(whole), np.concatenate(lengths).astype(np.int32)
+        return Rows(whole), np.concatenate(lengths).astype(np.int32)
 
     def _encoded(self, part: pa.Table, paired: bool, unread: _Unread) -> dict[str, list[list[int]]]:
         """By name, the columns that `rows` adds to some rows of a table; `unread` counts words that are not read."""
@@ -157,10 +157,10 @@ class TextInput(Input):
         beside = {name: torch.tensor(row[name], dtype=torch.int64) for name in ("types", FIRSTS) if name in row}
         return Encoded(tokens, length=len(tokens), beside=beside)
 
-    def beside(self, rows: datasets.Dataset) -> Mapping[str, list[Tensor]]:
+    def beside(self, rows: Rows) -> Mapping[str, list[Tensor]]:
         if FIRSTS not in rows.column_names:
             return {}
-        return {FIRSTS: [torch.tensor(firsts) for firsts in rows.data.column(FIRSTS).to_pylist()]}
+        return {FIRSTS: [torch.tensor(firsts) for firsts in rows.column(FIRSTS)]}
 
     def encoding(self) -> dict[str, Any]:
         return {"max_length": self.config.max_length, "tokenizer": fingerprint(self.tokenizer)}

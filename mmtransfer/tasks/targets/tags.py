@@ -90,10 +90,12 @@ class Tags(Target):
         return torch.tensor([self.labels.numbers[tag] for tag in answer])
 
     def loss(self, outputs: Outputs, targets: Tensor) -> Tensor:
-        logits = outputs["logits"].transpose(1, 2)
-        targets = F.pad(targets, (0, logits.shape[2] - targets.shape[1]), value=-100)
-        targets = targets.to(logits.device, non_blocking=True)
-        losses = F.cross_entropy(logits, targets, reduction="none", ignore_index=-100)
+        # a row a word: over maps of words CUDA has no form that gives the same bits each time
+        logits = outputs["logits"]
+        targets = F.pad(targets, (0, logits.shape[1] - targets.shape[1]), value=-100)
+        answers = targets.to(logits.device, non_blocking=True).flatten()
+        losses = F.cross_entropy(logits.flatten(0, 1), answers, reduction="none", ignore_index=-100)
+        losses = losses.view_as(targets)
         return losses.sum(-1) / outputs["lengths"].clamp(min=1)
 
     def predict(self, outputs: Outputs) -> Predictions:

@@ -138,11 +138,14 @@ class Transcript(Target):
 
     def loss(self, outputs: Outputs, targets: Tensor) -> Tensor:
         """CTC loss of each example over its number of labels."""
+        log_probs, lengths = outputs["log_probs"].transpose(0, 1), outputs["lengths"]
+        device = log_probs.device
+        if torch.are_deterministic_algorithms_enabled():  # on a GPU its backward pass adds up in any order
+            log_probs, lengths, targets = log_probs.cpu(), lengths.cpu(), targets.cpu()
         counts = (targets >= 0).sum(-1)
-        log_probs = outputs["log_probs"].transpose(0, 1)
         labels = targets.clamp(min=0).to(log_probs.device, non_blocking=True)
-        losses = F.ctc_loss(log_probs, labels, outputs["lengths"], counts, reduction="none")
-        return losses / counts.clamp(min=1).to(losses.device, non_blocking=True)
+        losses = F.ctc_loss(log_probs, labels, lengths, counts, reduction="none")
+        return (losses / counts.clamp(min=1).to(losses.device, non_blocking=True)).to(device)
 
     def predict(self, outputs: Outputs) -> Predictions:
         best, symbols = (values.cpu() for values in outputs["log_probs"].max(-1))

@@ -1,0 +1,126 @@
+"""What only a GPU can show: states of one device read on another, memory that ends, processes that share one."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import tiny
+import torch
+
+import mmtransfer as mmt
+from mmtransfer import backbones
+from mmtransfer.cache.settings import Cache
+from mmtransfer.cache.store import Store
+from mmtransfer.cli.flags import parse
+from mmtransfer.config import TEXT
+from mmtransfer.data import sources
+from mmtransfer.engine import determinism, entries
+from mmtransfer.engine.features import features
+from mmtransfer.engine.loading import examples_of
+from mmtransfer.engine.machine import Machine
+from mmtransfer.engine.model import Model
+from mmtransfer.engine.states import States
+from mmtransfer.resolution import resolve
+from mmtransfer.tasks import TASKS
+
+pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")]
+
+
+def machine_on(device: str, config: Any) -> Machine:
+    """A lone process on a device."""
+    alone: Any = SimpleNamespace(
+        device=torch.device(device), is_main_process=True, num_processes=1, process_index=0, local_process_index=0
+    )
+    return Machine.as_it_is(config, alone)
+
+
+def test_features_stored_by_one_device_agree_with_those_of_the_other(tmp_path: Path) -> None:
+    config = resolve(**parse(TEXT, [*tiny.text(tmp_path), "--weights", "none"], {}, "a test"))
+    torch.manual_seed(0)
+    backbone = backbones.load(str(config.backbone), "none")
+    task = TASKS[TEXT].make(config, backbone)
+    table = sources.load(config.train, "text", task.columns())
+    task.prepare(table)
+    backbone.freeze(range(len(backbone.stages)))
+    model = Model(backbone, task.target.head(backbone.width), task, "fp32").eval()
+    examples = examples_of(task, table)
+    for number, (builder, reader) in enumerate((("cpu", "cuda"), ("cuda", "cpu"))):
+        cache = Cache("auto", Store(tmp_path / f"cache-{number}"))
+        built = States(model.to(builder), examples, machine_on(builder, config), model.end, cache)
+        assert features(model, examples, built.machine, model.end, cache) is not None
+        key = entries.name_entries({"inputs": built})["inputs"]
+        read = States(model.to(reader), examples, machine_on(reader, config), model.end, cache)
+        found = entries.open_entry(read, key)
+        assert found is not None, "it was thrown away: a few rows computed again did not agree"
+        assert torch.allclose(found.matrix(), read.collect().matrix(), atol=1e-2)
+        assert entries.name_entries({"inputs": read})["inputs"] != key, "each device has entries of its own"
+
+
+@pytest.fixture
+def heavy(tmp_path: Path) -> dict[str, Any]:
+    """64 texts of 256 tokens in one step, in a BERT whose activations fill a gigabyte."""
+    words = [chr(97 + number) for number in range(26)]
+    shape = {"hidden_size": 256, "num_attention_heads": 4, "intermediate_size": 1024, "num_hidden_layers": 4}
+    still = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    backbone = tiny.bert(tmp_path / "bert", words, **shape, **still, max_position_embeddings=256)
+    rows = [(" ".join(words * 9), "xy"[number % 2]) for number in range(64)]
+    tokens = {"max_length": 256, "micro_batch_tokens": 64 * 256}
+    steps = {"epochs": 2, "batch_size": 64, "optimizer": "sgd", "lr": 0.01, "precision": "fp32", "strategy": "full"}
+    data = {"train": rows, "validation": rows[:4], "backbone": str(backbone), "weights": "none"}
+    return {"task": TEXT, **data, **tokens, **steps, "cache": "off", "workers": 0}
+
+
+@pytest.fixture
+def memory() -> Any:
+    """Ends the memory of this process at a share of the GPU's; all of it is there again afterwards."""
+    yield torch.cuda.set_per_process_memory_fraction
+    torch.cuda.set_per_process_memory_fraction(1.0)
+    torch.cuda.empty_cache()
+
+
+def test_a_step_that_does_not_fit_is_cut_and_its_weights_stay(heavy, memory, tmp_path, caplog):
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats()
+    whole = mmt.fit(**heavy, out=str(tmp_path / "whole"))
+    before = whole.model.state_dict()
+    before = {name: value.cpu() for name, value in before.items()}
+    peak, total = torch.cuda.max_memory_reserved(), torch.cuda.get_device_properties(0).total_memory
+    torch.cuda.empty_cache()
+    memory(0.6 * peak / total)
+    with caplog.at_level("WARNING", "mmtransfer"):
+        run = mmt.fit(**heavy, out=str(tmp_path / "short"))
+    assert "Out of memory: micro-batches of at most" in caplog.text
+    after = run.model.state_dict()
+    assert all(torch.allclose(value.cpu(), before[name], atol=1e-3) for name, value in after.items())
+    assert run.result["memory"]["device_peak_bytes"] < 0.6 * peak
+
+
+def test_two_processes_on_one_gpu_are_refused(tmp_path):
+    flags = ["--train", "builtin", "--backbone", "builtin", "--epochs", "1", "--out", str(tmp_path / "run")]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m"]
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "0"}
+    done = subprocess.run(
+        [*command, "mmtransfer", "fit", TEXT, *flags], env=environment, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode and "2 processes on this machine, and 1 GPU(s)" in done.stderr, done.stderr[-2000:]
+    assert not (tmp_path / "run").exists()
+
+
+def test_cublas_that_has_started_is_too_late_for_determinism(monkeypatch):
+    torch.zeros(1, device="cuda")
+    monkeypatch.delenv(determinism.VARIABLE, raising=False)
+    with pytest.raises(mmt.MMTransferError, match="CUDA has started without it"):
+        determinism.prepare(True)
+
+
+def test_fp16_trains_and_its_scale_goes_on(heavy, tmp_path):
+    run = mmt.fit(**{**heavy, "precision": "fp16", "max_length": 32}, out=str(tmp_path / "run"), keep_checkpoints=True)
+    assert run.result["precision"]["dtype"] == "fp16"
+    states = sorted((tmp_path / "run" / "checkpoints").glob("step-*/state.json"))
+    assert states and '"scale": ' in states[-1].read_text() and '"scale": null' not in states[-1].read_text()
