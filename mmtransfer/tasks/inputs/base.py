@@ -11,7 +11,7 @@ import datasets
 import numpy as np
 from torch import Tensor
 
-from mmtransfer.backbones.staged import Backbone
+from mmtransfer.backbones.staged import Backbone, State
 from mmtransfer.config import RunConfig
 from mmtransfer.data.table import Table
 from mmtransfer.tasks.base import Encoded, Reads
@@ -61,6 +61,10 @@ class Input(ABC):
     def encode(self, row: Mapping[str, Any], seed: int | None, least: int) -> Encoded:
         """An example as tensors, without a target. `seed` draws its augmentation, as a pure function, None in
         evaluation; `least`: positions that the head must see of it."""
+
+    def on_device(self, state: State) -> State:
+        """The state of a batch of encoded examples as the first stage takes it, computed where the batch is."""
+        return state
 
     def beside(self, rows: datasets.Dataset) -> Mapping[str, list[Tensor]]:
         """By name, of each row what the state needs behind the first stage beside `x` and lengths."""

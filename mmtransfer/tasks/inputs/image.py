@@ -1,4 +1,4 @@
-"""Images of any size and mode as normalised squares."""
+"""Images of any size and mode as squares, normalised where the network is."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import datasets
 import numpy as np
 
-from mmtransfer.backbones.staged import Backbone
+from mmtransfer.backbones.staged import Backbone, State
 from mmtransfer.config import RunConfig
 from mmtransfer.data import images
 from mmtransfer.data.table import Table
@@ -24,7 +24,7 @@ its caches. 1.0x (ViT, ConvNeXt, CIFAR's 64 pixels) to 1.3x (MobileNet v2, Effic
 
 
 class ImageInput(Input):
-    """Pixels (3, size, size) through torchvision's transforms."""
+    """Pixels, uint8 (3, size, size), through torchvision's transforms."""
 
     modality = "image"
     kind = "image"
@@ -67,13 +67,16 @@ class ImageInput(Input):
     def encode(self, row: Mapping[str, Any], seed: int | None, least: int) -> Encoded:
         return Encoded(self.transform(images.decode(row["image"]), seed))
 
+    def on_device(self, state: State) -> State:
+        return {**state, "x": self.transform.normalise(state["x"])}
+
     @property
     def augments(self) -> bool:
         return self.transform.augment != "none"
 
     def encoding(self) -> dict[str, Any]:
         pixels = {name: value for name, value in dataclasses.asdict(self.transform).items() if name != "augment"}
-        return pixels | {"resize": "bilinear, antialiased"}
+        return pixels | {"resize": "bilinear, antialiased", "normalised": "on the device"}
 
     def exported(self) -> dict[str, Any]:
         own = self.transform
