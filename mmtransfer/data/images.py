@@ -48,9 +48,30 @@ def decode(image: Mapping[str, Any]) -> Image.Image:
     an animation gives its first frame. Raises MMTransferError if the file cannot be read or has more pixels than Pillow
     takes for harmless (`PIL.Image.MAX_IMAGE_PIXELS`).
     """
+    return _decoded(image)
+
+
+def shrunk(image: Mapping[str, Any], side: int) -> Tensor:
+    """An image as `decode` has it, uint8 (height, width, 3), its shorter side at most `side` pixels; never enlarged.
+
+    A JPEG is decoded at the smallest scale of its own that is large enough, which is several times as fast.
+    """
+    from torchvision.transforms.v2 import functional as F
+
+    picture = _middle(_decoded(image, side))
+    if min(picture.size) > side:
+        picture = F.resize(picture, [side], antialias=True)
+    return torch.from_numpy(np.array(picture))
+
+
+def _decoded(image: Mapping[str, Any], least: int | None = None) -> Image.Image:
+    """`least`: pixels that a JPEG's sides need to have at least."""
     try:
         with _open(image) as opened:
-            return _rgb(_upright(_limited(opened)))
+            _limited(opened)
+            if least is not None:
+                opened.draft("RGB", (least, least))
+            return _rgb(_upright(opened))
     except Exception as error:  # of broken files its formats raise anything, struct.error and KeyError among them
         raise MMTransferError(
             _reason(error), location(image, "an image"), "replace the file, or leave it out"
@@ -121,12 +142,17 @@ class ImageTransform:
     crop_pct: float = CROP_PCT
     augment: str = "none"
 
-    def __call__(self, image: Image.Image, seed: int | None = None) -> Tensor:
-        """A pure function of (image, seed): the global random state is neither read nor moved."""
+    def __call__(self, image: Image.Image | Tensor, seed: int | None = None) -> Tensor:
+        """A pure function of (image, seed): the global random state is neither read nor moved.
+
+        `image`: with a seed also uint8 (3, height, width), whose pixels are resized to within one of 256 levels of
+        those of a PIL image.
+        """
         from torchvision.transforms import v2
         from torchvision.transforms.v2 import functional as F
 
         if self.augment == "none" or seed is None:
+            assert isinstance(image, Image.Image)  # what evaluation sees is that of every earlier version
             image = F.resize(_middle(image), [round(self.size / self.crop_pct)], antialias=True)
             return F.pil_to_tensor(F.center_crop(image, [self.size, self.size]))
         # torchvision draws from torch's global generator; the CPU one only, so that no accelerator is seeded
@@ -137,8 +163,8 @@ class ImageTransform:
             image = F.resized_crop(image, *box, size=[self.size, self.size], antialias=True)
             image = F.horizontal_flip(image) if flip else image
             if self.augment == "light":
-                return F.pil_to_tensor(image)
-            pixels = F.pil_to_tensor(v2.TrivialAugmentWide()(image))
+                return _tensor(image)
+            pixels = _tensor(v2.TrivialAugmentWide()(image))
             middle = [min(255.0, max(0.0, round(255 * mean))) for mean in self.mean]  # nearly 0 when normalised
             return v2.RandomErasing(p=0.25, value=middle)(pixels)
 
@@ -154,6 +180,13 @@ def _of_channels(values: tuple[float, ...], device: torch.device) -> Tensor:
     """(channels, 1, 1), made once: a copy for each batch would wait for the device."""
     with torch.inference_mode(False):
         return torch.tensor(values, dtype=torch.float32, device=device)[:, None, None]
+
+
+def _tensor(image: Image.Image | Tensor) -> Tensor:
+    """uint8 (3, height, width)."""
+    from torchvision.transforms.v2 import functional as F
+
+    return image.contiguous() if isinstance(image, Tensor) else F.pil_to_tensor(image)
 
 
 def _open(image: Mapping[str, Any]) -> Image.Image:

@@ -12,6 +12,7 @@ from accelerate import Accelerator
 from mmtransfer import launcher
 from mmtransfer.config import RunConfig
 from mmtransfer.engine import precision
+from mmtransfer.engine.workers import Workers
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Machine:
     """This process among the others."""
     threads: int
     """CPU threads of this process."""
-    workers: int
+    workers: Workers
     """Processes that decode ahead."""
     precision: str
     """Arithmetic of the forward pass, fp32 or bf16."""
@@ -40,12 +41,15 @@ class Machine:
         allocator = precision.tune_allocator()
         precision.warn_of_lone_process()
         precision.warn_of_emulation(config.precision, accelerator.device)
-        return cls(accelerator, threads, config.workers, precision.asked(config.precision), allocator)
+        workers = Workers(config.workers, threads, accelerator.device)
+        return cls(accelerator, threads, workers, precision.asked(config.precision), allocator)
 
     @classmethod
     def as_it_is(cls, config: RunConfig, accelerator: Accelerator) -> Machine:
         """For what is done without a run: threads and allocator stay as the calling program has them."""
-        return cls(accelerator, torch.get_num_threads(), config.workers, precision.asked(config.precision))
+        threads = torch.get_num_threads()
+        workers = Workers(config.workers, threads, accelerator.device)
+        return cls(accelerator, threads, workers, precision.asked(config.precision))
 
     @property
     def device(self) -> torch.device:

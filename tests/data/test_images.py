@@ -164,3 +164,9 @@ def test_arrays_survive_unchanged():
 def test_other_arrays_are_refused(pixels):
     with pytest.raises(ValueError, match="must be uint8"):
         images.from_array(pixels)
+
+
+def test_small_pictures_are_kept_as_they_are():
+    data = images.from_array(np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8))
+    assert torch.equal(images.shrunk(data, 20), images.shrunk(data, 500))
+    assert np.array_equal(images.shrunk(data, 500).numpy(), np.asarray(images.decode(data)))

@@ -8,6 +8,7 @@ from typing import Any
 import datasets
 import numpy as np
 import torch
+from torch import Tensor
 
 from mmtransfer.backbones.staged import Backbone
 from mmtransfer.config import RunConfig
@@ -60,8 +61,8 @@ class AudioInput(Input):
     def rows(self, table: Table) -> tuple[datasets.Dataset, np.ndarray]:
         return table.rows, self._samples(table).astype(np.int32)
 
-    def encode(self, row: Mapping[str, Any], seed: int | None, least: int) -> Encoded:
-        waveform = audio.read_samples(row["audio"], self.rate)
+    def encode(self, row: Mapping[str, Any], seed: int | None, least: int, decoded: Tensor | None = None) -> Encoded:
+        waveform = audio.read_samples(row["audio"], self.rate) if decoded is None else audio.widened(decoded)
         if seed is not None and self.augments:
             waveform = perturb(
                 waveform,
@@ -73,6 +74,13 @@ class AudioInput(Input):
         if self.normalise:
             waveform = audio.normalise(waveform)
         return Encoded(waveform, length=len(waveform), seed=seed)
+
+    def decoding(self, augmented: bool) -> dict[str, Any]:
+        return {"rate": self.rate, "resampling": METHOD}
+
+    def decode(self, row: Mapping[str, Any], augmented: bool) -> Tensor:
+        """The samples, (samples,)."""
+        return audio.narrowed(audio.read_samples(row["audio"], self.rate))
 
     @property
     def augments(self) -> bool:

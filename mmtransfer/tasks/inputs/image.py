@@ -8,6 +8,7 @@ from typing import Any
 
 import datasets
 import numpy as np
+from torch import Tensor
 
 from mmtransfer.backbones.staged import Backbone, State
 from mmtransfer.config import RunConfig
@@ -21,6 +22,9 @@ PIXELS = 4 * 224 * 224
 """Most pixels of a batch of pictures on a CPU, where each core takes batches of its own: maps of more pictures outgrow
 its caches. 1.0x (ViT, ConvNeXt, CIFAR's 64 pixels) to 1.3x (MobileNet v2, EfficientNet, DenseNet) the pictures/s of
 64 at a time on both of 2 cores."""
+
+KEPT = 1.15
+"""Times the size of what a network sees, the shorter side of pictures that are decoded once for random crops."""
 
 
 class ImageInput(Input):
@@ -64,8 +68,24 @@ class ImageInput(Input):
     def rows(self, table: Table) -> tuple[datasets.Dataset, np.ndarray]:
         return table.rows, np.ones(len(table), np.int32)
 
-    def encode(self, row: Mapping[str, Any], seed: int | None, least: int) -> Encoded:
-        return Encoded(self.transform(images.decode(row["image"]), seed))
+    def encode(self, row: Mapping[str, Any], seed: int | None, least: int, decoded: Tensor | None = None) -> Encoded:
+        if decoded is None:
+            return Encoded(self.transform(images.decode(row["image"]), seed))
+        drawn = self.augments and seed is not None
+        return Encoded(self.transform(decoded.permute(2, 0, 1), seed) if drawn else decoded)
+
+    def decoding(self, augmented: bool) -> dict[str, Any]:
+        return {"shorter side": self._shorter_side} if augmented else self.encoding()
+
+    def decode(self, row: Mapping[str, Any], augmented: bool) -> Tensor:
+        """Small enough to be kept: for random crops uint8 (height, width, 3), for evaluation what that sees."""
+        if augmented:
+            return images.shrunk(row["image"], self._shorter_side)
+        return self.transform(images.decode(row["image"]))
+
+    @property
+    def _shorter_side(self) -> int:
+        return round(KEPT * self.transform.size)
 
     def on_device(self, state: State) -> State:
         return {**state, "x": self.transform.normalise(state["x"])}
