@@ -22,7 +22,7 @@ def made(tmp_path_factory):
     found = {}
     for name, maker in MAKERS.items():
         flags = maker(tmp_path_factory.mktemp("loading"))
-        config = resolve(**parse(name, [*flags, "--weights", "none", "--augment", "light"], {}, "a test"))
+        config = resolve(**parse(name, [*flags, "--weights", "none"], {}, "a test"))
         task = TASKS[name].make(config, backbones.load(str(config.backbone), "none"))
         table = sources.load(config.train, task.input.kind, task.columns())
         task.prepare(table)
