@@ -12,9 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from mmtransfer import launcher, strategies
+from mmtransfer import strategies
 from mmtransfer.config import FIELDS, SPEECH, RunConfig, default_of, filled_in, flag, make
 from mmtransfer.defaults import BUILTIN, CASE, DEFAULTS, HEAD_LR_RATIO, LIKE_THE_BACKBONE, as_given, without_data
 from mmtransfer.errors import MMTransferError
@@ -86,7 +84,6 @@ def complete(settings: Mapping[str, Any], where: str = "the settings") -> RunCon
         values["weights"] = "none"
     if values.get("nesterov") and values.get("optimizer") != "sgd":
         raise MMTransferError("AdamW does not read --nesterov", "--nesterov", "leave it out, or give --optimizer sgd")
-    values.setdefault("workers", min(8, launcher.own_cores()) if torch.cuda.is_available() else 0)
     for name in filled_in(values.get("task", RunConfig.task)):
         if name == "micro_batch_size":  # the images of a whole step
             values.setdefault(name, values["batch_size"])

@@ -243,10 +243,11 @@ def test_transformers_prepares_pictures_as_the_run_does(command: Command, tmp_pa
     pictures = [Image.fromarray(p) for p in np.random.default_rng(1).integers(0, 256, (4, 40, 40, 3), dtype=np.uint8)]
     processor = transformers.AutoImageProcessor.from_pretrained(model, trust_remote_code=False)
     theirs = processor(pictures, return_tensors="pt")["pixel_values"]
-    ours = torch.stack([run.model.task.input.transform(picture) for picture in pictures])
-    assert run.model.task.input.transform.crop_pct == (0.75 if words else 1.0)  # the checkpoint's own
+    transform = run.model.task.input.transform
+    ours = transform.normalise(torch.stack([transform(picture) for picture in pictures]))
+    assert transform.crop_pct == (0.75 if words else 1.0)  # the checkpoint's own
     assert theirs.shape == ours.shape == (4, 3, *([48, 48] if words else [32, 32]))
-    torch.testing.assert_close(theirs, ours, rtol=0, atol=1.01 / 255 / min(run.model.task.input.transform.std))
+    torch.testing.assert_close(theirs, ours, rtol=0, atol=1.01 / 255 / min(transform.std))
     found = transformers.pipeline("image-classification", model)(pictures)
     for their, own in zip(found, run.predict(pictures), strict=True):
         assert {one["label"]: one["score"] for one in their} == pytest.approx(own.scores, abs=0.02)

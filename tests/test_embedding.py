@@ -55,7 +55,7 @@ def test_features_are_the_backbones_of_each_example_alone(runs, task):
         one = run.model.task.encode(rows[number], None)
         state = {"x": one.x[None]} | ({"lengths": torch.tensor([one.length])} if one.length else {})
         with torch.no_grad():
-            expected = features(backbone, backbone.run(state))[0]
+            expected = features(backbone, backbone.run(run.model.task.input.on_device(state)))[0]
         expected = expected.mean(0) if task == SPEECH else expected
         assert found.values[number] == pytest.approx(expected.numpy(), abs=1e-5 * float(expected.abs().max()))
 

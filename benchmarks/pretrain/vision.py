@@ -269,7 +269,7 @@ def features(backbone: backbones.Backbone, table: sources.Table, size: int) -> n
     for start in range(0, len(table), 64):
         numbers = range(start, min(start + 64, len(table)))
         x = torch.stack([transform(images.decode(table.rows[number]["image"])) for number in numbers])
-        found.append(backbone.pool(backbone.run({"x": x})).numpy())
+        found.append(backbone.pool(backbone.run({"x": transform.normalise(x)})).numpy())
     return np.concatenate(found)
 
 

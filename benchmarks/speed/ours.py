@@ -61,7 +61,8 @@ def bare(settings: Mapping[str, Any], pace: Pace) -> None:
     pace.start()
     for number in range(config.epochs):
         epoch = plan.epoch(number)
-        batches = iter(train.batches(model.task, epoch.batches(0, 0, 1), config.workers, False, config.seed, number))
+        asked, ahead = epoch.batches(0, 0, 1), machine.workers.count
+        batches = iter(train.batches(model.task, asked, ahead, False, config.seed, number))
         for step in range(len(epoch)):
             examples = len(epoch.examples(step))
             for _ in epoch.share(step, 0, 1):

@@ -67,9 +67,9 @@ class Features:
         if self._rows is not None:
             return {"x": self._rows[torch.as_tensor(indices)]}
         if self.lengths is None:
-            return {"x": torch.stack([self._row(index) for index in indices])}
+            return {"x": torch.stack([self.row(index) for index in indices])}
         return {
-            "x": pad_sequence([self._row(index) for index in indices], batch_first=True),
+            "x": pad_sequence([self.row(index) for index in indices], batch_first=True),
             "lengths": torch.from_numpy(self.lengths[np.asarray(indices)]),
         }
 
@@ -83,7 +83,8 @@ class Features:
             x[torch.from_numpy(rows)] = part[torch.from_numpy(self.place[rows, 1])]
         return x
 
-    def _row(self, index: int) -> Tensor:
+    def row(self, index: int) -> Tensor:
+        """The state of an example, no copy."""
         part, start = self.place[index].tolist()
         length = 1 if self.lengths is None else int(self.lengths[index])
         rows = self.parts[part][start : start + length]

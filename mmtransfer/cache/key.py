@@ -1,4 +1,4 @@
-"""The name of cached features: a digest of everything their numbers depend on, and of nothing else.
+"""The names of cached features and decoded examples: a digest of everything their numbers depend on, and nothing else.
 
 Never paths and never times: the same data in another folder, or the same weights under another name, are a hit.
 """
@@ -21,6 +21,8 @@ from mmtransfer.data.table import Table
 
 ENCODING = 1
 """Raised when a stage or an encoding of mmtransfer changes what it computes (masked statistics, resizing, pooling)."""
+DECODING = 1
+"""Raised when mmtransfer decodes files in another way."""
 LIBRARIES = ("torch", "transformers", "torchvision", "torchaudio", "tokenizers", "pillow", "soundfile")
 
 
@@ -56,6 +58,23 @@ def key(
         "precision": precision,
         "layout": layout,
         "device": device,
+        "data": data,
+        "versions": {name: _version(name) for name in LIBRARIES},
+    }
+    return digests.digest(json.dumps(parts, sort_keys=True, default=list).encode())
+
+
+def decoded_key(decoding: Mapping[str, Any], data: str) -> str:
+    """As `key`, that of decoded examples.
+
+    Args:
+        decoding: how files are decoded, from `Input.decoding`.
+        data: digest of the examples, from `contents`.
+    """
+    parts = {
+        "format": FORMAT,
+        "code": DECODING,
+        "decoding": dict(decoding),
         "data": data,
         "versions": {name: _version(name) for name in LIBRARIES},
     }

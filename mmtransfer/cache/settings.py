@@ -28,6 +28,8 @@ class Figures:
     """Their tokens or samples."""
     pass_seconds: float = 0.0
     """What that took, without writing."""
+    decoded: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """By split, of examples that were decoded once: bytes, seconds that took, whether they were there already."""
     expected: dict[str, float] | None = None
     """Seconds that `auto` expected the frozen stages to cost with stored states and without."""
 
@@ -44,7 +46,7 @@ class Cache:
 
     def about(self) -> dict[str, Any]:
         """What result.json says of it."""
-        names = ("cut", "bytes", "build_seconds", "hits", "expected")
+        names = ("cut", "bytes", "build_seconds", "hits", "expected", "decoded")
         return {"mode": self.mode, **{name: getattr(self.figures, name) for name in names}}
 
 

@@ -1,6 +1,6 @@
-"""The folder of the cache: which features and tables it holds, how large they are, who builds one.
+"""The folder of the cache: which features, decoded examples and tables it holds, how large they are, who builds one.
 
-FOLDER/features/KEY/           index.json, written last, and shards (cache/features.py)
+FOLDER/features/KEY/           index.json, written last, and shards (cache/features.py), of decoded examples too
 FOLDER/features/KEY.partial/   one that is being built, or whose build was killed and goes on with the next run
 FOLDER/tables/KEY/             index.json, and the rows of a Parquet file of pictures or recordings (data/mapped.py)
 FOLDER/tables/KEY.partial/     one that is being written, or left by a killed process, and written over by the next

@@ -1,4 +1,4 @@
-"""`mmtransfer cache ls|rm`: stored features of frozen stages, and tables that were unpacked."""
+"""`mmtransfer cache ls|rm`: stored features of frozen stages, decoded examples, and tables that were unpacked."""
 
 from __future__ import annotations
 
@@ -27,7 +27,10 @@ class Words:
 def run(words: list[str]) -> None:
     """Lists or removes entries."""
     said = parse(
-        Words, words, "cache", "Stored features of frozen stages, and Parquet files of images or recordings, unpacked."
+        Words,
+        words,
+        "cache",
+        "Stored features of frozen stages, decoded examples, and Parquet files of images or recordings, unpacked.",
     )
     from mmtransfer.cache.settings import make
 

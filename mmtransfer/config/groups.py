@@ -104,7 +104,8 @@ class Machine:
     threads: int | None = setting(must=POSITIVE)
     """CPU threads of this process; its share of the cores if None."""
     cache: Literal["auto", "on", "off"] = "auto"
-    """Compute frozen stages once and keep their states; auto: where measuring says that it saves time."""
+    """Compute frozen stages once and keep their states; auto: where measuring says that it saves time. Unless off,
+    files that several epochs read are decoded once, where that saves time."""
     cache_dir: str | None = None
     """Folder of the states; $MMTRANSFER_CACHE, or `mmtransfer` in the user's cache folder, if None."""
     cache_limit: float = setting(20.0, POSITIVE)
@@ -112,8 +113,9 @@ class Machine:
     graphs: Literal["auto", "on", "off"] = "auto"
     """On CUDA, launch a micro-batch's passes at once, recorded for each shape; auto: where that is faster, and agrees.
     on: an error where it cannot be."""
-    workers: int = filled(NOT_NEGATIVE)
-    """Processes that decode ahead of the training loop; 0 decodes in the loop itself."""
+    workers: int | None = setting(must=NOT_NEGATIVE)
+    """Processes that decode ahead of the training loop; 0 decodes in the loop itself. None: one for each idle core, at
+    most 8, and more after an epoch that has waited for data."""
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,8 @@ SUFFIXES: frozenset[str] = frozenset(
 )
 _WHOLE = frozenset({"PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32", "ULAW", "ALAW"})
 """Encodings in which any bytes are samples, all of them finite: only their number can be wrong."""
+_FULL_SCALE = 2**15
+"""Of 16-bit samples."""
 _BLOCK = 2**18
 """Values, over all channels, that the check decodes at a time."""
 _LOUDEST = 1e15
@@ -51,6 +53,18 @@ def read_samples(audio: Mapping[str, Any], rate: int) -> Tensor:
         if sound.format == "MP3":
             waveform = waveform[begin:end]
     return resample(torch.from_numpy(waveform), own, rate).contiguous()
+
+
+def narrowed(samples: Tensor) -> Tensor:
+    """The same samples in half the bytes, int16, where all of them are 16-bit numbers, else as they are."""
+    whole = samples * _FULL_SCALE
+    narrow = whole.clamp(-_FULL_SCALE, _FULL_SCALE - 1).to(torch.int16)
+    return narrow if torch.equal(narrow.to(torch.float32), whole) else samples
+
+
+def widened(samples: Tensor) -> Tensor:
+    """What `narrowed` was given."""
+    return samples / _FULL_SCALE if samples.dtype == torch.int16 else samples
 
 
 def extent(audio: Mapping[str, Any]) -> tuple[int, int]:

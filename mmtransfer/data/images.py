@@ -1,4 +1,5 @@
-"""Images as pixels: any mode -> RGB -> a normalised square, the same on every machine and in every worker."""
+"""Images as pixels: any mode -> RGB -> a square of bytes, the same on every machine and in every worker; normalised
+where the network is."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -46,9 +48,30 @@ def decode(image: Mapping[str, Any]) -> Image.Image:
     an animation gives its first frame. Raises MMTransferError if the file cannot be read or has more pixels than Pillow
     takes for harmless (`PIL.Image.MAX_IMAGE_PIXELS`).
     """
+    return _decoded(image)
+
+
+def shrunk(image: Mapping[str, Any], side: int) -> Tensor:
+    """An image as `decode` has it, uint8 (height, width, 3), its shorter side at most `side` pixels; never enlarged.
+
+    A JPEG is decoded at the smallest scale of its own that is large enough, which is several times as fast.
+    """
+    from torchvision.transforms.v2 import functional as F
+
+    picture = _middle(_decoded(image, side))
+    if min(picture.size) > side:
+        picture = F.resize(picture, [side], antialias=True)
+    return torch.from_numpy(np.array(picture))
+
+
+def _decoded(image: Mapping[str, Any], least: int | None = None) -> Image.Image:
+    """`least`: pixels that a JPEG's sides need to have at least."""
     try:
         with _open(image) as opened:
-            return _rgb(_upright(_limited(opened)))
+            _limited(opened)
+            if least is not None:
+                opened.draft("RGB", (least, least))
+            return _rgb(_upright(opened))
     except Exception as error:  # of broken files its formats raise anything, struct.error and KeyError among them
         raise MMTransferError(
             _reason(error), location(image, "an image"), "replace the file, or leave it out"
@@ -104,7 +127,7 @@ CROP_PCT = 0.875
 
 @dataclass(frozen=True)
 class ImageTransform:
-    """RGB image -> what a network sees: float32 (3, size, size), normalised.
+    """RGB image -> uint8 (3, size, size), of which `normalise` makes what a network sees.
 
     `size`: pixels of a side; `mean`, `std`: of each channel, for pixels in 0..1; `crop_pct`: without a seed the
     shorter side becomes round(size / crop_pct) pixels before the centre crop; `augment`: what is drawn with a seed.
@@ -119,14 +142,19 @@ class ImageTransform:
     crop_pct: float = CROP_PCT
     augment: str = "none"
 
-    def __call__(self, image: Image.Image, seed: int | None = None) -> Tensor:
-        """A pure function of (image, seed): the global random state is neither read nor moved."""
+    def __call__(self, image: Image.Image | Tensor, seed: int | None = None) -> Tensor:
+        """A pure function of (image, seed): the global random state is neither read nor moved.
+
+        `image`: with a seed also uint8 (3, height, width), whose pixels are resized to within one of 256 levels of
+        those of a PIL image.
+        """
         from torchvision.transforms import v2
         from torchvision.transforms.v2 import functional as F
 
         if self.augment == "none" or seed is None:
+            assert isinstance(image, Image.Image)  # what evaluation sees is that of every earlier version
             image = F.resize(_middle(image), [round(self.size / self.crop_pct)], antialias=True)
-            return self._pixels(F.center_crop(image, [self.size, self.size]))
+            return F.pil_to_tensor(F.center_crop(image, [self.size, self.size]))
         # torchvision draws from torch's global generator; the CPU one only, so that no accelerator is seeded
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
@@ -135,15 +163,30 @@ class ImageTransform:
             image = F.resized_crop(image, *box, size=[self.size, self.size], antialias=True)
             image = F.horizontal_flip(image) if flip else image
             if self.augment == "light":
-                return self._pixels(image)
-            pixels = self._pixels(v2.TrivialAugmentWide()(image))
-            return v2.RandomErasing(p=0.25)(pixels)  # of normalised ones: what is erased becomes 0, the mean
+                return _tensor(image)
+            pixels = _tensor(v2.TrivialAugmentWide()(image))
+            middle = [min(255.0, max(0.0, round(255 * mean))) for mean in self.mean]  # nearly 0 when normalised
+            return v2.RandomErasing(p=0.25, value=middle)(pixels)
 
-    def _pixels(self, image: Image.Image) -> Tensor:
-        from torchvision.transforms.v2 import functional as F
+    def normalise(self, pixels: Tensor) -> Tensor:
+        """uint8 (batch, 3, size, size) -> float32, normalised by `mean` and `std`, on the device where the pixels are:
+        only a quarter of the bytes has to get there."""
+        scaled = pixels.to(torch.float32).mul_(1 / 255)
+        return scaled.sub_(_of_channels(self.mean, pixels.device)).div_(_of_channels(self.std, pixels.device))
 
-        pixels = F.to_dtype(F.pil_to_tensor(image), torch.float32, scale=True)
-        return F.normalize(pixels, list(self.mean), list(self.std), inplace=True)
+
+@lru_cache(maxsize=16)
+def _of_channels(values: tuple[float, ...], device: torch.device) -> Tensor:
+    """(channels, 1, 1), made once: a copy for each batch would wait for the device."""
+    with torch.inference_mode(False):
+        return torch.tensor(values, dtype=torch.float32, device=device)[:, None, None]
+
+
+def _tensor(image: Image.Image | Tensor) -> Tensor:
+    """uint8 (3, height, width)."""
+    from torchvision.transforms.v2 import functional as F
+
+    return image.contiguous() if isinstance(image, Tensor) else F.pil_to_tensor(image)
 
 
 def _open(image: Mapping[str, Any]) -> Image.Image:

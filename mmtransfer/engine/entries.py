@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import torch
@@ -13,11 +13,12 @@ from mmtransfer import disk
 from mmtransfer.cache import features as shards
 from mmtransfer.cache import key as keys
 from mmtransfer.cache.features import Damaged, Features
-from mmtransfer.cache.store import WAIT_SECONDS, discard
+from mmtransfer.cache.settings import Cache
+from mmtransfer.cache.store import WAIT_SECONDS, Store, discard
 from mmtransfer.engine import memory
 from mmtransfer.engine.precision import arithmetic, layout_of
 from mmtransfer.engine.states import States
-from mmtransfer.engine.stopping import Stopped
+from mmtransfer.engine.stopping import Stop, Stopped
 
 logger = logging.getLogger("mmtransfer")
 TOLERANCE = {"fp32": 1e-3, "tf32": 1e-2, "bf16": 5e-2, "fp16": 5e-2}
@@ -69,12 +70,17 @@ def open_entry(states: States, key: str) -> Features | None:
         reason = "rows computed again are not what it holds"
     except Damaged as error:
         reason = str(error)
+    throw_away(store, key, reason)
+    return None
+
+
+def throw_away(store: Store, key: str, reason: str) -> None:
+    """Removes an entry, aloud."""
     logger.warning("cache entry %s is thrown away: %s", key, reason)
     try:
         discard(store.entry(key))
     except OSError as error:
         logger.warning("cache entry %s cannot be removed: %s", key, error)
-    return None
 
 
 def _agrees(states: States, features: Features, key: str) -> bool:
@@ -98,23 +104,13 @@ def build_entry(states: States, key: str) -> Iterator[None]:
 
     OSError where it cannot be; on a full disk nothing of it is left.
     """
-    store, sizes, told = states.cache.store, states.sizes(), False
+    store, sizes = states.cache.store, states.sizes()
     megabytes, count = float(sizes.sum()) / 1e6, len(states.examples)
     logger.info("%s: features of %d examples, about %.1f MB in %s", states.label, count, megabytes, store.root)
-
-    def wait() -> None:
-        nonlocal told
-        if not told:
-            logger.info("%s: another run is building the same features; waiting for it", states.label)
-        told = True
-        if states.stop.interrupted:
-            raise Stopped(True)
-        time.sleep(WAIT_SECONDS)
-
-    with store.building(key, wait) as folder:
+    with store.building(key, waiting(states.label, states.stop)) as folder:
         if store.has(key):
             return
-        _refuse_size(states, float(sizes.sum()), sum(path.stat().st_size for path in folder.iterdir()))
+        refuse_size(states.cache, float(sizes.sum()), sum(path.stat().st_size for path in folder.iterdir()))
         budget = int((shards.begun(folder) or {}).get("budget", 2 * states.model.task.input.budget()))
         while True:
             groups = shards.shards(states.batches(budget), sizes)
@@ -139,9 +135,24 @@ def build_entry(states: States, key: str) -> Iterator[None]:
                 raise OSError(error.errno, f"{error.strerror}; what was stored of them is removed") from None
 
 
-def _refuse_size(states: States, total: float, built: int) -> None:
+def waiting(label: str, stop: Stop) -> Callable[[], None]:
+    """What is done again and again while another run builds the same entry: it is told once, and signals are heard."""
+    told = False
+
+    def wait() -> None:
+        nonlocal told
+        if not told:
+            logger.info("%s: another run is building the same entry; waiting for it", label)
+        told = True
+        if stop.interrupted:
+            raise Stopped(True)
+        time.sleep(WAIT_SECONDS)
+
+    return wait
+
+
+def refuse_size(cache: Cache, total: float, built: int) -> None:
     """Raises OSError where an entry of `total` bytes, of which so many are built, is more than may be or can be."""
-    cache = states.cache
     if cache.store.bytes() - built + total > cache.limit:
         raise OSError(f"the cache would hold more than --cache-limit {cache.limit / 2**30:g} GiB")
     if total - built > 0.95 * cache.store.free():

@@ -66,7 +66,7 @@ def measure(states: States, plan: Plan, folder: Path) -> Costs:
             clock.lap("prefix")
     write, read = _storing(states.cut, kept(reached), folder)
     units = float(examples.lengths[timed].sum())
-    load, prefix = clock.laps["load"] / max(1, machine.workers), clock.laps["prefix"]
+    load, prefix = clock.laps["load"] / max(1, machine.workers.count), clock.laps["prefix"]
     return Costs(load / units, prefix / units, write / units, read / units)
 
 

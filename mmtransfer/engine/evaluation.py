@@ -26,7 +26,7 @@ def evaluate(model: Model, examples: Examples, machine: Machine, label: str = "e
     task = model.task
     batches = evaluation_batches(examples.lengths, 2 * task.input.budget(), 256)
     own = batches[machine.accelerator.process_index :: machine.processes]
-    load = examples.batches(task, [b.tolist() for b in own], machine.workers, machine.device.type == "cuda")
+    load = examples.batches(task, [b.tolist() for b in own], machine.workers.count, machine.device.type == "cuda")
     training = model.training
     model.eval()
     found: list[tuple[int, dict[str, Any]]] = []

@@ -1,10 +1,11 @@
-"""From rows to batches: a plain DataLoader over this process's share of a plan, or states that are stored already."""
+"""From rows to batches: a DataLoader over this process's share of a plan, or states that are stored already."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -12,8 +13,10 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from mmtransfer.backbones.staged import State
+from mmtransfer.cache.decoded import Decoded
 from mmtransfer.cache.features import Features
 from mmtransfer.data.columnar import Rows
+from mmtransfer.data.kinds import INPUTS
 from mmtransfer.data.table import Table
 from mmtransfer.seeding import identity, number
 from mmtransfer.tasks.base import Batch, Encoded, collate, collate_targets
@@ -36,6 +39,8 @@ class Examples:
     """Where the rows come from; None where nothing is ever stored of them."""
     stored: Stored | None = None
     """Their states behind frozen stages; None where they are to be computed."""
+    decoded: Decoded | None = None
+    """What their files hold, decoded once; None where files are read every time."""
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -61,9 +66,25 @@ class Examples:
         self, task: Task, batches: Iterable[list[int]], workers: int, pin: bool, seed: int | None = None, epoch: int = 0
     ) -> Iterable[Batch]:
         """These batches of examples at `cut`; `seed` and `epoch` draw augmentation and masks, None in evaluation."""
-        if self.stored is None:
-            return loader(EncodedRows(self.rows, task, seed, epoch), batches, workers, pin)
-        return self.stored.batches(batches, seed, epoch)
+        if self.stored is not None:
+            return self.stored.batches(batches, seed, epoch)
+        if not INPUTS[task.input.kind].in_files:  # handed over between processes, texts take longer
+            workers = 0
+        if isinstance(batches, list):
+            workers = min(workers, len(batches)) if len(batches) > 1 else 0
+        augmented = seed is not None and task.input.augments
+        decoded = self.decoded if self.decoded is not None and self.decoded.augmented == augmented else None
+        made = (task, decoded, workers, pin)
+        if made not in self._loaders:
+            for other in [other for other in self._loaders if workers and other[2]]:
+                del self._loaders[other]  # its processes end
+            self._loaders[made] = Loader(EncodedRows(self.rows, task, decoded), workers, pin)
+        return self._loaders[made].batches(batches, seed, epoch)
+
+    @cached_property
+    def _loaders(self) -> dict[tuple[Task, Decoded | None, int, bool], Loader]:
+        """Kept, because starting processes takes time: they end with these examples."""
+        return {}
 
 
 class Stored:
@@ -108,40 +129,36 @@ def examples_of(task: Task, table: Table) -> Examples:
     return Examples(rows, lengths, answers, table=table)
 
 
-class EncodedRows(Dataset[Encoded]):
-    """Rows encoded when asked for. `seed` and `epoch` draw the augmentation by id: workers need no state."""
+class Asked(NamedTuple):
+    """A batch that is to be encoded."""
 
-    def __init__(self, rows: Rows, task: Task, seed: int | None = None, epoch: int = 0) -> None:
-        self.rows, self.task, self.seed, self.epoch = rows, task, seed, epoch
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, index: int) -> Encoded:
-        return self._encoded(self.rows[index])
-
-    def __getitems__(self, indices: list[int]) -> list[Encoded]:
-        """A batch at once, which the DataLoader asks for: one look-up instead of one a row."""
-        columns = self.rows[indices]
-        rows = (dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True))
-        return [self._encoded(row) for row in rows]
-
-    def _encoded(self, row: dict[str, Any]) -> Encoded:
-        if self.seed is None:
-            return self.task.encode(row, None)
-        return self.task.encode(row, number(self.seed, "augment", self.epoch, identity(row["id"])))
+    indices: list[int]
+    seed: int | None
+    """Draws, with the epoch and each example's id, the augmentation; None in evaluation."""
+    epoch: int
 
 
-def loader(encoded: EncodedRows, batches: Iterable[list[int]], workers: int, pin: bool) -> DataLoader[Batch]:
-    """Batches in the order of `batches`; with workers, that many processes decode ahead."""
-    return DataLoader(
-        encoded,  # type: ignore[arg-type]  # what comes out is what collate_fn makes
-        batch_sampler=_Batches(batches),  # type: ignore[arg-type]  # any iterable of index lists serves
-        collate_fn=collate,
-        num_workers=workers,
-        pin_memory=pin,
-        prefetch_factor=4 if workers else None,
-    )
+class EncodedRows(Dataset[Batch]):
+    """Rows, or what was decoded of them, encoded when a batch of them is asked for: workers need no state."""
+
+    def __init__(self, rows: Rows, task: Task, decoded: Decoded | None = None) -> None:
+        file = task.input.kind
+        # where they lie in the table, the bytes of a file would be copied with its row
+        self.rows = rows if decoded is None else rows.without(file)
+        self.task, self.decoded = task, decoded
+
+    def __getitem__(self, asked: Asked) -> Batch:
+        columns = self.rows[asked.indices]  # one look-up instead of one a row
+        rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+        decoded = [None] * len(rows) if self.decoded is None else self.decoded.of(asked.indices)
+        seeds = [self._seed(row, asked) for row in rows]
+        return collate([self._encoded(*each) for each in zip(rows, seeds, decoded, strict=True)])
+
+    def _seed(self, row: dict[str, Any], asked: Asked) -> int | None:
+        return None if asked.seed is None else number(asked.seed, "augment", asked.epoch, identity(row["id"]))
+
+    def _encoded(self, row: dict[str, Any], seed: int | None, decoded: Tensor | None) -> Encoded:
+        return self.task.encode(row, seed, decoded)
 
 
 def uploaded(batches: Iterable[Batch], device: torch.device) -> Iterator[Batch]:
@@ -168,11 +185,37 @@ def uploaded(batches: Iterable[Batch], device: torch.device) -> Iterator[Batch]:
         yield arrived()
 
 
-class _Batches:
-    """An iterable of index lists that is read once, when the loader starts."""
+class Loader:
+    """Gives batches, pass after pass. With workers, that many processes encode ahead, and stay for the next pass; a new
+    pass ends the one before."""
 
-    def __init__(self, batches: Iterable[list[int]]) -> None:
-        self.batches = batches
+    def __init__(self, encoded: EncodedRows, workers: int, pin: bool) -> None:
+        self.order = _Order()
+        self.loader = DataLoader(
+            encoded,
+            sampler=self.order,  # type: ignore[arg-type]  # anything to go through serves
+            batch_size=None,
+            collate_fn=_as_it_is,
+            num_workers=workers,
+            pin_memory=pin,
+            prefetch_factor=4 if workers else None,
+            persistent_workers=workers > 0,
+        )
 
-    def __iter__(self) -> Iterable[list[int]]:
-        return iter(self.batches)
+    def batches(self, batches: Iterable[list[int]], seed: int | None, epoch: int) -> Iterator[Batch]:
+        """These batches in their order, drawn as `Asked` says."""
+        self.order.asked = (Asked(indices, seed, epoch) for indices in batches)
+        return iter(self.loader)
+
+
+class _Order:
+    """What a pass asks for; it is gone through once, while the pass goes on."""
+
+    asked: Iterable[Asked] = ()
+
+    def __iter__(self) -> Iterator[Asked]:
+        return iter(self.asked)
+
+
+def _as_it_is(batch: Batch) -> Batch:
+    return batch

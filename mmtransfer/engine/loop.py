@@ -49,7 +49,7 @@ def train_epoch(
     moving = Buffers(buffer for module in training_now for buffer in module.buffers(recurse=False))
     left = epoch.batches(state.step, accelerator.process_index, accelerator.num_processes)
     pin = accelerator.device.type == "cuda"
-    workers = training.machine.workers
+    workers = training.machine.workers.count
     loaded = examples.batches(passes.model.task, left, workers, pin, config.seed, state.epochs_done)
     batches = uploaded(loaded, accelerator.device)
     losses = torch.zeros((), dtype=torch.float64, device=accelerator.device)  # stays on the device between log steps

@@ -11,6 +11,7 @@ import torch
 from mmtransfer import launcher
 from mmtransfer.config import RunConfig
 from mmtransfer.engine import precision
+from mmtransfer.engine.workers import Workers
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -24,7 +25,7 @@ class Machine:
     """This process among the others."""
     threads: int
     """CPU threads of this process."""
-    workers: int
+    workers: Workers
     """Processes that decode ahead."""
     precision: str
     """Arithmetic of the forward pass: fp32, bf16 or fp16."""
@@ -43,12 +44,15 @@ class Machine:
         precision.warn_of_lone_process()
         precision.refuse(config.precision, accelerator.device)
         precision.warn_of_emulation(config.precision, accelerator.device)
-        return cls(accelerator, threads, config.workers, precision.asked(config.precision), allocator)
+        workers = Workers(config.workers, threads, accelerator.device)
+        return cls(accelerator, threads, workers, precision.asked(config.precision), allocator)
 
     @classmethod
     def as_it_is(cls, config: RunConfig, accelerator: Accelerator) -> Machine:
         """For what is done without a run: threads and allocator stay as the calling program has them."""
-        return cls(accelerator, torch.get_num_threads(), config.workers, precision.asked(config.precision))
+        threads = torch.get_num_threads()
+        workers = Workers(config.workers, threads, accelerator.device)
+        return cls(accelerator, threads, workers, precision.asked(config.precision))
 
     def seed(self, number: int) -> None:
         """Seeds torch's generators, those that are here: torch.manual_seed notes a stack trace for each kind of

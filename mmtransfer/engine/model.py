@@ -62,8 +62,10 @@ class Model(nn.Module):
         return f"{'pooled' if self.pooled else self.task.target.reads} {self.backbone.pooling}".strip()
 
     def reach(self, state: State, start: int, stop: int) -> State:
-        """The state at `stop` from that at `start`."""
+        """The state at `stop` from that at `start`, 0: encoded examples."""
         with forward(state["x"].device, self.precision):
+            if start == 0 < stop:
+                state = self.task.input.on_device(state)
             if start < self.end - 1:
                 state = self.backbone.run(state, start, min(stop, self.end - 1))
             return self._read_out(state) if start < self.end <= stop else state

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from mmtransfer.data.plan import Plan, padding_share
 from mmtransfer.engine import exact, layers, optim, processes, tracking
+from mmtransfer.engine.decoding import prepare_decoded
 from mmtransfer.engine.evaluation import evaluate
 from mmtransfer.engine.features import prepare_states
 from mmtransfer.engine.loop import train_epoch
@@ -53,6 +54,7 @@ def train(
             model, tried = layers.choose(training, model, splits, phase)
             model = model.starting(phase.trains)
             splits = prepare_states(training, model, splits, phase, last)
+            splits = prepare_decoded(training, model.task, splits, phase)
         except Stopped:
             return Outcome(model, splits, "stopped")
         if len(state.phases) == state.phase:
@@ -183,8 +185,10 @@ def _train_epoch(
     with bar(f"{phase.name} {state.epoch + 1}/{phase.epochs}", len(splits.train), machine.is_main) as progress:
         while True:
             try:
-                epoch = plan.epoch(state.epochs_done)
+                epoch, waited, begun = plan.epoch(state.epochs_done), state.stalled, state.seconds
                 train_epoch(training, passes, optimizer, splits.train, epoch, total, progress, save)
+                if splits.train.stored is None:
+                    machine.workers.heed((state.stalled - waited) / max(1e-9, state.seconds - begun))
                 return plan
             except torch.OutOfMemoryError:
                 if machine.processes > 1 or plan.budget <= int(plan.lengths.min()):

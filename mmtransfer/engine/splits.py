@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 
+from mmtransfer.cache.decoded import Decoded
 from mmtransfer.cache.features import Features
 from mmtransfer.engine.loading import Examples
 from mmtransfer.tasks import Task
@@ -27,6 +28,11 @@ class Splits:
     def without_states(self) -> Splits:
         """The same examples from their inputs on."""
         return replace(self, **{name: replace(split, stored=None) for name, split in self.by_name().items()})
+
+    def with_decoded(self, decoded: Mapping[str, Decoded]) -> Splits:
+        """The same examples, read from these where a split has any."""
+        splits = self.by_name()
+        return replace(self, **{name: replace(splits[name], decoded=found) for name, found in decoded.items()})
 
     def with_states(self, states: Mapping[str, Features], task: Task) -> Splits:
         """The same examples, from these states on where a split has any."""

@@ -70,6 +70,8 @@ class TrainState:
     """Whether the task's alarm has been raised; once is enough."""
     cached: list[bool] = field(default_factory=list)
     """Of each phase begun, whether it reads stored states: a resumed run does not measure again."""
+    decoded: list[bool] = field(default_factory=list)
+    """Of each phase begun, whether it reads decoded examples instead of files; kept for the same reason."""
     phases: list[dict[str, Any]] = field(default_factory=list)
     """What result.json says of each phase begun."""
     data: dict[str, dict[str, Any]] = field(default_factory=dict)

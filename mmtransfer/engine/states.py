@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -23,6 +24,7 @@ from mmtransfer.engine.progress import bar
 from mmtransfer.engine.stopping import Stop, Stopped
 from mmtransfer.tasks.base import Batch
 
+T = TypeVar("T")
 ROWS = 512
 """Most examples of a batch that all cores, or a device, work on."""
 
@@ -52,7 +54,7 @@ class States:
             with torch.no_grad():
                 return kept(self.model.reach(batch.to(device).state, 0, self.cut))
 
-        states = _on_each_core(state, load) if self._rows_a_core else map(state, load)
+        states = on_each_core(state, load) if self._rows_a_core else map(state, load)
         yield from zip(batches, states, strict=True)
 
     def run(self, batches: list[Indices]) -> Iterator[tuple[Indices, State]]:
@@ -60,7 +62,7 @@ class States:
         figures = self.cache.figures
         with bar(f"features of {self.label}", sum(map(len, batches)), self.machine.is_main) as progress:
             begun = time.monotonic()
-            for indices, state in self.compute(batches, self.machine.workers):
+            for indices, state in self.compute(batches, self.machine.workers.count):
                 figures.pass_seconds += time.monotonic() - begun
                 figures.passed += len(indices)
                 figures.passed_units += int(self.examples.lengths[indices].sum())
@@ -100,7 +102,7 @@ def kept(state: State) -> State:
     return {name: value.cpu() for name, value in state.items() if name in ("x", "lengths")}
 
 
-def _on_each_core(state: Callable[[Batch], State], load: Iterable[Batch]) -> Iterator[State]:
+def on_each_core(state: Callable[[T], State], load: Iterable[T]) -> Iterator[State]:
     """The states of batches, in their order; each is computed by one thread, as many at a time as there are cores."""
     threads = torch.get_num_threads()
     waiting: deque[Future[State]] = deque()

@@ -27,7 +27,7 @@ class Encoded:
     """One example as tensors."""
 
     x: Tensor
-    """Pixels (3, height, width), token ids (tokens,) or samples (samples,)."""
+    """Pixels uint8 (3, height, width), token ids (tokens,) or samples (samples,)."""
     length: int | None = None
     """Its tokens or samples; None for fixed sizes."""
     target: Tensor | None = None

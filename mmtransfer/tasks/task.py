@@ -62,10 +62,11 @@ class Task:
         self.input.learn(table)
         return self.target.match(table)
 
-    def encode(self, row: Mapping[str, Any], seed: int | None) -> Encoded:
-        """An example as tensors. `seed` draws its augmentation, as a pure function; None in evaluation."""
+    def encode(self, row: Mapping[str, Any], seed: int | None, decoded: Tensor | None = None) -> Encoded:
+        """An example as tensors. `seed` draws its augmentation, as a pure function; None in evaluation. `decoded`: what
+        `Input.decode` gave of it, of which the row need not have the file then."""
         least = self.target.least(row) if seed is not None and self.input.augments else 1
-        return dataclasses.replace(self.input.encode(row, seed, least), target=self.target_of(row))
+        return dataclasses.replace(self.input.encode(row, seed, least, decoded), target=self.target_of(row))
 
     def target_of(self, row: Mapping[str, Any]) -> Tensor | None:
         """The training target of a row, from its answer alone; None if the row has none."""

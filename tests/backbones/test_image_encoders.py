@@ -54,7 +54,8 @@ def test_pixels_are_those_of_the_processor(tmp_path: Path) -> None:
     tiny.image_checkpoint(tmp_path, "vit")
     own = backbones.load(str(tmp_path)).preprocess
     picture = Image.fromarray(np.random.default_rng(0).integers(0, 255, (32, 32, 3), dtype=np.uint8))
-    pixels = ImageTransform(own["image_size"], own["mean"], own["std"], own["crop_pct"])(picture)
+    transform = ImageTransform(own["image_size"], own["mean"], own["std"], own["crop_pct"])
+    pixels = transform.normalise(transform(picture))
     processor = transformers.AutoImageProcessor.from_pretrained(tmp_path, trust_remote_code=False)
     theirs = processor(picture, return_tensors="pt")["pixel_values"][0]
     torch.testing.assert_close(pixels, theirs, rtol=0, atol=1e-6)

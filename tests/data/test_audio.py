@@ -135,3 +135,13 @@ def test_arrays_survive_unchanged():
 def test_other_arrays_are_refused(samples):
     with pytest.raises(ValueError, match="must be float|not finite"):
         audio.from_array(samples, 16_000)
+
+
+@pytest.mark.parametrize("subtype", ["PCM_16", "FLOAT"])
+def test_samples_of_16_bits_take_two_bytes(tmp_path, subtype):
+    values = np.linspace(-1, 1, 99).astype(np.float32)
+    soundfile.write(tmp_path / "a.wav", values, 16000, subtype=subtype)
+    samples = audio.read_samples({"path": str(tmp_path / "a.wav"), "bytes": None}, 16000)
+    narrow = audio.narrowed(samples)
+    assert narrow.dtype == (torch.int16 if subtype == "PCM_16" else torch.float32)
+    assert torch.equal(audio.widened(narrow), samples)

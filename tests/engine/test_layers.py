@@ -76,7 +76,8 @@ def test_a_layer_by_its_number_is_the_output_of_that_stage(fit, places, tmp_path
     assert backbone.depth == 5 and backbone.width == 512, "as a backbone a run is whole"
     rows, _ = task.input.rows(run._table(data, labelled=False, option="a test"))
     with torch.no_grad():
-        expected = backbone.run({"x": task.encode(rows[0], None).x[None]}, 0, 4)["x"].mean((2, 3))[0]
+        state = task.input.on_device({"x": task.encode(rows[0], None).x[None]})
+        expected = backbone.run(state, 0, 4)["x"].mean((2, 3))[0]
     assert found[0] == pytest.approx(expected.numpy(), rel=1e-4)
 
 

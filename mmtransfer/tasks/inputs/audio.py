@@ -62,8 +62,8 @@ class AudioInput(Input):
     def rows(self, table: Table) -> tuple[Rows, np.ndarray]:
         return table.rows, self._samples(table).astype(np.int32)
 
-    def encode(self, row: Mapping[str, Any], seed: int | None, least: int) -> Encoded:
-        waveform = audio.read_samples(row["audio"], self.rate)
+    def encode(self, row: Mapping[str, Any], seed: int | None, least: int, decoded: Tensor | None = None) -> Encoded:
+        waveform = audio.read_samples(row["audio"], self.rate) if decoded is None else audio.widened(decoded)
         if seed is not None and self.augments:
             waveform = perturb(
                 waveform,
@@ -82,6 +82,13 @@ class AudioInput(Input):
     def mask(self, seed: int, positions: int) -> Tensor:
         one = torch.tensor([positions])
         return span_mask(torch.tensor([seed]), one, positions, self.config.mask_prob)[0]
+
+    def decoding(self, augmented: bool) -> dict[str, Any]:
+        return {"rate": self.rate, "resampling": METHOD}
+
+    def decode(self, row: Mapping[str, Any], augmented: bool) -> Tensor:
+        """The samples, (samples,)."""
+        return audio.narrowed(audio.read_samples(row["audio"], self.rate))
 
     @property
     def augments(self) -> bool:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from torch import Tensor
 
-from mmtransfer.backbones.staged import Backbone
+from mmtransfer.backbones.staged import Backbone, State
 from mmtransfer.config import RunConfig
 from mmtransfer.data.columnar import Rows
 from mmtransfer.data.table import Table
@@ -58,9 +58,25 @@ class Input(ABC):
         """Rows ready for `encode`, and each one's length in tokens or samples (int32; ones for fixed sizes)."""
 
     @abstractmethod
-    def encode(self, row: Mapping[str, Any], seed: int | None, least: int) -> Encoded:
+    def encode(self, row: Mapping[str, Any], seed: int | None, least: int, decoded: Tensor | None = None) -> Encoded:
         """An example as tensors, without a target. `seed` draws its augmentation, as a pure function, None in
-        evaluation; `least`: positions that the head must see of it."""
+        evaluation; `least`: positions that the head must see of it; `decoded`: what `decode` gave of it."""
+
+    def decoding(self, augmented: bool) -> dict[str, Any] | None:
+        """All that `decode` depends on beside the row, as JSON: decoded examples are kept under it. None where nothing
+        has to be decoded."""
+        return None
+
+    def decode(self, row: Mapping[str, Any], augmented: bool) -> Tensor:
+        """The part of `encode` that is the same in every epoch: uint8, int16 or float32, of up to three axes.
+
+        `augmented`: whether augmentation is drawn from it, or evaluation sees it. Called where `decoding` is not None.
+        """
+        raise TypeError(f"{type(self).__name__} has nothing to decode")
+
+    def on_device(self, state: State) -> State:
+        """The state of a batch of encoded examples as the first stage takes it, computed where the batch is."""
+        return state
 
     def beside(self, rows: Rows) -> Mapping[str, list[Tensor]]:
         """By name, of each row what the state needs behind the first stage beside `x` and lengths."""

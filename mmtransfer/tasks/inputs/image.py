@@ -1,4 +1,4 @@
-"""Images of any size and mode as normalised squares."""
+"""Images of any size and mode as squares, normalised where the network is."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
-from mmtransfer.backbones.staged import Backbone
+from mmtransfer.backbones.staged import Backbone, State
 from mmtransfer.config import RunConfig
 from mmtransfer.data import images
 from mmtransfer.data.columnar import Rows
@@ -22,9 +23,12 @@ PIXELS = 4 * 224 * 224
 its caches. 1.0x (ViT, ConvNeXt, CIFAR's 64 pixels) to 1.3x (MobileNet v2, EfficientNet, DenseNet) the pictures/s of
 64 at a time on both of 2 cores."""
 
+KEPT = 1.15
+"""Times the size of what a network sees, the shorter side of pictures that are decoded once for random crops."""
+
 
 class ImageInput(Input):
-    """Pixels (3, size, size) through torchvision's transforms."""
+    """Pixels, uint8 (3, size, size), through torchvision's transforms."""
 
     modality = "image"
     kind = "image"
@@ -64,8 +68,27 @@ class ImageInput(Input):
     def rows(self, table: Table) -> tuple[Rows, np.ndarray]:
         return table.rows, np.ones(len(table), np.int32)
 
-    def encode(self, row: Mapping[str, Any], seed: int | None, least: int) -> Encoded:
-        return Encoded(self.transform(images.decode(row["image"]), seed))
+    def encode(self, row: Mapping[str, Any], seed: int | None, least: int, decoded: Tensor | None = None) -> Encoded:
+        if decoded is None:
+            return Encoded(self.transform(images.decode(row["image"]), seed))
+        drawn = self.augments and seed is not None
+        return Encoded(self.transform(decoded.permute(2, 0, 1), seed) if drawn else decoded)
+
+    def decoding(self, augmented: bool) -> dict[str, Any]:
+        return {"shorter side": self._shorter_side} if augmented else self.encoding()
+
+    def decode(self, row: Mapping[str, Any], augmented: bool) -> Tensor:
+        """Small enough to be kept: for random crops uint8 (height, width, 3), for evaluation what that sees."""
+        if augmented:
+            return images.shrunk(row["image"], self._shorter_side)
+        return self.transform(images.decode(row["image"]))
+
+    @property
+    def _shorter_side(self) -> int:
+        return round(KEPT * self.transform.size)
+
+    def on_device(self, state: State) -> State:
+        return {**state, "x": self.transform.normalise(state["x"])}
 
     @property
     def augments(self) -> bool:
@@ -73,7 +96,7 @@ class ImageInput(Input):
 
     def encoding(self) -> dict[str, Any]:
         pixels = {name: value for name, value in dataclasses.asdict(self.transform).items() if name != "augment"}
-        return pixels | {"resize": "bilinear, antialiased"}
+        return pixels | {"resize": "bilinear, antialiased", "normalised": "on the device"}
 
     def exported(self) -> dict[str, Any]:
         own = self.transform

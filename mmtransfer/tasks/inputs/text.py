@@ -152,7 +152,7 @@ class TextInput(Input):
             unread.behind += sum(word > last for word in range(len(words)))
         return rows
 
-    def encode(self, row: Mapping[str, Any], seed: int | None, least: int) -> Encoded:
+    def encode(self, row: Mapping[str, Any], seed: int | None, least: int, decoded: Tensor | None = None) -> Encoded:
         tokens = torch.tensor(row["tokens"], dtype=torch.int64)
         beside = {name: torch.tensor(row[name], dtype=torch.int64) for name in ("types", FIRSTS) if name in row}
         return Encoded(tokens, length=len(tokens), beside=beside)
