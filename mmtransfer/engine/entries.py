@@ -7,13 +7,12 @@ import time
 from collections.abc import Iterator, Mapping
 
 import numpy as np
-import torch
 
 from mmtransfer.cache import features as shards
 from mmtransfer.cache import key as keys
 from mmtransfer.cache.features import Damaged, Features
 from mmtransfer.cache.store import WAIT_SECONDS, discard
-from mmtransfer.engine import memory
+from mmtransfer.engine import budget, memory
 from mmtransfer.engine.precision import arithmetic, layout_of
 from mmtransfer.engine.states import States
 from mmtransfer.engine.stopping import Stopped
@@ -111,22 +110,13 @@ def build_entry(states: States, key: str) -> Iterator[None]:
         if store.has(key):
             return
         _refuse_size(states, float(sizes.sum()), sum(path.stat().st_size for path in folder.iterdir()))
-        budget = int((shards.begun(folder) or {}).get("budget", 2 * states.model.task.input.budget()))
-        while True:
-            groups = shards.shards(states.batches(budget), sizes)
-            plan = {"budget": budget, "rows": count, "shards": len(groups)}
-            model = states.model
-            about = {"task": model.task.name, "split": states.label, "backbone": model.backbone.name, "cut": states.cut}
-            try:
-                for _ in shards.build(folder, store.entry(key), groups, plan, states.run, about):
-                    yield
-                return
-            except torch.OutOfMemoryError:
-                if budget <= int(states.examples.lengths.min()):
-                    raise
-                budget //= 2
-                torch.cuda.empty_cache()
-                logger.warning("Out of memory: features in batches of at most %d units", budget)
+        model = states.model
+        units = int((shards.begun(folder) or {}).get("budget", budget.of_pass(model, states.machine)))
+        groups = shards.shards(states.batches(units), sizes)
+        plan = {"budget": units, "rows": count, "shards": len(groups)}
+        about = {"task": model.task.name, "split": states.label, "backbone": model.backbone.name, "cut": states.cut}
+        for _ in shards.build(folder, store.entry(key), groups, plan, states.run, about):
+            yield
 
 
 def _refuse_size(states: States, total: float, built: int) -> None:

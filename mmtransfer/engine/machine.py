@@ -12,6 +12,7 @@ from accelerate import Accelerator
 from mmtransfer import launcher
 from mmtransfer.config import RunConfig
 from mmtransfer.engine import precision
+from mmtransfer.engine.shortage import Passes
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class Machine:
     """How images lie in memory: contiguous or channels-last."""
     tried: Mapping[str, Any] = field(default_factory=dict)
     """What was tried of precision and layout, with seconds of a step and agreement."""
+    passes: Passes = field(default_factory=Passes)
+    """What memory has been found to hold of a pass without gradient."""
 
     @classmethod
     def set_up(cls, config: RunConfig, accelerator: Accelerator) -> Machine:

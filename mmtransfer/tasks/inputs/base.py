@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -30,6 +31,8 @@ class Input(ABC):
     """The settings, with what they leave to the backbone filled in."""
     unit: float | None = 1.0
     """What one unit of length is worth in result.json's throughput: tokens 1, samples seconds; None for fixed sizes."""
+    budgeted: ClassVar[str]
+    """The setting that says how much of it a micro-batch holds."""
     seeded: ClassVar[bool] = False
     """Whether `encode` puts its seed into the state, for random masking."""
 
@@ -70,9 +73,29 @@ class Input(ABC):
     def encoding(self) -> dict[str, Any]:
         """All that `encode` depends on beside the row and its seed, as JSON: features are cached under it."""
 
-    @abstractmethod
     def budget(self) -> int:
-        """The micro-batch budget of the configuration, in the unit of the lengths."""
+        """The micro-batch budget of the configuration in the unit of the lengths; where it leaves that to a GPU which
+        was not measured, the most."""
+        value = getattr(self.config, self.budgeted)
+        return self.most() if value is None else round(value / (self.unit or 1.0))
+
+    @property
+    def by_device(self) -> bool:
+        """Whether the configuration leaves the budget to the device's memory."""
+        return getattr(self.config, self.budgeted) is None
+
+    def allow(self, budget: int) -> None:
+        """Takes a budget, in the unit of the lengths, into the configuration."""
+        value = budget * self.unit if self.unit not in (None, 1.0) else budget
+        self.config = dataclasses.replace(self.config, **{self.budgeted: value})
+
+    @abstractmethod
+    def most(self) -> int:
+        """The largest budget that is worth having on any device."""
+
+    @abstractmethod
+    def bound(self, length: int, share: float = 1.0) -> str:
+        """The flag, with its value, that has examples of this length be about `share` of what they are."""
 
     def rows_a_core(self) -> int | None:
         """Most inputs of a batch that one core of a CPU runs through frozen stages, where each core takes batches of
