@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -58,9 +58,10 @@ def choose(
 ) -> None:
     """Puts into the task's settings the budget that the device's free memory allows; on a CPU it is fixed.
 
-    Two passes over the longest examples are measured, in the present precision, of the phase that trains most; what
-    they take is extended on a line. All processes take the least that one of them found. Weights, running statistics
-    and random numbers are afterwards as they were. Raises MMTransferError where one example is too much.
+    Two passes over the longest examples are measured, in the present precision, of the phase that trains most, and two
+    without gradient; what they take is extended on a line. All processes take the least that one of them found.
+    Weights, running statistics and random numbers are afterwards as they were. Raises MMTransferError where one example
+    is too much.
 
     Args:
         machine, model, train, plan: of the run.
@@ -69,9 +70,11 @@ def choose(
     device, own = device or memory.of(machine.device), model.task.input
     if device is None or not len(train):
         return
-    work, found = Work.of(machine, model, train, plan), list[int | MMTransferError]()
+    work, whole, found = Work.of(machine, model, train, plan), bool(normalising(model, plan)), list[Any]()
+    # a step that must not be cut is not cut for the sake of passes, which can be
+    works = [work] if whole or not work.looped else [work, replace(work, looped=False)]
     try:
-        found.append(_measured(work, device, whole=bool(normalising(model, plan))))
+        found.append(min(_measured(each, device, WHOLE if whole else SHARE) for each in works))
     except MMTransferError as error:  # the others are told, before they wait
         found.append(error)
     if machine.processes > 1:
@@ -79,7 +82,7 @@ def choose(
     for result in found:
         if isinstance(result, MMTransferError):
             raise result
-    own.allow(min(result for result in found if isinstance(result, int)))
+    own.allow(min(found))
     logger.info("micro-batches of at most %d units, by the device's free memory", own.budget())
 
 
@@ -94,7 +97,7 @@ def normalising(model: Model, plan: Sequence[Phase]) -> list[str]:
     ]
 
 
-def _measured(work: Work, device: Memory, whole: bool) -> int:
+def _measured(work: Work, device: Memory, share: float) -> int:
     """The budget: at least the longest example, at most what is worth having."""
     own, longest = work.model.task.input, int(work.lengths[work.order[0]])
     most, taken = max(longest, own.most()), dict[int, int]()
@@ -117,7 +120,9 @@ def _measured(work: Work, device: Memory, whole: bool) -> int:
     if small == large:  # there is no more, or more was too much
         return most if small == len(work.order) else small * longest
     each = (taken[large] - taken[small]) / (large - small)
-    left = (WHOLE if whole else SHARE) * device.free() - work.states - (taken[small] - small * each)
+    left = share * device.free() - work.states - (taken[small] - small * each)
+    if not work.looped:
+        each *= PASS["cuda"]
     return most if each <= 0 else min(most, longest * max(1, int(left / each)))
 
 
@@ -163,15 +168,19 @@ class Work:
         statistics = Buffers(model.buffers())
         statistics.keep()
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
+            model.train(self.looped)
             try:
                 batch = next(iter(self.examples.batches(model.task, [numbers], 0, False, 0))).to(device)
                 with torch.no_grad():
                     reached = model.reach(batch.state, self.examples.cut, model.start)
                 if self.looped:
                     assert batch.targets is not None  # training data are labelled
-                    loss = model.task.target.loss(model.train()(reached), batch.targets).mean()
+                    loss = model.task.target.loss(model(reached), batch.targets).mean()
                     with tf32(device):
                         loss.backward()
+                else:
+                    with torch.no_grad():
+                        model.reach(reached, model.start, model.end)
             finally:
                 model.zero_grad(set_to_none=True)
                 statistics.restore()

@@ -53,14 +53,14 @@ def limit(monkeypatch: pytest.MonkeyPatch) -> Limit:
 
 
 class Tape:
-    """A device whose memory is taken by a line in the examples of the last pass."""
+    """A device whose memory is taken by a line in the examples of the last pass; without gradient by next to none."""
 
     def __init__(self, work: type[budget.Work], monkeypatch: pytest.MonkeyPatch, each: float, constant: int, free: int):
-        self.each, self.constant, self.bytes, self.count = each, constant, free, 0
+        self.each, self.constant, self.bytes, self.count = each, constant, free, 0.0
         run = work.run
 
         def noted(own: budget.Work, count: int, first: int = 0) -> None:
-            self.count = count
+            self.count = count if own.looped else count / 1e6
             run(own, count, first)
 
         monkeypatch.setattr(work, "run", noted)
@@ -69,7 +69,7 @@ class Tape:
         return self.bytes
 
     def start(self) -> None:
-        self.count = 0
+        self.count = 0.0
 
     def taken(self) -> int:
         return int(1000 + self.constant + self.each * self.count)
@@ -104,6 +104,14 @@ def test_the_budget_is_what_a_line_through_two_passes_leaves_room_for(task, tmp_
     assert choose(made, machine, device) == 20 * longest
     config = made.model.task.config
     assert round(getattr(config, made.model.task.input.budgeted) / (made.model.task.input.unit or 1)) == 20 * longest
+
+
+def test_a_probe_is_measured_by_its_passes_of_which_each_is_as_large_as_four_micro_batches(tmp_path, monkeypatch):
+    made, machine = prepared(TEXT, tmp_path, strategy="linear-probe")
+    longest = int(made.splits.train.lengths.max())
+    device = Tape(budget.Work, monkeypatch, 1e9, 0, free=int(4 * 1000 * 20.5 / budget.SHARE) + 1)
+    assert choose(made, machine, device) == 20 * longest
+    assert not any(parameter.grad is not None for parameter in made.model.parameters())
 
 
 def test_where_memory_is_plenty_the_budget_is_the_most_that_is_worth_having(tmp_path, monkeypatch):
@@ -155,9 +163,8 @@ def test_an_example_that_is_too_much_is_refused_before_the_first_step_with_what_
 def test_where_nothing_was_tried_half_is_proposed(task, smaller, tmp_path):
     own = prepared(task, tmp_path)[0].model.task.input
     error = shortage.refusal(torch.OutOfMemoryError("no"), own, 16000, "bf16", training=False)
-    assert (
-        error.do.startswith(f"give smaller inputs ({smaller}") and "bf16" not in error.do and error.what.endswith("no")
-    )
+    assert error.do.startswith(f"give smaller inputs ({smaller}") and "bf16" not in error.do
+    assert error.what.endswith(": no")
 
 
 @pytest.fixture
