@@ -86,8 +86,9 @@ class Input(ABC):
 
     def allow(self, budget: int) -> None:
         """Takes a budget, in the unit of the lengths, into the configuration."""
-        value = budget * self.unit if self.unit not in (None, 1.0) else budget
-        self.config = dataclasses.replace(self.config, **{self.budgeted: value})
+        # a float only where the setting is one, as of seconds
+        value: dict[str, Any] = {self.budgeted: budget * self.unit if self.unit not in (None, 1.0) else budget}
+        self.config = dataclasses.replace(self.config, **value)
 
     @abstractmethod
     def most(self) -> int:
