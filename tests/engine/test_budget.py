@@ -296,3 +296,16 @@ def test_the_step_of_a_phase_knows_its_longest_example_only_where_it_cannot_be_c
     lengths = np.array([3, 9, 5, 7], np.int32)
     assert phases._longest_if_alone(Plan(lengths, 4, 9, 0).epoch(0), 0) == 9
     assert phases._longest_if_alone(Plan(lengths, 4, 12, 0).epoch(0), 0) is None
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+def test_on_a_gpu_the_budget_is_what_is_free_there(tmp_path):
+    def tokens(out: str) -> int:
+        run = fit(tmp_path, out, micro_batch_tokens=None)
+        assert run.result["status"] == "finished" and run.result["memory"]["device_peak_bytes"] > 0
+        return int(json.loads(run.folder.config.read_text())["micro_batch_tokens"])
+
+    assert tokens("plenty") == 65_536
+    taken = torch.empty(torch.cuda.mem_get_info()[0] - 2**28, dtype=torch.uint8, device="cuda")
+    assert tokens("little") < 65_536 and len(taken)
