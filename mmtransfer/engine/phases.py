@@ -208,7 +208,7 @@ def _too_much_for_several(error: torch.OutOfMemoryError, input: Input) -> MMTran
     return MMTransferError(
         f"A process is out of memory: {told(error)}",
         f"micro-batches of {input.budget()} units, with several processes",
-        f"give a smaller {flag(input.budgeted)}, and go on with --resume",
+        f"start again with a smaller {flag(input.budgeted)}",
     )
 
 
