@@ -59,6 +59,8 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     AUDIO: {**_RECORDINGS, "epochs": 10, "schedule": "cosine", "label_smoothing": 0.0},
 }
 """By task, the values of fields that are None."""
+BY_DEVICE = ("micro_batch_tokens", "micro_batch_seconds")
+"""Of these, what is for a CPU alone: on a GPU its memory decides."""
 
 HEAD_LR_RATIO = 10.0
 """The rate of a fresh head over that of a pretrained backbone which trains with it (benchmarks/head_rates.md)."""

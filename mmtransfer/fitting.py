@@ -15,7 +15,7 @@ from torch import Tensor
 
 from mmtransfer import disk
 from mmtransfer.config import RunConfig
-from mmtransfer.engine import checkpoint, determinism, phases, processes, provenance, tracking, trial
+from mmtransfer.engine import budget, checkpoint, determinism, memory, phases, processes, provenance, tracking, trial
 from mmtransfer.engine.clock import Clock
 from mmtransfer.engine.evaluation import evaluate
 from mmtransfer.engine.loading import Examples
@@ -40,6 +40,7 @@ logger = logging.getLogger("mmtransfer")
 
 def fit_run(config: RunConfig, accelerator: Accelerator, folder: RunFolder, warnings: list[str]) -> None:
     """Trains, scores, and writes the run folder; raises Interrupted after a signal. `warnings`: said already."""
+    memory.reset()
     clock, lock = Clock(), Lock(folder.path)
     report = Report(config, folder, clock, warnings)
     with hearing_warnings(warnings):
@@ -75,8 +76,8 @@ def _train(
     """What comes after its preparation."""
     clock = report.clock
     with clock.part("startup"):
-        machine = trial.choose(prepared.config, machine, prepared.model, prepared.splits.train, prepared.plan)
-    config = replace(prepared.config, **machine.chosen())
+        machine = _choose(prepared, machine)
+    config = replace(prepared.model.task.config, **machine.chosen())
     splits, state = prepared.splits, TrainState(data={name: t.ordered() for name, t in prepared.tables.items()})
     stop = _stop(config, clock, splits, signals)
     scaler = Scaler(machine.device, machine.precision)
@@ -98,6 +99,18 @@ def _train(
         finish(training, folder, report)
     finally:
         training.saver.close()  # nobody else may write to the folder before
+
+
+def _choose(prepared: Prepared, machine: Machine) -> Machine:
+    """Micro-batches, precision and layout, where the settings leave them open: by what this device has and does."""
+    model, train, plan = prepared.model, prepared.splits.train, prepared.plan
+    by_device = model.task.input.by_device
+    if by_device:
+        budget.choose(machine, model, train, plan)  # the trial's steps must fit
+    tried = trial.choose(prepared.config, machine, model, train, plan)
+    if by_device and tried.chosen() != machine.chosen():
+        budget.choose(tried, model, train, plan)
+    return tried
 
 
 def _stop(config: RunConfig, clock: Clock, splits: Splits, signals: Sequence[int]) -> Stop:

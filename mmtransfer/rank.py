@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from mmtransfer import backbones as known_backbones
 from mmtransfer.config import RunConfig
@@ -18,11 +19,12 @@ from mmtransfer.engine.features import features_of_splits
 from mmtransfer.engine.loading import Examples
 from mmtransfer.engine.machine import Machine
 from mmtransfer.engine.model import Model
+from mmtransfer.engine.shortage import else_on_the_cpu
 from mmtransfer.engine.states import States
 from mmtransfer.errors import MMTransferError
 from mmtransfer.metrics import Score
 from mmtransfer.preparation import Prepared, prepare
-from mmtransfer.probe import solve
+from mmtransfer.probe import Choice, solve
 from mmtransfer.resolution import resolve
 from mmtransfer.tasks import TASKS
 
@@ -125,8 +127,12 @@ def _ranked(prepared: Prepared, machine: Machine, backbone: str, folds: int) -> 
     stages.freeze(range(len(stages.stages)))
     asked = {name: examples for name, examples in prepared.splits.by_name().items() if name != "test"}
     splits = prepared.splits.with_states(features_of_splits(model, asked, machine, model.end, cache), task)
-    first, *others = exact.weighted_rows(model, splits, machine)
-    choice = solve(sum(others, start=first), folds=folds, seed=prepared.config.seed)
+
+    def probed(device: torch.device) -> Choice:
+        first, *others = exact.weighted_rows(model, splits, device)
+        return solve(sum(others, start=first), folds=folds, seed=prepared.config.seed)
+
+    choice = else_on_the_cpu(machine.device, probed)
     assert choice.held_out is not None  # there were folds
     answered = [examples for examples in (splits.train, splits.validation) if examples is not None]
     score = task.target.measure(task.target.tune(exact.records_of(task, answered, choice.held_out)))[

@@ -12,9 +12,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from mmtransfer import strategies
-from mmtransfer.config import FIELDS, SPEECH, RunConfig, default_of, filled_in, flag, make
-from mmtransfer.defaults import BUILTIN, CASE, DEFAULTS, HEAD_LR_RATIO, LIKE_THE_BACKBONE, as_given, without_data
+from mmtransfer.config import FIELDS, SPEECH, RunConfig, default_of, flag, make, reads
+from mmtransfer.defaults import (
+    BUILTIN,
+    BY_DEVICE,
+    CASE,
+    DEFAULTS,
+    HEAD_LR_RATIO,
+    LIKE_THE_BACKBONE,
+    as_given,
+    without_data,
+)
 from mmtransfer.errors import MMTransferError
 from mmtransfer.run import RunFolder
 from mmtransfer.tasks import TASKS
@@ -74,8 +85,14 @@ def resolve(config: RunConfig | None = None, **fields: Any) -> RunConfig:
 
 
 def complete(settings: Mapping[str, Any], where: str = "the settings") -> RunConfig:
-    """The configuration of these settings with its gaps filled in: by the task's defaults, and by the machine."""
-    usual = DEFAULTS.get(settings.get("task", RunConfig.task), {})
+    """The configuration of these settings with its gaps filled in: by the task's defaults, and by the machine.
+
+    Micro-batches for a GPU are left open until `engine.budget` has seen how much of its memory the network takes.
+    """
+    task = settings.get("task", RunConfig.task)
+    usual = DEFAULTS.get(task, {})
+    if torch.cuda.is_available():
+        usual = {name: value for name, value in usual.items() if name not in BY_DEVICE}
     values = {**usual, **{name: value for name, value in settings.items() if value is not None}}
     if values.get("strategy") == "scratch":
         if values.get("weights", "none") != "none":
@@ -84,9 +101,8 @@ def complete(settings: Mapping[str, Any], where: str = "the settings") -> RunCon
         values["weights"] = "none"
     if values.get("nesterov") and values.get("optimizer") != "sgd":
         raise MMTransferError("AdamW does not read --nesterov", "--nesterov", "leave it out, or give --optimizer sgd")
-    for name in filled_in(values.get("task", RunConfig.task)):
-        if name == "micro_batch_size":  # the images of a whole step
-            values.setdefault(name, values["batch_size"])
+    if reads("micro_batch_size", task) and not torch.cuda.is_available():  # the images of a whole step
+        values.setdefault("micro_batch_size", values["batch_size"])
     return make(values, where)
 
 

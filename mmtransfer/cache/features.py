@@ -11,6 +11,7 @@ written: it is taken while they are, kept in plan.json until the index has it, a
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -48,10 +49,18 @@ class Features:
         parts: tensors that hold the rows, (rows, ...) or (positions, ...).
         place: (n, 2) int64: the part of each example and its first row or position there.
         lengths: (n,) int64 positions of each example; None where all have one size.
+        files: the shards that the parts are mapped from; none where they are in memory.
     """
 
-    def __init__(self, cut: int, parts: Sequence[Tensor], place: np.ndarray, lengths: np.ndarray | None) -> None:
-        self.cut, self.parts, self.place, self.lengths = cut, list(parts), place, lengths
+    def __init__(
+        self,
+        cut: int,
+        parts: Sequence[Tensor],
+        place: np.ndarray,
+        lengths: np.ndarray | None,
+        files: Sequence[Path] = (),
+    ) -> None:
+        self.cut, self.parts, self.place, self.lengths, self.files = cut, list(parts), place, lengths, list(files)
         ordered = lengths is None and len(self.parts) == 1 and bool((place[:, 1] == np.arange(len(place))).all())
         self._rows = self.parts[0] if ordered else None
 
@@ -78,10 +87,34 @@ class Features:
         if self._rows is not None:
             return self._rows
         x = torch.empty((len(self), *self.parts[0].shape[1:]), dtype=self.parts[0].dtype)
-        for number, part in enumerate(self.parts):  # by shard: a view of each row would take as much again
+        for number, part in self._in_turn():  # by shard: a view of each row would take as much again
             rows = np.flatnonzero(self.place[:, 0] == number)
             x[torch.from_numpy(rows)] = part[torch.from_numpy(self.place[rows, 1])]
         return x
+
+    def resident(self) -> Features:
+        """The same in memory, as one tensor: in the order of the examples where all have one size, else back to back
+        as in the parts."""
+        if self.lengths is None:
+            place = np.stack([np.zeros(len(self), np.int64), np.arange(len(self))], 1)
+            return Features(self.cut, [self.matrix()], place, None)
+        starts = np.cumsum([0, *map(len, self.parts)])
+        x = torch.empty((int(starts[-1]), *self.parts[0].shape[1:]), dtype=self.parts[0].dtype)
+        for number, part in self._in_turn():
+            x[starts[number] : starts[number + 1]] = part
+        place = np.stack([np.zeros(len(self), np.int64), self.place[:, 1] + starts[self.place[:, 0]]], 1)
+        return Features(self.cut, [x], place, self.lengths)
+
+    def _in_turn(self) -> Iterator[tuple[int, Tensor]]:
+        """The parts with their numbers. Mapped ones are mapped anew: pages that are read through the mapping that stays
+        would be counted as this process's memory for as long, once more the size of all states."""
+        if not self.files:
+            yield from enumerate(self.parts)
+        for number, path in enumerate(self.files):
+            try:
+                yield number, _read(path)["x"]
+            except OSError:  # removed since it was opened; the mapping that stays still has it
+                yield number, self.parts[number]
 
     def row(self, index: int) -> Tensor:
         """The state of an example, no copy."""
@@ -92,9 +125,16 @@ class Features:
 
 
 def collect(cut: int, count: int, passed: Iterator[tuple[Indices, State]]) -> Features:
-    """Features in memory from a pass over all `count` examples."""
-    rows, x, offsets = _joined(list(passed))
-    return _resident(cut, count, [{"x": x, "rows": rows} | ({} if offsets is None else {"offsets": offsets})])
+    """Features in memory from a pass over all `count` examples; those of one size are put in their place at once."""
+    indices, state = next(passed)
+    if "lengths" in state:
+        rows, x, offsets = _joined([(indices, state), *passed])
+        assert offsets is not None  # there are lengths
+        return _placed(cut, count, [{"x": x, "rows": rows, "offsets": offsets}])
+    x = torch.empty((count, *state["x"].shape[1:]), dtype=state["x"].dtype)
+    for numbers, found in itertools.chain([(indices, state)], passed):
+        x[torch.from_numpy(numbers)] = found["x"]
+    return Features(cut, [x], np.stack([np.zeros(count, np.int64), np.arange(count)], 1), None)
 
 
 def shards(batches: Sequence[Indices], sizes: np.ndarray, target: int = SHARD_BYTES) -> list[list[Indices]]:
@@ -167,10 +207,10 @@ def open_states(folder: Path, cut: int, count: int, memory: int) -> Features:
             raise Damaged(f"its format is {index['format']}, not {FORMAT}")
         names, size = dict(index["shards"]), int(index["bytes"])
         with ThreadPoolExecutor(DIGESTS) as threads:
-            found = list(threads.map(_digest, [folder / name for name in names]))
+            digests = list(threads.map(_digest, [folder / name for name in names]))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise Damaged(f"its index cannot be read ({type(error).__name__}: {error})") from None
-    for name, expected, digest in zip(names, names.values(), found, strict=True):
+    for name, expected, digest in zip(names, names.values(), digests, strict=True):
         if digest != expected:
             raise Damaged(f"its shard {name} is not what was written")
     try:
@@ -180,25 +220,12 @@ def open_states(folder: Path, cut: int, count: int, memory: int) -> Features:
         raise Damaged(f"a shard cannot be read ({type(error).__name__}: {error})") from None
     if not torch.equal(rows.sort().values, torch.arange(count)):
         raise Damaged(f"it has {len(rows)} rows for {count} examples")
-    return _resident(cut, count, parts) if size <= memory else _mapped(cut, count, parts)
+    found = _placed(cut, count, parts, [folder / name for name in names])
+    return found.resident() if size <= memory else found
 
 
-def _resident(cut: int, count: int, parts: list[dict[str, Tensor]]) -> Features:
-    """One tensor: in the order of the examples where all have one size, back to back where lengths vary."""
-    first = parts[0]["x"]
-    if "offsets" not in parts[0]:
-        x = torch.empty((count, *first.shape[1:]), dtype=first.dtype)
-        for part in parts:
-            x[part["rows"]] = part["x"]
-        place = np.stack([np.zeros(count, np.int64), np.arange(count)], 1)
-        return Features(cut, [x], place, None)
-    mapped = _mapped(cut, count, parts)
-    starts = np.cumsum([0, *(len(part["x"]) for part in parts[:-1])])
-    place = np.stack([np.zeros(count, np.int64), mapped.place[:, 1] + starts[mapped.place[:, 0]]], 1)
-    return Features(cut, [torch.cat([part["x"] for part in parts])], place, mapped.lengths)
-
-
-def _mapped(cut: int, count: int, parts: list[dict[str, Tensor]]) -> Features:
+def _placed(cut: int, count: int, parts: list[dict[str, Tensor]], files: Sequence[Path] = ()) -> Features:
+    """The states where they lie, in these shards."""
     place = np.zeros((count, 2), np.int64)
     lengths = np.zeros(count, np.int64) if "offsets" in parts[0] else None
     for number, part in enumerate(parts):
@@ -207,7 +234,7 @@ def _mapped(cut: int, count: int, parts: list[dict[str, Tensor]]) -> Features:
         place[rows, 0], place[rows, 1] = number, starts[:-1]
         if lengths is not None:
             lengths[rows] = np.diff(starts)
-    return Features(cut, [part["x"] for part in parts], place, lengths)
+    return Features(cut, [part["x"] for part in parts], place, lengths, files)
 
 
 def _joined(states: list[tuple[Indices, State]]) -> tuple[Tensor, Tensor, Tensor | None]:

@@ -38,7 +38,7 @@ def setting(default: Any = None, must: Range | None = None) -> Any:
 def filled(must: Range | None = None) -> Any:
     """A setting that is None only until `resolution.resolve` fills in what the task, the strategy or the machine takes;
     its type says what it is from then on, for every task that reads it."""
-    return dataclasses.field(default=None, metadata={"must": must, "filled": True})
+    return dataclasses.field(default=None, metadata={"must": must})
 
 
 def flag(name: str) -> str:

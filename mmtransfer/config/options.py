@@ -46,7 +46,7 @@ class ImageOptions(FileOptions):
     """Channel means of the normalisation, of pixels in 0..1; the backbone's own if None."""
     std: tuple[float, float, float] | None = setting(must=COLOURS_ABOVE_0)
     """Channel standard deviations of the normalisation, of pixels in 0..1; the backbone's own if None."""
-    micro_batch_size: int = filled(POSITIVE)
+    micro_batch_size: int | None = setting(must=POSITIVE)
     """Images of one forward pass; a step's whole batch if memory allows (BatchNorm sees the micro-batch)."""
 
 
@@ -61,8 +61,9 @@ class AudioOptions(FileOptions):
     where they are quietest."""
     mask_prob: float = filled(SHARE)
     """Share of the frames masked in training (SpecAugment in time, Baevski et al. 2020); 0 for none."""
-    micro_batch_seconds: float = filled(POSITIVE)
-    """Seconds of audio of one forward pass, padding included."""
+    micro_batch_seconds: float | None = setting(must=POSITIVE)
+    """Seconds of audio of one forward pass, padding included; on a GPU, if not given, as many as fit its memory, 512 at
+    most."""
 
 
 @dataclass(frozen=True)
@@ -71,8 +72,9 @@ class TokenOptions:
 
     max_length: int = filled(POSITIVE)
     """Tokens of the longest text that is kept whole; longer ones are cut."""
-    micro_batch_tokens: int = filled(POSITIVE)
-    """Tokens of one forward pass, padding included."""
+    micro_batch_tokens: int | None = setting(must=POSITIVE)
+    """Tokens of one forward pass, padding included; on a GPU, if not given, as many as fit its memory, 65,536 at
+    most."""
 
 
 @dataclass(frozen=True)

@@ -129,11 +129,6 @@ def reads(name: str, task: str) -> bool:
     return tasks is None or task in tasks
 
 
-def filled_in(task: str) -> list[str]:
-    """The fields that are never None once a configuration for this task is complete."""
-    return [name for name, field in FIELDS.items() if field.metadata.get("filled") and reads(name, task)]
-
-
 def make(fields: Mapping[str, Any], where: str) -> RunConfig:
     """A RunConfig from a mapping; MMTransferError for fields that are not there or that its task does not read."""
     for name in fields:

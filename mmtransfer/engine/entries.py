@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
-import torch
 
 from mmtransfer import disk
 from mmtransfer.cache import features as shards
@@ -15,7 +14,7 @@ from mmtransfer.cache import key as keys
 from mmtransfer.cache.features import Damaged, Features
 from mmtransfer.cache.settings import Cache
 from mmtransfer.cache.store import WAIT_SECONDS, Store, discard
-from mmtransfer.engine import memory
+from mmtransfer.engine import budget, memory
 from mmtransfer.engine.precision import arithmetic, layout_of
 from mmtransfer.engine.states import States
 from mmtransfer.engine.stopping import Stop, Stopped
@@ -111,28 +110,20 @@ def build_entry(states: States, key: str) -> Iterator[None]:
         if store.has(key):
             return
         refuse_size(states.cache, float(sizes.sum()), sum(path.stat().st_size for path in folder.iterdir()))
-        budget = int((shards.begun(folder) or {}).get("budget", 2 * states.model.task.input.budget()))
-        while True:
-            groups = shards.shards(states.batches(budget), sizes)
-            plan = {"budget": budget, "rows": count, "shards": len(groups)}
-            model = states.model
-            about = {"task": model.task.name, "split": states.label, "backbone": model.backbone.name, "cut": states.cut}
-            try:
-                for _ in shards.build(folder, store.entry(key), groups, plan, states.run, about):
-                    yield
-                return
-            except torch.OutOfMemoryError:
-                if budget <= int(states.examples.lengths.min()):
-                    raise
-                budget //= 2
-                torch.cuda.empty_cache()
-                logger.warning("Out of memory: features in batches of at most %d units", budget)
-            except OSError as error:
-                if disk.number_of(error) not in disk.FULL:
-                    raise
-                for path in folder.iterdir():  # the run's own files need what room there is
-                    path.unlink()
-                raise OSError(error.errno, f"{error.strerror}; what was stored of them is removed") from None
+        model = states.model
+        units = int((shards.begun(folder) or {}).get("budget", budget.of_pass(model, states.machine)))
+        groups = shards.shards(states.batches(units), sizes)
+        plan = {"budget": units, "rows": count, "shards": len(groups)}
+        about = {"task": model.task.name, "split": states.label, "backbone": model.backbone.name, "cut": states.cut}
+        try:
+            for _ in shards.build(folder, store.entry(key), groups, plan, states.run, about):
+                yield
+        except OSError as error:
+            if disk.number_of(error) not in disk.FULL:
+                raise
+            for path in folder.iterdir():  # the run's own files need what room there is
+                path.unlink()
+            raise OSError(error.errno, f"{error.strerror}; what was stored of them is removed") from None
 
 
 def waiting(label: str, stop: Stop) -> Callable[[], None]:

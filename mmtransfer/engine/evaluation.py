@@ -6,14 +6,39 @@ from typing import Any
 
 import torch
 
-from mmtransfer.data.plan import evaluation_batches
+from mmtransfer.data.plan import Indices, evaluation_batches
+from mmtransfer.engine import budget
 from mmtransfer.engine.loading import Examples
 from mmtransfer.engine.machine import Machine
 from mmtransfer.engine.model import Model
 from mmtransfer.engine.progress import bar
+from mmtransfer.engine.shortage import refusal
+from mmtransfer.tasks.base import Batch
 
 Records = dict[str, list[Any]]
 """Columns over the examples: id, prediction, and target and loss where targets are known, and the task's own."""
+
+
+def _passed(
+    model: Model, examples: Examples, machine: Machine, batch: Batch, indices: Indices
+) -> list[list[dict[str, Any]]]:
+    """What is found of each example of a batch, in the parts that memory holds."""
+    task = model.task
+
+    def rows(part: Batch) -> list[dict[str, Any]]:
+        part = part.to(machine.device)
+        outputs = model(model.reach(part.state, examples.cut, model.start))
+        predictions = task.target.predict(outputs)
+        columns = {"prediction": predictions.answers, **predictions.columns}
+        if part.targets is not None:
+            columns["loss"] = task.target.loss(outputs, part.targets).tolist()
+        return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+
+    try:
+        return machine.parts.over(batch, rows)
+    except torch.OutOfMemoryError as error:
+        longest = int(examples.lengths[indices].max())
+        raise refusal(error, task.input, longest, model.precision, training=False) from None
 
 
 def evaluate(model: Model, examples: Examples, machine: Machine, label: str = "evaluating") -> Records:
@@ -24,7 +49,7 @@ def evaluate(model: Model, examples: Examples, machine: Machine, label: str = "e
     shapes aborts the process.
     """
     task = model.task
-    batches = evaluation_batches(examples.lengths, 2 * task.input.budget(), 256)
+    batches = evaluation_batches(examples.lengths, budget.of_pass(model, machine), 256)
     own = batches[machine.accelerator.process_index :: machine.processes]
     load = examples.batches(task, [b.tolist() for b in own], machine.workers.count, machine.device.type == "cuda")
     training = model.training
@@ -32,14 +57,8 @@ def evaluate(model: Model, examples: Examples, machine: Machine, label: str = "e
     found: list[tuple[int, dict[str, Any]]] = []
     with torch.inference_mode(), bar(label, sum(map(len, own)), machine.is_main) as progress:
         for indices, batch in zip(own, load, strict=True):
-            batch = batch.to(machine.device)
-            outputs = model(model.reach(batch.state, examples.cut, model.start))
-            predictions = task.target.predict(outputs)
-            columns = {"prediction": predictions.answers, **predictions.columns}
-            if batch.targets is not None:
-                columns["loss"] = task.target.loss(outputs, batch.targets).tolist()
-            for position, index in enumerate(indices.tolist()):
-                found.append((index, {name: values[position] for name, values in columns.items()}))
+            rows = [row for part in _passed(model, examples, machine, batch, indices) for row in part]
+            found += zip(indices.tolist(), rows, strict=True)
             progress.advance(len(indices))
     model.train(training)
     if machine.processes > 1:

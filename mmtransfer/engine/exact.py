@@ -19,6 +19,7 @@ from mmtransfer.engine.evaluation import evaluate
 from mmtransfer.engine.loading import Examples
 from mmtransfer.engine.machine import Machine
 from mmtransfer.engine.model import Model
+from mmtransfer.engine.shortage import else_on_the_cpu
 from mmtransfer.engine.splits import Splits
 from mmtransfer.engine.states import States
 from mmtransfer.engine.training import Outcome, Training
@@ -98,19 +99,22 @@ def _note(entry: dict[str, Any], choice: Choice) -> None:
 
 def find_head(training: Training, model: Model, splits: Splits, solver: Exact) -> Choice:
     """The head of the features that the splits have; on the main process."""
-    train, *others = weighted_rows(model, splits, training.machine)
-    prior = None
-    if solver.prior:
-        prior = _names(training, model).to(training.machine.device)
-    if solver.folds:
-        return solve(train, folds=solver.folds, prior=prior, seed=training.config.seed)
-    return solve(train, others[0] if others else None, prior=prior)
+    names = _names(training, model) if solver.prior else None
+
+    def found(device: torch.device) -> Choice:
+        train, *others = weighted_rows(model, splits, device)
+        prior = None if names is None else names.to(device)
+        if solver.folds:
+            return solve(train, folds=solver.folds, prior=prior, seed=training.config.seed)
+        return solve(train, others[0] if others else None, prior=prior)
+
+    return else_on_the_cpu(training.machine.device, found)
 
 
-def weighted_rows(model: Model, splits: Splits, machine: Machine) -> list[Rows]:
+def weighted_rows(model: Model, splits: Splits, device: torch.device) -> list[Rows]:
     """The features and targets of train and, where there is one, validation, weighted as `--class-weights` says."""
     train, both = splits.train, (splits.train, splits.validation)
-    rows = [_rows(model, examples, machine) for examples in both if examples is not None]
+    rows = [_rows(model, examples, device) for examples in both if examples is not None]
     if train.weights is None or not train:
         return rows
     weights = torch.as_tensor(train.weights, dtype=torch.float32, device=rows[0].device)
@@ -125,7 +129,7 @@ def _by_class(classes: Tensor, weights: Tensor, others: Tensor) -> Tensor:
     return each[others]
 
 
-def _rows(model: Model, examples: Examples, machine: Machine) -> Rows:
+def _rows(model: Model, examples: Examples, device: torch.device) -> Rows:
     """A split's features and targets; MMTransferError where there is no exact answer."""
     task, head, stored = model.task, model.head, examples.stored
     kind = task.problem
@@ -139,7 +143,7 @@ def _rows(model: Model, examples: Examples, machine: Machine) -> Rows:
     if not examples:
         return Rows([], [], kind, outputs)
     assert stored is not None and isinstance(stored.targets, Tensor)
-    rows = Rows([stored.features.matrix().to(machine.device)], [stored.targets.to(machine.device)], kind, outputs)
+    rows = Rows([stored.features.matrix().to(device)], [stored.targets.to(device)], kind, outputs)
     _check_finite(rows, examples)
     return rows
 

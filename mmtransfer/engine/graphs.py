@@ -304,8 +304,13 @@ class Graphs:
             raise _NotTaken(f"{1000 * seconds[1]:.1f} ms recorded are not faster than {1000 * seconds[0]:.1f} ms")
         logger.info("recorded passes take %.1f ms, as they are %.1f ms", 1000 * seconds[1], 1000 * seconds[0])
 
-    def _give_up(self, why: str) -> None:
+    def drop(self, why: str) -> None:
+        """From here on all runs as it is."""
+        self.recorded.clear()
         self.figures.why_not = why
+
+    def _give_up(self, why: str) -> None:
+        self.drop(why)
         if self.forced:
             raise MMTransferError(
                 f"The steps cannot be recorded: {why}", "--graphs on", "give --graphs auto, which goes on without"

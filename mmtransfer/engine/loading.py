@@ -22,6 +22,9 @@ from mmtransfer.seeding import identity, number
 from mmtransfer.tasks.base import Batch, Encoded, collate, collate_targets
 from mmtransfer.tasks.task import Task
 
+ROWS = 4096
+"""Rows whose targets are made at a time."""
+
 
 @dataclass(frozen=True)
 class Examples:
@@ -93,13 +96,7 @@ class Stored:
     def __init__(self, features: Features, rows: Rows, task: Task) -> None:
         self.features = features
         # without the inputs: reading pictures again would cost what the states save
-        answers = [name for name in rows.column_names if name == task.target.kind]
-        targets = [task.target_of(row) for row in rows.table.select(answers).to_pylist()]
-        known = [target for target in targets if target is not None]
-        same = len({target.shape for target in known}) == 1
-        self.targets: Tensor | list[Tensor] | None = None
-        if known:
-            self.targets = torch.stack(known) if same else known
+        self.targets = _targets(rows, task)
         self.beside = task.input.beside(rows)
         self.identities = [identity(name) for name in rows.column("id")] if task.input.masks else None
         self.mask = task.input.mask
@@ -119,6 +116,23 @@ class Stored:
         if self.targets is None or isinstance(self.targets, Tensor):
             return None if self.targets is None else self.targets[torch.as_tensor(indices)]
         return collate_targets([self.targets[index] for index in indices])
+
+
+def _targets(rows: Rows, task: Task) -> Tensor | list[Tensor] | None:
+    """Those that are known, stacked where all have one size; some rows at a time: a tensor a row takes half a kilobyte
+    beside its numbers."""
+    stacks: list[Tensor] = []
+    ragged: list[Tensor] = []
+    answers = [name for name in rows.column_names if name == task.target.kind]
+    for batch in rows.table.select(answers).to_batches(max_chunksize=ROWS):
+        targets = [task.target_of(row) for row in batch.to_pylist()]
+        known = [target for target in targets if target is not None]
+        if len({target.shape for target in (*known, *(stack[0] for stack in stacks[-1:]))}) > 1 or ragged:
+            ragged += [target for stack in stacks for target in stack.unbind()] + known
+            stacks.clear()
+        elif known:
+            stacks.append(torch.stack(known))
+    return torch.cat(stacks) if stacks else ragged or None
 
 
 def examples_of(task: Task, table: Table) -> Examples:

@@ -11,6 +11,7 @@ import torch
 from mmtransfer import launcher
 from mmtransfer.config import RunConfig
 from mmtransfer.engine import precision
+from mmtransfer.engine.shortage import Parts
 from mmtransfer.engine.workers import Workers
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ class Machine:
     """How images lie in memory: contiguous or channels-last."""
     tried: Mapping[str, Any] = field(default_factory=dict)
     """What was tried of precision and layout, with seconds of a step and agreement."""
+    parts: Parts = field(default_factory=Parts)
+    """What memory has been found to hold of a pass without gradient."""
 
     @classmethod
     def set_up(cls, config: RunConfig, accelerator: Accelerator) -> Machine:

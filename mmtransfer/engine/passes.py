@@ -56,6 +56,12 @@ class Passes:
         for parameter in self.parameters:
             parameter.grad = None
 
+    def release(self) -> None:
+        """Gives back the memory of gradients and recorded passes, which are given up."""
+        if self.graphs is not None:
+            self.graphs.drop("out of memory")
+        self.clear()
+
 
 def refusal(config: RunConfig, machine: Machine) -> str:
     """Why nothing is recorded on this machine, empty where it may be."""

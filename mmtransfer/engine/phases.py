@@ -12,8 +12,9 @@ import torch
 from accelerate.optimizer import AcceleratedOptimizer
 from torch import Tensor, nn
 
-from mmtransfer.data.plan import Plan, padding_share
-from mmtransfer.engine import exact, layers, optim, processes, tracking
+from mmtransfer.config import flag
+from mmtransfer.data.plan import Epoch, Plan, padding_share
+from mmtransfer.engine import budget, exact, layers, optim, processes, tracking
 from mmtransfer.engine.decoding import prepare_decoded
 from mmtransfer.engine.evaluation import evaluate
 from mmtransfer.engine.features import prepare_states
@@ -21,11 +22,14 @@ from mmtransfer.engine.loop import train_epoch
 from mmtransfer.engine.model import Model
 from mmtransfer.engine.passes import Passes
 from mmtransfer.engine.progress import bar
+from mmtransfer.engine.shortage import told
 from mmtransfer.engine.splits import Splits
 from mmtransfer.engine.stopping import Stopped, agreed
 from mmtransfer.engine.training import Outcome, Status, Training
+from mmtransfer.errors import MMTransferError
 from mmtransfer.seeding import generator
 from mmtransfer.strategies import Exact, Loop, Phase
+from mmtransfer.tasks.inputs.base import Input
 
 logger = logging.getLogger("mmtransfer")
 
@@ -46,6 +50,7 @@ def train(
     state.budget = state.budget or model.task.input.budget()
     if any(isinstance(phase.solver, Loop) for phase in phases):
         _say_padding(_plan(training, splits))
+        _say_cut(model, phases, _plan(training, splits))
     outcome = Outcome(model, splits)
     while state.phase < len(phases):
         phase, last = phases[state.phase], state.phase == len(phases) - 1
@@ -180,7 +185,7 @@ def _train_epoch(
     save: Callable[[], None],
 ) -> Plan:
     """One epoch; after out-of-memory the step is cut into smaller micro-batches. Returns the plan in force."""
-    state, machine = training.state, training.machine
+    state, machine, model = training.state, training.machine, passes.model
     total = phase.epochs * plan.steps_per_epoch
     with bar(f"{phase.name} {state.epoch + 1}/{phase.epochs}", len(splits.train), machine.is_main) as progress:
         while True:
@@ -190,13 +195,34 @@ def _train_epoch(
                 if splits.train.stored is None:
                     machine.workers.heed((state.stalled - waited) / max(1e-9, state.seconds - begun))
                 return plan
-            except torch.OutOfMemoryError:
-                if machine.processes > 1 or plan.budget <= int(plan.lengths.min()):
-                    raise
-                plan = plan.halved()
-                state.budget = plan.budget
-                torch.cuda.empty_cache()
-                logger.warning("Out of memory: micro-batches of at most %d units from here on", plan.budget)
+            except torch.OutOfMemoryError as error:
+                if machine.processes > 1:
+                    raise _too_much_for_several(error, model.task.input) from None
+                shown = error.with_traceback(None)  # which holds on to what was computed
+            passes.release()
+            torch.cuda.empty_cache()
+            longest = _longest_if_alone(epoch, state.step)
+            if longest is not None:
+                raise budget.Work.of(machine, model, splits.train, [phase]).refusal(shown, longest)
+            plan = plan.halved()
+            state.budget = plan.budget
+            logger.warning("Out of memory: micro-batches of at most %d units from here on", plan.budget)
+            _say_cut(model, [phase], plan)
+
+
+def _longest_if_alone(epoch: Epoch, step: int) -> int | None:
+    """The longest example of a step whose micro-batches hold one each; None where it can still be cut."""
+    alone = all(len(batch) == 1 for batch in epoch.micro_batches(step))
+    return int(epoch.plan.lengths[epoch.examples(step)].max()) if alone else None
+
+
+def _too_much_for_several(error: torch.OutOfMemoryError, input: Input) -> MMTransferError:
+    """Cutting a step again would take all processes, of which the others wait for this one."""
+    return MMTransferError(
+        f"A process is out of memory: {told(error)}",
+        f"micro-batches of {input.budget()} units, with several processes",
+        f"start again with a smaller {flag(input.budgeted)}",
+    )
 
 
 def _validate(
@@ -286,6 +312,13 @@ def _load_best(training: Training, model: Model, kept: Collection[str]) -> None:
         return
     processes.together(accelerator, lambda: model.load_tensors(training.saver.best(name)))
     processes.broadcast(accelerator, model.tensors(kept).values())
+
+
+def _say_cut(model: Model, phases: Sequence[Phase], plan: Plan) -> None:
+    """Warns where batch normalisation that is trained sees less than a step."""
+    first = plan.epoch(0).micro_batches(0)
+    if len(first) > 1 and budget.normalising(model, phases):
+        logger.warning("BatchNorm sees micro-batches of %d examples, not the step's %d", len(first[0]), plan.batch_size)
 
 
 def _say_padding(plan: Plan) -> None:

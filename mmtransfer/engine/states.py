@@ -17,10 +17,12 @@ from mmtransfer.cache import features as shards
 from mmtransfer.cache.features import Features
 from mmtransfer.cache.settings import Cache
 from mmtransfer.data.plan import Indices, evaluation_batches
+from mmtransfer.engine import budget
 from mmtransfer.engine.loading import Examples
 from mmtransfer.engine.machine import Machine
 from mmtransfer.engine.model import Model
 from mmtransfer.engine.progress import bar
+from mmtransfer.engine.shortage import refusal
 from mmtransfer.engine.stopping import Stop, Stopped
 from mmtransfer.tasks.base import Batch
 
@@ -50,12 +52,22 @@ class States:
         numbers = [batch.tolist() for batch in batches]
         load = self.examples.batches(self.model.task, numbers, workers, device.type == "cuda")
 
-        def state(batch: Batch) -> State:
+        def part_of(batch: Batch) -> State:
             with torch.no_grad():
                 return kept(self.model.reach(batch.to(device).state, 0, self.cut))
 
+        def state(batch: Batch) -> State:
+            return joined(self._passed(batch, part_of))
+
         states = on_each_core(state, load) if self._rows_a_core else map(state, load)
         yield from zip(batches, states, strict=True)
+
+    def _passed(self, batch: Batch, work: Callable[[Batch], State]) -> list[State]:
+        try:
+            return self.machine.parts.over(batch, work)
+        except torch.OutOfMemoryError as error:
+            model, longest = self.model, int(batch.state.get("lengths", torch.ones(1)).max())
+            raise refusal(error, model.task.input, longest, model.precision, training=False) from None
 
     def run(self, batches: list[Indices]) -> Iterator[tuple[Indices, State]]:
         """`compute` with a progress bar, counted; Stopped between two batches after a signal."""
@@ -74,12 +86,12 @@ class States:
 
     def collect(self) -> Features:
         """The states of all examples, in memory."""
-        batches = self.batches(2 * self.model.task.input.budget())
+        batches = self.batches(budget.of_pass(self.model, self.machine))
         return shards.collect(self.cut, len(self.examples), self.run(batches))
 
-    def batches(self, budget: int) -> list[Indices]:
-        """All examples in batches of at most `budget` tokens or samples, padding included."""
-        return evaluation_batches(self.examples.lengths, budget, self._rows_a_core or ROWS)
+    def batches(self, units: int) -> list[Indices]:
+        """All examples in batches of at most `units` tokens or samples, padding included."""
+        return evaluation_batches(self.examples.lengths, units, self._rows_a_core or ROWS)
 
     def sizes(self) -> np.ndarray:
         """Estimated bytes of each example's state, from the shape of one of middling length."""
@@ -100,6 +112,11 @@ class States:
 def kept(state: State) -> State:
     """What is stored of a state, on the CPU: the rest is only for what was before, or drawn anew every epoch."""
     return {name: value.cpu() for name, value in state.items() if name in ("x", "lengths")}
+
+
+def joined(parts: list[State]) -> State:
+    """The state of all parts of a batch."""
+    return parts[0] if len(parts) == 1 else {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
 
 def on_each_core(state: Callable[[T], State], load: Iterable[T]) -> Iterator[State]:

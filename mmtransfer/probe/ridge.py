@@ -40,13 +40,9 @@ def ridge(rows: Rows, penalties: Sequence[float]) -> RidgePath:
     mean = targets.mean(0)
     centred = targets - mean
     solve = _primal if width <= n else _dual
-    found = solve(rows, centred, [penalty * n for penalty in penalties])
-    models, errors = [], []
-    for weight, residual, leverage in found:
-        models.append(Linear(weight, mean - weight @ rows.mean))
-        # an example that alone decides its own answer leaves 0 / 0
-        errors.append(residual / (1.0 - 1.0 / n - leverage).clamp(min=1e-12)[:, None])
-    return RidgePath(tuple(penalties), tuple(models), torch.stack(errors))
+    weights, errors = solve(rows, centred, [penalty * n for penalty in penalties])
+    models = tuple(Linear(weight, mean - weight @ rows.mean) for weight in weights)
+    return RidgePath(tuple(penalties), models, errors)
 
 
 def targets_of(y: Tensor, rows: Rows) -> Tensor:
@@ -56,8 +52,14 @@ def targets_of(y: Tensor, rows: Rows) -> Tensor:
     return y.double().reshape(len(y), -1)
 
 
-_Found = list[tuple[Tensor, Tensor, Tensor]]
-"""For each penalty: weights (outputs, width), residuals (n, outputs), diagonal of the hat matrix (n,)."""
+_Found = tuple[list[Tensor], Tensor]
+"""For each penalty weights (outputs, width), and leave-one-out residuals (penalties, n, outputs)."""
+
+
+def _left_out(residuals: Tensor, leverage: Tensor, n: int) -> Tensor:
+    """Residuals with each example left out, of those (rows, outputs) with all `n` in, and the hat matrix's diagonal."""
+    # an example that alone decides its own answer leaves 0 / 0
+    return residuals / (1.0 - 1.0 / n - leverage).clamp(min=1e-12)[:, None]
 
 
 def _primal(rows: Rows, y: Tensor, penalties: list[float]) -> _Found:
@@ -74,19 +76,16 @@ def _primal(rows: Rows, y: Tensor, penalties: list[float]) -> _Found:
     values, vectors = torch.linalg.eigh(gram)
     values, cross = values.clamp(min=0), vectors.T @ cross
     shrunk = [cross / (values + penalty)[:, None] for penalty in penalties]
-    found: list[tuple[list[Tensor], list[Tensor]]] = [([], []) for _ in penalties]
+    errors = torch.empty(len(penalties), *y.shape, dtype=torch.float64, device=rows.device)
     start = 0
     for x, _, _ in rows.blocks():
-        rotated = (x.double() - rows.mean) @ vectors
+        rotated, stop = (x.double() - rows.mean) @ vectors, start + len(x)
         squared = rotated.square()
-        for (residuals, leverages), weight, penalty in zip(found, shrunk, penalties, strict=True):
-            residuals.append(y[start : start + len(x)] - rotated @ weight)
-            leverages.append(squared @ (1.0 / (values + penalty)))
-        start += len(x)
-    return [
-        ((vectors @ weight).T, torch.cat(residuals), torch.cat(leverages))
-        for (residuals, leverages), weight in zip(found, shrunk, strict=True)
-    ]
+        for error, weight, penalty in zip(errors, shrunk, penalties, strict=True):
+            leverage = squared @ (1.0 / (values + penalty))
+            error[start:stop] = _left_out(y[start:stop] - rotated @ weight, leverage, len(y))
+        start = stop
+    return [(vectors @ weight).T for weight in shrunk], errors
 
 
 def _dual(rows: Rows, y: Tensor, penalties: list[float]) -> _Found:
@@ -94,9 +93,10 @@ def _dual(rows: Rows, y: Tensor, penalties: list[float]) -> _Found:
     x = torch.cat([block.double() for block, _, _ in rows.blocks()]) - rows.mean
     values, vectors = torch.linalg.eigh(x @ x.T)
     values, rotated = values.clamp(min=0), vectors.T @ y
-    found: _Found = []
+    weights, errors = list[Tensor](), list[Tensor]()
     for penalty in penalties:
         inverse = 1.0 / (values + penalty)
         dual = vectors @ (inverse[:, None] * rotated)
-        found.append(((x.T @ dual).T, penalty * dual, 1.0 - penalty * (vectors.square() @ inverse)))
-    return found
+        weights.append((x.T @ dual).T)
+        errors.append(_left_out(penalty * dual, 1.0 - penalty * (vectors.square() @ inverse), len(y)))
+    return weights, torch.stack(errors)

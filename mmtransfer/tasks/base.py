@@ -48,6 +48,18 @@ class Batch:
     lengths: Tensor | None = None
     """Those of the state, on the host as well, once the state is on a device."""
 
+    def __len__(self) -> int:
+        return len(self.state["x"])
+
+    def halves(self) -> tuple[Batch, Batch]:
+        """Its first examples and its last; both keep the padding of the whole."""
+        middle = len(self) // 2
+        return self._part(slice(middle)), self._part(slice(middle, None))
+
+    def _part(self, rows: slice) -> Batch:
+        targets = None if self.targets is None else self.targets[rows]
+        return Batch({name: value[rows] for name, value in self.state.items()}, targets)
+
     def pin_memory(self) -> Batch:
         """The batch where a GPU can fetch it beside other work; DataLoader calls it."""
         targets = None if self.targets is None else self.targets.pin_memory()

@@ -202,3 +202,24 @@ def test_without_locks_the_first_rename_wins(store, monkeypatch):
     list(one)
     assert_right(features.open_states(store.entry(KEY), 2, COUNT, 0))
     assert [folder.name for folder in store.features.iterdir()] == [KEY]
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="the system does not list what is mapped")
+def test_what_was_read_into_memory_is_no_longer_mapped(built):
+    mapped = features.open_states(built, 2, COUNT, 0)
+    assert str(built) in Path("/proc/self/maps").read_text()
+    del mapped
+    resident = features.open_states(built, 2, COUNT, 10**9)
+    assert str(built) not in Path("/proc/self/maps").read_text()
+    assert_right(resident)
+
+
+def test_a_matrix_is_made_of_shards_that_were_removed_since(store):
+    x = torch.randn(20, 4)
+    groups = features.shards([np.arange(9), np.arange(9, 20)], np.full(20, 16.0), 100)
+    folder = store.features / "x"
+    folder.mkdir(parents=True)
+    list(features.build(folder, store.entry("y"), groups, {}, lambda b: ((one, {"x": x[one]}) for one in b), {}))
+    found = features.open_states(store.entry("y"), 3, 20, 0)
+    store.remove([])
+    assert torch.equal(found.matrix(), x)

@@ -21,12 +21,16 @@ from mmtransfer.tasks.base import Encoded, Reads
 from mmtransfer.tasks.inputs.base import Input, logger
 from mmtransfer.tasks.refusal import leave_out
 
+MOST_SECONDS = 512
+"""Of a micro-batch, however much memory there is."""
+
 
 class AudioInput(Input):
     """Samples (samples,), mono, normalised where the backbone wants it."""
 
     modality = "speech"
     kind = "audio"
+    budgeted = "micro_batch_seconds"
 
     def __init__(self, config: RunConfig, backbone: Backbone, reads: Reads) -> None:
         super().__init__(config, backbone, reads)
@@ -97,8 +101,11 @@ class AudioInput(Input):
     def encoding(self) -> dict[str, Any]:
         return {"rate": self.rate, "normalise": self.normalise, "resampling": METHOD}
 
-    def budget(self) -> int:
-        return int(self.config.micro_batch_seconds * self.rate)
+    def most(self) -> int:
+        return MOST_SECONDS * self.rate
+
+    def bound(self, length: int, share: float = 1.0) -> str:
+        return f"--max-seconds {length * share / self.rate:.1f}"
 
     def pieces(self, table: Table) -> tuple[Table, list[int]]:
         """Those that have a frame: of a recording that is shorter nothing is left, aloud."""

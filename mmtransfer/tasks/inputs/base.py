@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -32,6 +33,8 @@ class Input(ABC):
     """What one unit of length is worth in result.json's throughput: tokens 1, samples seconds; None for fixed sizes."""
     masks: bool = False
     """Whether training hides frames at random: `mask` says which."""
+    budgeted: ClassVar[str]
+    """The setting that says how much of it a micro-batch holds."""
 
     def __init__(self, config: RunConfig, backbone: Backbone, reads: Reads) -> None:
         """Raises MMTransferError for settings that the backbone does not allow. `reads`: what a head sees of it."""
@@ -91,9 +94,30 @@ class Input(ABC):
     def encoding(self) -> dict[str, Any]:
         """All that `encode` depends on beside the row and its seed, as JSON: features are cached under it."""
 
-    @abstractmethod
     def budget(self) -> int:
-        """The micro-batch budget of the configuration, in the unit of the lengths."""
+        """The micro-batch budget of the configuration in the unit of the lengths; where it leaves that to a GPU which
+        was not measured, the most."""
+        value = getattr(self.config, self.budgeted)
+        return self.most() if value is None else round(value / (self.unit or 1.0))
+
+    @property
+    def by_device(self) -> bool:
+        """Whether the configuration leaves the budget to the device's memory."""
+        return getattr(self.config, self.budgeted) is None
+
+    def allow(self, budget: int) -> None:
+        """Takes a budget, in the unit of the lengths, into the configuration."""
+        # a float only where the setting is one, as of seconds
+        value: dict[str, Any] = {self.budgeted: budget * self.unit if self.unit not in (None, 1.0) else budget}
+        self.config = dataclasses.replace(self.config, **value)
+
+    @abstractmethod
+    def most(self) -> int:
+        """The largest budget that is worth having on any device."""
+
+    @abstractmethod
+    def bound(self, length: int, share: float = 1.0) -> str:
+        """The flag, with its value, that has examples of this length be about `share` of what they are."""
 
     def rows_a_core(self) -> int | None:
         """Most inputs of a batch that one core of a CPU runs through frozen stages, where each core takes batches of

@@ -16,7 +16,7 @@ from mmtransfer.data.columnar import Rows
 from mmtransfer.data.table import Table
 from mmtransfer.errors import MMTransferError
 from mmtransfer.tasks.base import Encoded, Reads
-from mmtransfer.tasks.inputs.base import Input, logger
+from mmtransfer.tasks.inputs.base import Input
 
 PIXELS = 4 * 224 * 224
 """Most pixels of a batch of pictures on a CPU, where each core takes batches of its own: maps of more pictures outgrow
@@ -33,6 +33,7 @@ class ImageInput(Input):
     modality = "image"
     kind = "image"
     unit = None
+    budgeted = "micro_batch_size"
 
     def __init__(self, config: RunConfig, backbone: Backbone, reads: Reads) -> None:
         own = backbone.preprocess
@@ -57,10 +58,6 @@ class ImageInput(Input):
             crop_pct=config.crop_pct or (own.get("crop_pct") if backbone.own_crop else None) or images.CROP_PCT,
             augment=config.augment if config.augment in ("light", "strong") else "none",
         )
-        if self.budget() < config.batch_size:
-            logger.warning(
-                "BatchNorm sees micro-batches of %d images, not the step's %d", self.budget(), config.batch_size
-            )
 
     def columns(self) -> dict[str, Any]:
         return {"file": self.config.file_column}
@@ -102,8 +99,11 @@ class ImageInput(Input):
         own = self.transform
         return {"pictures": {"image_size": own.size, "crop_pct": own.crop_pct, "mean": own.mean, "std": own.std}}
 
-    def budget(self) -> int:
-        return self.config.micro_batch_size
+    def most(self) -> int:
+        return self.config.batch_size
+
+    def bound(self, length: int, share: float = 1.0) -> str:
+        return f"--image-size {int(self.transform.size * share**0.5)}"
 
     def rows_a_core(self) -> int:
         return max(1, PIXELS // self.transform.size**2)

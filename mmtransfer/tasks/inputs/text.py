@@ -27,6 +27,9 @@ from mmtransfer.tasks.readout import FIRSTS, UNREAD
 ROWS = 2_000
 """Texts that are tokenized at a time: what the tokenizer tells beside their tokens has hundreds of bytes a token."""
 
+MOST_TOKENS = 65_536
+"""Of a micro-batch, however much memory there is."""
+
 
 @dataclasses.dataclass
 class _Unread:
@@ -56,6 +59,7 @@ class TextInput(Input):
     """
 
     modality = "text"
+    budgeted = "micro_batch_tokens"
 
     def __init__(self, config: RunConfig, backbone: Backbone, reads: Reads) -> None:
         if reads == "pooled":
@@ -168,8 +172,11 @@ class TextInput(Input):
     def spelled(self, names: list[str]) -> list[str] | None:
         return None if self.paired or self.kind != "text" else [worded(name) for name in names]
 
-    def budget(self) -> int:
-        return self.config.micro_batch_tokens
+    def most(self) -> int:
+        return MOST_TOKENS
+
+    def bound(self, length: int, share: float = 1.0) -> str:
+        return f"--max-length {max(1, int(length * share))}"
 
     def state(self) -> dict[str, Any]:
         return {"paired": self.paired}
