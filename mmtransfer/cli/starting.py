@@ -28,11 +28,11 @@ def leave_pandas() -> None:
     import pyarrow
 
     finder = _WithoutPandas()
-    sys.meta_path.insert(0, finder)  # type: ignore[arg-type]  # a finder needs no more
+    sys.meta_path.insert(0, finder)  # a finder needs no more
     try:
         pyarrow.array([None])
     finally:
-        sys.meta_path.remove(finder)  # type: ignore[arg-type]
+        sys.meta_path.remove(finder)
 
 
 class _WithoutPandas:

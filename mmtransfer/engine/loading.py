@@ -207,9 +207,9 @@ class Loader:
         self.order = _Order()
         self.loader = DataLoader(
             encoded,
-            sampler=self.order,  # type: ignore[arg-type]  # anything to go through serves
+            sampler=self.order,
             batch_size=None,
-            collate_fn=_as_it_is,
+            collate_fn=_as_it_is,  # type: ignore[arg-type]  # without a batch size it is given what was asked for
             num_workers=workers,
             pin_memory=pin,
             prefetch_factor=4 if workers else None,
