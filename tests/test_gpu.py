@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import tiny
 import torch
+from accelerate import Accelerator
 
 import mmtransfer as mmt
 from mmtransfer import backbones
@@ -22,12 +23,16 @@ from mmtransfer.config import TEXT
 from mmtransfer.data import sources
 from mmtransfer.engine import determinism, entries
 from mmtransfer.engine.features import features
-from mmtransfer.engine.loading import examples_of
+from mmtransfer.engine.graphs import AGREE, SEEN, Graphs, Recorder
+from mmtransfer.engine.graphs import apart as graphs_apart
+from mmtransfer.engine.loading import examples_of, uploaded
 from mmtransfer.engine.machine import Machine
 from mmtransfer.engine.model import Model
+from mmtransfer.engine.passes import Passes
 from mmtransfer.engine.states import States
 from mmtransfer.resolution import resolve
 from mmtransfer.tasks import TASKS
+from tests.engine.pieces import start_of
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")]
 
@@ -124,3 +129,25 @@ def test_fp16_trains_and_its_scale_goes_on(heavy, tmp_path):
     assert run.result["precision"]["dtype"] == "fp16"
     states = sorted((tmp_path / "run" / "checkpoints").glob("step-*/state.json"))
     assert states and '"scale": ' in states[-1].read_text() and '"scale": null' not in states[-1].read_text()
+
+
+@pytest.mark.parametrize("case", ["text", "speech"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_recorded_passes_leave_the_gradients_of_the_passes_as_they_are(case, precision, tmp_path):
+    training, model, splits, phase = start_of(case, tmp_path, False, 10**9, Accelerator())
+    model.to("cuda").precision = precision
+    model.backbone.freeze(())
+    model = model.starting(phase.trains).train()
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    graphs = Graphs(model, training.machine, parameters, Recorder(training.machine.device), forced=True)
+    found = []
+    for passes in (Passes(model, model, parameters, graphs), Passes(model, model, parameters)):
+        for _ in range(SEEN + 2):
+            passes.clear()
+            (batch,) = uploaded(splits.train.batches(model.task, [[0, 3, 5]], 0, True, 0), training.machine.device)
+            training.machine.seed(3)
+            outputs = model.task.target.counted(passes(batch.state, 3), model.backbone.lengths(batch.lengths))
+            model.task.target.loss(outputs, batch.targets).sum().backward()
+        found.append([p.grad.clone() for p in parameters if p.grad is not None])
+    assert graphs.figures.replayed == 2 and not graphs.figures.why_not
+    assert len(found[0]) == len(found[1]) and graphs_apart(*found) < AGREE["tf32" if precision == "fp32" else precision]

@@ -1,12 +1,14 @@
 """How fast is a step of ours beside that of the peers, on the same data and network?
 
-    python -m benchmarks.speed                          # text, image, resnet18 and speech
+    python -m benchmarks.speed                          # all cases
     python -m benchmarks.speed text image --quick       # one short round each, no whole epochs
+    python -m benchmarks.speed resnet50 --steps 3       # shorter rounds; --epochs none leaves out the whole epochs
     python -m benchmarks.speed render                   # the page again, from what was measured
 
 Contestants are processes, each with all cores, of which one works at a time. After two steps to warm up come rounds in
 which each trains some steps in turn; the figure is the median of the rounds, the ratio that of the medians. Then each
-trains a whole epoch alone, with its start-up told apart, and what of it is scored. Everything goes into
+trains a whole epoch alone, with its start-up told apart, and what of it is scored. The share of the peak is that of the
+operations that the network needs in the best product of two large matrices measured here. Everything goes into
 benchmarks/results/speed-DEVICE.json, and from there into benchmarks/speed.md; a case replaces what it measured before.
 Needs $MMTRANSFER_DATA.
 """
@@ -18,8 +20,10 @@ import json
 import os
 import statistics
 import tempfile
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from importlib import metadata
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +62,34 @@ def rounds(case: Case, count: int, steps: int) -> dict[str, Any]:
                 found[name]["rounds"].append(told["examples"] / told["seconds"])
                 print(f"{case.name}: {name}: {found[name]['rounds'][-1]:.1f} examples/s", flush=True)
     for name, contestant in running.items():
-        found[name] |= {"peak_bytes": contestant.end().get("peak_bytes")}
+        ended = contestant.end()
+        kept = ("peak_bytes", "device_peak_bytes", "operations")
+        found[name] |= {key: ended[key] for key in kept if key in ended}
+    return found
+
+
+def peak() -> dict[str, float]:
+    """Operations a second of the best product of two large matrices, by arithmetic, in a process of its own."""
+    with get_context("spawn").Pool(1) as pool:
+        return pool.apply(_peak)
+
+
+def _peak() -> dict[str, float]:
+    import torch
+
+    from mmtransfer.engine.precision import has_bf16, tf32
+
+    cuda, found = torch.cuda.is_available(), {}
+    where, size = torch.device("cuda" if cuda else "cpu"), 8192 if cuda else 2048
+    for name in ("fp32", "bf16") if has_bf16(where) else ("fp32",):
+        one = torch.randn(size, size, device=where, dtype=torch.bfloat16 if name == "bf16" else torch.float32)
+        fastest = float("inf")
+        with tf32(where):
+            for _ in range(6):
+                begun = time.perf_counter()
+                float((one @ one)[0, 0])  # which waits for it
+                fastest = min(fastest, time.perf_counter() - begun)
+        found[name] = 2 * size**3 / fastest
     return found
 
 
@@ -71,15 +102,18 @@ def epochs(case: Case) -> dict[str, Any]:
     return found
 
 
-def measure(names: Sequence[str], quick: bool, count: int) -> None:
+def measure(names: Sequence[str], quick: bool, count: int, steps: int | None, whole: bool) -> None:
+    """Measures cases, one after the other, and keeps each when it is done."""
     place = HERE / "results" / f"speed-{device()}.json"
     for name in names:
         with tempfile.TemporaryDirectory(prefix="speed-") as folder:
             made = [CASES[name](Path(folder), False), CASES[name](Path(folder), True)]
-            steps = made[0].steps if not quick else max(2, made[0].steps // 10)
-            result: dict[str, Any] = {"about": made[0].about, "metric": made[0].metric, "steps": steps}
-            result["contestants"] = rounds(made[0], 1 if quick else count, steps)
-            if not quick:
+            usual = made[0].steps if not device().startswith("cpu") else made[0].steps_on_cpu
+            asked = steps or (max(2, usual // 10) if quick else usual)
+            result: dict[str, Any] = {"about": made[0].about, "metric": made[0].metric, "steps": asked}
+            result["peak"] = peak()
+            result["contestants"] = rounds(made[0], 1 if quick else count, asked)
+            if whole and not quick:
                 for contestant, told in epochs(made[1]).items():
                     result["contestants"][contestant]["epoch"] = told
         if quick:
@@ -93,22 +127,27 @@ def measure(names: Sequence[str], quick: bool, count: int) -> None:
 def table(result: dict[str, Any]) -> list[str]:
     """A case as rows of Markdown."""
     lines = [
-        "| | examples/s, median | rounds | ours over it | an epoch: start-up + training, s | score | peak memory, MB |",
-        "|---|---|---|---|---|---|---|",
+        "| | examples/s, median | rounds | ours over it | share of the peak | an epoch: start-up + training, s | score "
+        "| peak memory, MB |",
+        "|---|---|---|---|---|---|---|---|",
     ]
+    needed = max((told.get("operations", 0.0) for told in result["contestants"].values()), default=0.0)
+    best = max(result["peak"].values())
     own = statistics.median(result["contestants"]["ours"]["rounds"] or [0.0])
     for name, told in result["contestants"].items():
         if told.get("failed"):
-            lines.append(f"| {name} | {told['failed'][:80]} | | | | | |")
+            lines.append(f"| {name} | {told['failed'][:80]} | | | | | | |")
             continue
         speed, epoch = statistics.median(told["rounds"]), told.get("epoch", {})
         whole = f"{epoch['startup']:.0f} + {epoch['seconds']:.0f}" if "startup" in epoch else ""
         score = epoch.get("metric")
         scored = "" if score is None or score != score else f"{score:.3f}"
         spread = f"{min(told['rounds']):.1f} to {max(told['rounds']):.1f}"
-        peak = told.get("peak_bytes") or 0
+        memory = told.get("device_peak_bytes") or told.get("peak_bytes") or 0
+        share = f"{100 * speed * needed / best:.0f} %"
         lines.append(
-            f"| {name} | {speed:.1f} | {spread} | {own / speed:.2f} | {whole} | {scored} | {peak / MEGA:.0f} |"
+            f"| {name} | {speed:.1f} | {spread} | {own / speed:.2f} | {share} | {whole} | {scored} "
+            f"| {memory / MEGA:.0f} |"
         )
     return lines
 
@@ -121,11 +160,38 @@ def render() -> None:
         "`python -m benchmarks.speed`; its head says how it is measured. Scores are after one epoch, on test data.",
     ]
     for place in sorted((HERE / "results").glob("speed-*.json")):
-        lines += ["", f"## {place.stem.removeprefix('speed-')}"]
-        for result in json.loads(place.read_text()).values():
+        results = json.loads(place.read_text())
+        picture = place.with_suffix(".png")
+        draw(results, picture)
+        lines += ["", f"## {place.stem.removeprefix('speed-')}", "", f"![examples a second](results/{picture.name})"]
+        for result in results.values():
             versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
             lines += ["", f"{result['about']}; rounds of {result['steps']} steps; {versions}.", "", *table(result)]
     (HERE / "speed.md").write_text("\n".join(lines) + "\n")
+
+
+def draw(results: Mapping[str, Any], path: Path) -> None:
+    """A panel a case: examples a second, ours above, each round a point."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    from matplotlib import pyplot as plt
+
+    figure, panels = plt.subplots(
+        len(results), 1, figsize=(7.5, 0.5 + 1.9 * len(results)), layout="constrained", squeeze=False
+    )
+    for panel, result in zip(panels[:, 0], results.values(), strict=True):
+        told = {name: one["rounds"] for name, one in result["contestants"].items() if one.get("rounds")}
+        names = list(told)[::-1]
+        medians = [statistics.median(told[name]) for name in names]
+        panel.barh(names, medians, color=["#1b6ca8" if name == "ours" else "#b0b0b0" for name in names], zorder=1)
+        for name in names:
+            panel.plot(told[name], [name] * len(told[name]), "o", ms=3, color="#222222", zorder=2)
+        panel.set_title(f"{result['about']}: examples/s", fontsize=9, loc="left")
+        panel.tick_params(labelsize=8)
+        panel.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=110, metadata={"Software": None})
+    plt.close(figure)
 
 
 def main() -> None:
@@ -133,9 +199,11 @@ def main() -> None:
     parser.add_argument("cases", nargs="*", choices=[*CASES, "render"], default=list(CASES))
     parser.add_argument("--quick", action="store_true", help="one short round, nothing is written")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--steps", type=int, help="of a round; the case's own if not given")
+    parser.add_argument("--epochs", choices=["all", "none"], default="all", help="whether whole epochs are trained too")
     given = parser.parse_args()
     if given.cases != ["render"]:
-        measure(given.cases, given.quick, given.rounds)
+        measure(given.cases, given.quick, given.rounds, given.steps, given.epochs == "all")
     if not given.quick:
         render()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,8 @@ from benchmarks.compute_once import minilm
 from benchmarks.speed import ours, peers
 from benchmarks.speed.pace import Pace, Train
 
+PLAINLY, BARE = "ours, fp32, switches off", "bare loop on our batches, fp32"
+COMPILED = "Trainer, best, torch_compile"
 MANY = 1000
 """Epochs of a contestant that is stopped; so long that every choice for long runs is made."""
 
@@ -27,9 +29,11 @@ class Case:
     name: str
     about: str
     contestants: Mapping[str, Train]
-    steps: int
-    """Of a round on a CPU; on a GPU 60."""
+    steps_on_cpu: int
+    """Of a round on a CPU."""
     metric: str = ""
+    steps: int = 60
+    """Of a round on a GPU."""
 
 
 def cores() -> int:
@@ -60,19 +64,24 @@ def text(place: Path, whole: bool) -> Case:
     return Case("text", "MiniLM, BANKING77, batch 32", _named(settings, theirs), 60, "accuracy")
 
 
+PLAIN: Mapping[str, Any] = {"precision": "fp32", "layout": "contiguous", "graphs": "off", "cache": "off"}
+"""Ours with every switch off."""
+
+
 def _named(settings: Mapping[str, Any], theirs: Any) -> dict[str, Train]:
-    """Ours by default and plain, Trainer twice, and the bare loop."""
-    plain = {**settings, "precision": "fp32", "layout": "contiguous"}
+    """Ours by default and plain, Trainer in three ways, and the bare loop."""
+    plain = {**settings, **PLAIN}
     return {
         "ours": partial(ours.fit, settings),
-        "ours, fp32": partial(ours.fit, plain),
+        PLAINLY: partial(ours.fit, plain),
         "Trainer, defaults": partial(theirs, {}),
-        "Trainer, best": partial(theirs, None),
-        "bare loop on our batches, fp32": partial(ours.bare, plain),
+        "Trainer, best": partial(theirs, peers.best(0)),
+        COMPILED: partial(theirs, {**peers.best(0), "torch_compile": True}),
+        BARE: partial(ours.bare, plain),
     }
 
 
-def _texts(train: str, test: str, epochs: int, options: Mapping[str, Any] | None, pace: Pace) -> float:
+def _texts(train: str, test: str, epochs: int, options: Mapping[str, Any], pace: Pace) -> float:
     import datasets
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer, DataCollatorWithPadding
@@ -103,8 +112,7 @@ def _texts(train: str, test: str, epochs: int, options: Mapping[str, Any] | None
             right += int((model(**batch).logits.argmax(1) == batch["labels"]).sum())
         return right / len(encoded["test"])
 
-    chosen = peers.best(0) if options is None else options
-    return peers.trainer(pace, model, encoded["train"], collate, 32, epochs, 5e-5, score, chosen)
+    return peers.trainer(pace, model, encoded["train"], collate, 32, epochs, 5e-5, score, options)
 
 
 def image(place: Path, whole: bool, arch: str = "mobilenet_v2") -> Case:
@@ -121,41 +129,43 @@ def image(place: Path, whole: bool, arch: str = "mobilenet_v2") -> Case:
         "batch_size": 32,
         "epochs": 1 if whole else MANY,
     }
-    plain = {**settings, "precision": "fp32", "layout": "contiguous"}
     folder, given = str(data / "train"), weights if Path(weights).is_file() else None
     workers = cores() if cores() > 2 else 0
-    contestants = {
+    contestants: dict[str, Train] = {
         "ours": partial(ours.fit, settings),
-        "ours, fp32": partial(ours.fit, plain),
+        PLAINLY: partial(ours.fit, {**settings, **PLAIN}),
         "classic loop": partial(peers.images, folder, arch, given, 32, False, workers),
         "classic loop, batch 4": partial(peers.images, folder, arch, given, 4, False, workers),
         "tuned loop": partial(peers.images, folder, arch, given, 32, True, workers),
-        "bare loop on our batches, fp32": partial(ours.bare, plain),
+        BARE: partial(ours.bare, {**settings, **PLAIN}),
     }
     return Case(arch, f"{arch}, hymenoptera, 224 px from JPEG, batch 32", contestants, 7)
 
 
-def speech(place: Path, whole: bool) -> Case:
-    """AN4 with the shape of wav2vec2-base, random weights, batch 8."""
+def speech(place: Path, whole: bool, shape: str = "wav2vec2-base") -> Case:
+    """AN4 with a shape of wav2vec2, random weights, batch 8."""
     from transformers import Wav2Vec2Config
 
-    Wav2Vec2Config().save_pretrained(place / "wav2vec2-base")
+    from mmtransfer.backbones.speech import SHAPES
+
+    own = SHAPES.get(shape, {})
+    Wav2Vec2Config(**own).save_pretrained(place / shape)
     data = data_folder() / "an4"
     settings = {
         "task": "speech-recognition",
         "train": str(data / "train"),
         "validation": str(data / "test"),
-        "backbone": str(place / "wav2vec2-base"),
+        "backbone": str(place / shape),
         "weights": "none",
         "strategy": "full",
         "batch_size": 8,
         "epochs": 1 if whole else MANY,
     }
-    theirs = partial(_recordings, str(data / "train"), 1 if whole else MANY)
-    return Case("speech", "shape of wav2vec2-base, AN4, batch 8", _named(settings, theirs), 5)
+    theirs = partial(_recordings, str(data / "train"), own, 1 if whole else MANY)
+    return Case("speech" if not own else shape, f"shape of {shape}, AN4, batch 8", _named(settings, theirs), 5)
 
 
-def _recordings(folder: str, epochs: int, options: Mapping[str, Any] | None, pace: Pace) -> float:
+def _recordings(folder: str, shape: Mapping[str, Any], epochs: int, options: Mapping[str, Any], pace: Pace) -> float:
     import datasets
     import numpy as np
     import soundfile
@@ -180,9 +190,15 @@ def _recordings(folder: str, epochs: int, options: Mapping[str, Any] | None, pac
         answers = [torch.as_tensor(np.asarray(one["labels"], np.int64)) for one in given]
         return {"input_values": inputs, "labels": pad(answers, batch_first=True, padding_value=-100)}
 
-    model = Wav2Vec2ForCTC(Wav2Vec2Config(vocab_size=len(letters), pad_token_id=0))
-    chosen = peers.best(0) if options is None else options
-    return peers.trainer(pace, model, table, collate, 8, epochs, 1e-4, lambda _: float("nan"), chosen)
+    model = Wav2Vec2ForCTC(Wav2Vec2Config(**{**shape, "vocab_size": len(letters), "pad_token_id": 0}))
+    return peers.trainer(pace, model, table, collate, 8, epochs, 1e-4, lambda _: float("nan"), options)
 
 
-CASES = {"text": text, "image": image, "resnet18": partial(image, arch="resnet18"), "speech": speech}
+CASES: Mapping[str, Callable[[Path, bool], Case]] = {
+    "text": text,
+    "image": image,
+    "resnet18": partial(image, arch="resnet18"),
+    "resnet50": partial(image, arch="resnet50"),
+    "speech": speech,
+    "wav2vec2-fast": partial(speech, shape="wav2vec2-fast"),
+}

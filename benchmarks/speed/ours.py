@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Any
 from unittest import mock
 
@@ -39,8 +40,10 @@ def fit(settings: Mapping[str, Any], pace: Pace) -> float | None:
 
 
 def bare(settings: Mapping[str, Any], pace: Pace) -> None:
-    """The engine's batches, network, optimiser and precision, and nothing else of it."""
+    """The engine's batches, network, optimiser and precision, and nothing else of it; counts the operations of an
+    example in the first step."""
     import torch
+    from torch.utils.flop_counter import FlopCounterMode
 
     from mmtransfer.data.plan import Plan
     from mmtransfer.engine import optim, precision, processes
@@ -65,10 +68,15 @@ def bare(settings: Mapping[str, Any], pace: Pace) -> None:
         batches = iter(train.batches(model.task, asked, ahead, False, config.seed, number))
         for step in range(len(epoch)):
             examples = len(epoch.examples(step))
-            for _ in epoch.share(step, 0, 1):
-                batch = next(batches).to(machine.device)
-                loss = model.task.target.loss(model(batch.state), batch.targets).sum() / examples
-                loss.backward()
+            counter: Any = FlopCounterMode(display=False) if not pace.notes else nullcontext()
+            with counter:
+                for _ in epoch.share(step, 0, 1):
+                    batch = next(batches).to(machine.device)
+                    assert batch.targets is not None
+                    loss = model.task.target.loss(model(batch.state), batch.targets).sum() / examples
+                    loss.backward()
+            if not pace.notes:
+                pace.notes["operations"] = counter.get_total_flops() / examples
             torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)

@@ -28,6 +28,8 @@ class Pace:
     def __init__(self, pipe: Connection, whole: bool) -> None:
         self.pipe, self.whole = pipe, whole
         self.left = self.examples = 0
+        self.notes: dict[str, Any] = {}
+        """What else there is to tell at the end."""
         self.begun = self.first = self.last = time.perf_counter()
 
     def start(self) -> None:
@@ -90,6 +92,7 @@ def _contest(train: Train, pipe: Connection, whole: bool) -> None:
         found = {"done": True}
     except Exception as error:
         found = {"failed": f"{type(error).__name__}: {error}"}
+    found |= pace.notes
     found["peak_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     if torch.cuda.is_available():
         found["device_peak_bytes"] = torch.cuda.max_memory_allocated()

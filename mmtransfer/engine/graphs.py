@@ -297,7 +297,7 @@ class Graphs:
             results.append([[tensor.detach().clone() for tensor in tensors] for tensors in found])
             seconds.append(fastest)
         (outputs, gradients), (own_outputs, own_gradients) = results
-        apart = max(_apart(own_outputs, outputs), _apart(own_gradients, gradients))
+        apart = max(apart(own_outputs, outputs), apart(own_gradients, gradients))
         if not apart <= AGREE[dtype]:
             raise _NotTaken(f"recorded passes differ from those as they are by {apart:.1e}")
         if seconds[1] * FASTER > seconds[0] and not self.forced:
@@ -339,7 +339,7 @@ def _cropped(value: Tensor, like: Tensor) -> Tensor:
     return value[tuple(slice(0, size) for size in like.shape)]
 
 
-def _apart(found: Sequence[Tensor], expected: Sequence[Tensor]) -> float:
+def apart(found: Sequence[Tensor], expected: Sequence[Tensor]) -> float:
     """Norm of the difference over the norm, of all tensors together."""
     difference = torch.stack([(a.double() - b.double()).square().sum() for a, b in zip(found, expected, strict=True)])
     size = torch.stack([value.double().square().sum() for value in expected])
