@@ -297,9 +297,9 @@ class Graphs:
             results.append([[tensor.detach().clone() for tensor in tensors] for tensors in found])
             seconds.append(fastest)
         (outputs, gradients), (own_outputs, own_gradients) = results
-        apart = max(apart(own_outputs, outputs), apart(own_gradients, gradients))
-        if not apart <= AGREE[dtype]:
-            raise _NotTaken(f"recorded passes differ from those as they are by {apart:.1e}")
+        distance = max(apart(own_outputs, outputs), apart(own_gradients, gradients))
+        if not distance <= AGREE[dtype]:
+            raise _NotTaken(f"recorded passes differ from those as they are by {distance:.1e}")
         if seconds[1] * FASTER > seconds[0] and not self.forced:
             raise _NotTaken(f"{1000 * seconds[1]:.1f} ms recorded are not faster than {1000 * seconds[0]:.1f} ms")
         logger.info("recorded passes take %.1f ms, as they are %.1f ms", 1000 * seconds[1], 1000 * seconds[0])
