@@ -52,7 +52,7 @@ def rounds(case: Case, count: int, steps: int) -> dict[str, Any]:
     found: dict[str, Any] = {name: {"rounds": []} for name in running}
     for number in range(-1, count):
         for name, contestant in list(running.items()):
-            told = contestant.run(WARM if number < 0 else steps)
+            told = contestant.run(WARM if number < 0 else steps * case.times.get(name, 1))
             if "failed" in told:
                 found[name]["failed"] = told["failed"]
                 print(f"{case.name}: {name}: {told['failed']}", flush=True)
