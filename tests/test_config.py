@@ -84,7 +84,7 @@ def test_ten_digits_a_class_are_taken_unless_another_part_is_asked_for():
     ("name", "value", "said"),
     [
         ("optimizer", "adam", "did you mean adamw"),
-        ("precision", "fp16", "Unknown precision='fp16'"),
+        ("precision", "fp8", "Unknown precision='fp8'"),
         ("schedule", "cosin", "did you mean cosine"),
         ("cache", "no", "Unknown cache='no'"),
         ("head", "MLP", "did you mean mlp"),
