@@ -20,7 +20,6 @@ import json
 import os
 import statistics
 import tempfile
-import time
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from multiprocessing import get_context
@@ -28,11 +27,26 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.speed.cases import CASES, Case
-from benchmarks.speed.pace import Contestant
+from benchmarks.speed.pace import Contestant, highest
 
 HERE = Path(__file__).parents[1]
 WARM = 2
+TRIED = (
+    "A compiled step on 2 cores (`torch_compile` of Trainer at its best, lengths as they come): in four minutes the "
+    "compiler had not come to the end of two steps, each of another length; an epoch of that case takes less. So none "
+    "is compiled on a CPU.",
+    "Processes that decode ahead on 2 cores: pictures that were decoded once take about a hundredth of a step to load "
+    "(`python -m benchmarks.decoding`), and a process more takes a core from the step. So a CPU whose "
+    "cores all compute has none.",
+    "Pixels as float32 on their way to the device: four times the bytes, for the same pixels to the bit; they are "
+    "normalised behind the upload.",
+    "CTC's loss in the recorded passes: it fetches its lengths from the device and waits; it stays between the two "
+    "recordings, its lengths on the host.",
+)
+"""What was tried and did not help, or is not done for a reason."""
 MEGA = 2**20
+KEPT = ("peak_bytes", "device_peak_bytes", "operations")
+"""What a contestant tells at its end."""
 
 
 def device() -> str:
@@ -47,7 +61,9 @@ def device() -> str:
 
 
 def rounds(case: Case, count: int, steps: int) -> dict[str, Any]:
-    """Examples per second of each contestant, round by round."""
+    """Examples per second of each contestant, round by round; nothing for no rounds."""
+    if not count:
+        return {name: {"rounds": []} for name in case.contestants}
     running = {name: Contestant(train) for name, train in case.contestants.items()}
     found: dict[str, Any] = {name: {"rounds": []} for name in running}
     for number in range(-1, count):
@@ -63,41 +79,23 @@ def rounds(case: Case, count: int, steps: int) -> dict[str, Any]:
                 print(f"{case.name}: {name}: {found[name]['rounds'][-1]:.1f} examples/s", flush=True)
     for name, contestant in running.items():
         ended = contestant.end()
-        kept = ("peak_bytes", "device_peak_bytes", "operations")
-        found[name] |= {key: ended[key] for key in kept if key in ended}
+        found[name] |= {key: ended[key] for key in KEPT if key in ended}
     return found
 
 
 def peak() -> dict[str, float]:
     """Operations a second of the best product of two large matrices, by arithmetic, in a process of its own."""
     with get_context("spawn").Pool(1) as pool:
-        return pool.apply(_peak)
-
-
-def _peak() -> dict[str, float]:
-    import torch
-
-    from mmtransfer.engine.precision import has_bf16, tf32
-
-    cuda, found = torch.cuda.is_available(), {}
-    where, size = torch.device("cuda" if cuda else "cpu"), 8192 if cuda else 2048
-    for name in ("fp32", "bf16") if has_bf16(where) else ("fp32",):
-        one = torch.randn(size, size, device=where, dtype=torch.bfloat16 if name == "bf16" else torch.float32)
-        fastest = float("inf")
-        with tf32(where):
-            for _ in range(6):
-                begun = time.perf_counter()
-                float((one @ one)[0, 0])  # which waits for it
-                fastest = min(fastest, time.perf_counter() - begun)
-        found[name] = 2 * size**3 / fastest
-    return found
+        return pool.apply(highest)
 
 
 def epochs(case: Case) -> dict[str, Any]:
     """A whole epoch of each contestant, alone."""
     found = {}
     for name, train in case.contestants.items():
-        found[name] = Contestant(train, whole=True).result()
+        contestant = Contestant(train, whole=True)
+        found[name] = contestant.result()
+        contestant.process.join()
         print(f"{case.name}: {name}: {found[name]}", flush=True)
     return found
 
@@ -115,13 +113,20 @@ def measure(names: Sequence[str], quick: bool, count: int, steps: int | None, wh
             result["contestants"] = rounds(made[0], 1 if quick else count, asked)
             if whole and not quick:
                 for contestant, told in epochs(made[1]).items():
-                    result["contestants"][contestant]["epoch"] = told
+                    kept = {key: told[key] for key in KEPT if key in told}
+                    result["contestants"][contestant] |= {"epoch": told, **kept}
         if quick:
             print("\n".join(table(result)), flush=True)
             continue
         known = json.loads(place.read_text()) if place.exists() else {}
         versions = {library: metadata.version(library) for library in ("torch", "transformers", "torchvision")}
         place.write_text(json.dumps({**known, name: {**result, "versions": versions}}, indent=1))
+
+
+def speeds(told: Mapping[str, Any]) -> list[float]:
+    """Of the rounds of a contestant, else of its whole epoch."""
+    epoch = told.get("epoch", {})
+    return told.get("rounds") or ([epoch["examples"] / epoch["seconds"]] if "seconds" in epoch else [])
 
 
 def table(result: dict[str, Any]) -> list[str]:
@@ -133,16 +138,16 @@ def table(result: dict[str, Any]) -> list[str]:
     ]
     needed = max((told.get("operations", 0.0) for told in result["contestants"].values()), default=0.0)
     best = max(result["peak"].values())
-    own = statistics.median(result["contestants"]["ours"]["rounds"] or [0.0])
+    own = statistics.median(speeds(result["contestants"]["ours"]) or [0.0])
     for name, told in result["contestants"].items():
-        if told.get("failed"):
-            lines.append(f"| {name} | {told['failed'][:80]} | | | | | | |")
+        if told.get("failed") or not speeds(told):
+            lines.append(f"| {name} | {told.get('failed', 'not measured')[:80]} | | | | | | |")
             continue
-        speed, epoch = statistics.median(told["rounds"]), told.get("epoch", {})
+        speed, epoch = statistics.median(speeds(told)), told.get("epoch", {})
         whole = f"{epoch['startup']:.0f} + {epoch['seconds']:.0f}" if "startup" in epoch else ""
         score = epoch.get("metric")
         scored = "" if score is None or score != score else f"{score:.3f}"
-        spread = f"{min(told['rounds']):.1f} to {max(told['rounds']):.1f}"
+        spread = f"{min(speeds(told)):.1f} to {max(speeds(told)):.1f}"
         memory = told.get("device_peak_bytes") or told.get("peak_bytes") or 0
         share = f"{100 * speed * needed / best:.0f} %"
         lines.append(
@@ -167,6 +172,7 @@ def render() -> None:
         for result in results.values():
             versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
             lines += ["", f"{result['about']}; rounds of {result['steps']} steps; {versions}.", "", *table(result)]
+    lines += ["", "## What did not help", "", *(f"- {tried}" for tried in TRIED)]
     (HERE / "speed.md").write_text("\n".join(lines) + "\n")
 
 
@@ -181,7 +187,7 @@ def draw(results: Mapping[str, Any], path: Path) -> None:
         len(results), 1, figsize=(7.5, 0.5 + 1.9 * len(results)), layout="constrained", squeeze=False
     )
     for panel, result in zip(panels[:, 0], results.values(), strict=True):
-        told = {name: one["rounds"] for name, one in result["contestants"].items() if one.get("rounds")}
+        told = {name: speeds(one) for name, one in result["contestants"].items() if speeds(one)}
         names = list(told)[::-1]
         medians = [statistics.median(told[name]) for name in names]
         panel.barh(names, medians, color=["#1b6ca8" if name == "ours" else "#b0b0b0" for name in names], zorder=1)
@@ -198,7 +204,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("cases", nargs="*", choices=[*CASES, "render"], default=list(CASES))
     parser.add_argument("--quick", action="store_true", help="one short round, nothing is written")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=3, help="0: whole epochs alone")
     parser.add_argument("--steps", type=int, help="of a round; the case's own if not given")
     parser.add_argument("--epochs", choices=["all", "none"], default="all", help="whether whole epochs are trained too")
     given = parser.parse_args()

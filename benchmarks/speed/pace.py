@@ -99,6 +99,26 @@ def _contest(train: Train, pipe: Connection, whole: bool) -> None:
     pipe.send(found)
 
 
+def highest() -> dict[str, float]:
+    """Operations a second of the best product of two large matrices, by arithmetic."""
+    import torch
+
+    from mmtransfer.engine.precision import has_bf16, tf32
+
+    cuda, found = torch.cuda.is_available(), {}
+    where, size = torch.device("cuda" if cuda else "cpu"), 8192 if cuda else 2048
+    for name in ("fp32", "bf16") if has_bf16(where) else ("fp32",):
+        one = torch.randn(size, size, device=where, dtype=torch.bfloat16 if name == "bf16" else torch.float32)
+        fastest = float("inf")
+        with tf32(where):
+            for _ in range(6):
+                begun = time.perf_counter()
+                float((one @ one)[0, 0])  # which waits for it
+                fastest = min(fastest, time.perf_counter() - begun)
+        found[name] = 2 * size**3 / fastest
+    return found
+
+
 class Contestant:
     """A process that trains.
 
