@@ -209,7 +209,7 @@ class Loader:
             encoded,
             sampler=self.order,
             batch_size=None,
-            collate_fn=_as_it_is,  # type: ignore[arg-type]  # without a batch size it is given what was asked for
+            collate_fn=_as_it_is,
             num_workers=workers,
             pin_memory=pin,
             prefetch_factor=4 if workers else None,
