@@ -32,7 +32,7 @@ RESULT = {
     "seed": None,
     "command": None,
     "started": None,
-    "seconds": {"total", "startup", "data", "cache", "train", "evaluate"},
+    "seconds": {"total", "startup", "data", "cache", "train", "checkpoint", "evaluate"},
     "data": {"train", "validation", "test"},
     "findings": None,
     "backbone": {"name", "source", "sha256", "parameters"},
@@ -41,10 +41,15 @@ RESULT = {
     "phases": None,
     "metrics": {"validation", "test"},
     "primary": {"name", "split", "value"},
-    "throughput": {"examples_per_second", "tokens_or_seconds_of_audio_per_second", "stall_share"},
+    "throughput": {
+        "examples_per_second",
+        "tokens_or_seconds_of_audio_per_second",
+        "stall_share",
+        "checkpoint_share",
+    },
     "memory": {"peak_bytes", "device_peak_bytes"},
     "precision": {"dtype", "layout", "allocator", "tried"},
-    "cache": {"mode", "cut", "bytes", "build_seconds", "hits", "expected"},
+    "cache": {"mode", "cut", "bytes", "build_seconds", "hits", "expected", "decoded"},
     "warnings": None,
 }
 """The keys of result.json; None: a value, or checked below."""
