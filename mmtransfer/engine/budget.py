@@ -9,7 +9,6 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from accelerate.utils import gather_object
 from torch import nn
 
 from mmtransfer.engine import memory, shortage
@@ -78,6 +77,8 @@ def choose(
     except MMTransferError as error:  # the others are told, before they wait
         found.append(error)
     if machine.processes > 1:
+        from accelerate.utils import gather_object
+
         found = gather_object(found)
     for result in found:
         if isinstance(result, MMTransferError):
