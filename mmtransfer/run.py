@@ -80,7 +80,6 @@ class RunFolder:
     config = Inside("config.json")
     result = Inside("result.json")
     model = Inside("model")
-    adapter = Inside("adapter")
     log = Inside("log.jsonl")
     checkpoints = Inside("checkpoints")
 
