@@ -3,7 +3,8 @@
     python -m benchmarks.decoding [hymenoptera] [cifar10] [--kept 1 1.15 1.3] [--seeds 3] [--out FILE]
 
 Trains the built-in backbone whole, with light augmentation, from files (`--cache off`) and from pictures whose shorter
-side is KEPT times the training size, with the same seeds, data and order: the runs of a seed differ in nothing else.
+side is KEPT times the training size, with the same seeds, data and order; crops lie elsewhere, as they are drawn by
+the size of what is kept.
 For each KEPT: accuracy on the same test pictures, the difference to that from files with its 95 % interval (by test
 picture, the mean over all seeds), and seconds of training, decoding included. About a minute of a core a run.
 """
