@@ -72,7 +72,8 @@ def fit(config: RunConfig | None = None, **fields: Any) -> Run:
 
 
 def load(folder: str | Path, **fields: Any) -> Run:
-    """Opens a run; `fields`: settings of reading data (`COLUMNS`, `skip_bad`) that other data need.
+    """Opens a run; `fields`: settings of reading data (`COLUMNS`, `skip_bad`) that other data need, and `decode`: how a
+    transcript is found, greedy or beam, where the run's own way is not wanted.
 
     Raises MMTransferError if the folder is no run, is damaged, or the run has not ended.
 
@@ -81,7 +82,7 @@ def load(folder: str | Path, **fields: Any) -> Run:
     ('linear-probe', 'finished')
     """
     place = RunFolder(Path(folder))
-    strange = fields.keys() - {*COLUMNS, "skip_bad"}
+    strange = fields.keys() - {*COLUMNS, "skip_bad", "decode"}
     if strange:
         raise MMTransferError(
             f"A run is used with its own settings, not with {', '.join(sorted(strange))}", str(folder), "leave them out"
@@ -145,7 +146,7 @@ class Run:
         try:
             if described["task"] != self.config.task:
                 raise ValueError(f"its task is {described['task']}, that of the run {self.config.task}")
-            task.restore(described["state"])
+            task.restore(described["state"], self.folder.model)
         except (KeyError, ValueError, TypeError) as error:
             raise damaged(place, error) from None
         head = task.target.head(backbone.width)
@@ -168,7 +169,14 @@ class Run:
         task, target = self.model.task, self.model.task.target
         table = self._table(inputs, labelled=False, option="the inputs")
         pieces, owners = task.input.pieces(table)
-        records = self._records(pieces, "predicting")
+        spans = task.input.spans(pieces)
+        target.wants_times = target.timed
+        try:
+            records = dict(self._records(pieces, "predicting"))
+        finally:
+            target.wants_times = False
+        if spans is not None:
+            records |= {"begin": [begin for begin, _ in spans], "seconds": [seconds for _, seconds in spans]}
         parts: list[list[dict[str, Any]]] = [[] for _ in range(len(table))]
         for place, owner in enumerate(owners):
             parts[owner].append({name: values[place] for name, values in records.items()})

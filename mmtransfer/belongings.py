@@ -13,6 +13,13 @@ from mmtransfer import disk, documents, lock
 from mmtransfer.documents import PROGRAM
 from mmtransfer.errors import MMTransferError
 
+CHECKPOINTS = (
+    "checkpoints/last",
+    *(f"checkpoints/step-[0-9]*/{name}" for name in ("weights.safetensors", "optimizer.safetensors", "state.json")),
+    "checkpoints/step-[0-9]*/manifest.json",
+    "checkpoints/best-[0-9]*/weights.safetensors",
+    "checkpoints/best-[0-9]*/manifest.json",
+)
 FILES = (
     lock.NAME,
     "environment.json",
@@ -21,17 +28,17 @@ FILES = (
     "log.jsonl",
     "predictions/validation.parquet",
     "predictions/test.parquet",
-    "checkpoints/last",
-    *(f"checkpoints/step-[0-9]*/{name}" for name in ("weights.safetensors", "optimizer.safetensors", "state.json")),
-    "checkpoints/step-[0-9]*/manifest.json",
-    "checkpoints/best-[0-9]*/weights.safetensors",
-    "checkpoints/best-[0-9]*/manifest.json",
+    *CHECKPOINTS,
     "model/backbone.json",
     "model/backbone.safetensors",
     "model/head.safetensors",
     "model/task.json",
     "model/manifest.json",
+    "model/words.arpa",
+    "model/letters.arpa",
     # for other libraries
+    "adapter/adapter_config.json",
+    "adapter/adapter_model.safetensors",
     "model/config.json",
     "model/model.safetensors.index.json",
     "model/lm_head.safetensors",
@@ -48,6 +55,10 @@ FILES = (
     "model/merges.txt",
     "model/bpe.codes",
     "model/*.model",
+    # a search's
+    "auto.json",
+    *(f"trials/[0-9]*/{name}" for name in ("environment.json", "result.json", "config.json", "log.jsonl", lock.NAME)),
+    *(f"trials/[0-9]*/{name}" for name in CHECKPOINTS),
     # trackers name theirs as they like
     "tensorboard/**/events.out.tfevents*",
     "tensorboard/**/hparams.yml",
@@ -63,7 +74,7 @@ LAST = ("environment.json", lock.NAME)
 """Removed after all others, so that a folder half emptied is still known as a run."""
 FIRST = ("result.json", "config.json", "checkpoints/last")
 """Removed before all others, so that it is taken for no finished run, and none to go on with."""
-SOURCES = ("train", "validation", "test", "backbone", "weights")
+SOURCES = ("train", "validation", "test", "backbone", "weights", "lm")
 """Settings that may name files."""
 
 OWN = {"program": str, "schema": int}

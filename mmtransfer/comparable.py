@@ -48,6 +48,8 @@ def load_runs(folders: Sequence[str | Path]) -> list[Loaded]:
     _same({run.result["task"]: run for run in reversed(loaded)}, "of different tasks", "is", "runs of one task")
     by_metric = {run.primary[0]: run for run in reversed(loaded)}
     _same(by_metric, "judged by different metrics", "by", "runs of one kind of answer (--target)")
+    by_rule = {run.config.get("text_rule") or "none": run for run in reversed(loaded)}
+    _same(by_rule, "scored under different text rules", "under", "runs of one --text-rule")
     _same_data(loaded)
     return loaded
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from mmtransfer.api import Run, fit
 from mmtransfer.comparison import Comparison, compare
+from mmtransfer.data import builtin
 from mmtransfer.errors import MMTransferError
 from mmtransfer.resolution import resolve
 from mmtransfer.run import RunFolder
@@ -40,6 +41,16 @@ def check_versus(settings: Mapping[str, Any]) -> None:
         raise MMTransferError("Random weights learn nothing from no examples", "--versus-scratch", "leave it out")
     if settings.get("out") is not None:
         RunFolder(Path(_control(str(settings["out"])))).check(bool(settings.get("overwrite")), settings)
+
+
+def comparable(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings, such that the run can be compared with its control: without test data both are scored on the same
+    validation data, which folds of the training data would do without."""
+    config, given = resolve(**settings), dict(settings)
+    tested = config.test is not None or str(config.train).startswith(builtin.PREFIX)
+    if not tested and config.strategy_options.get("folds", 0) is None and config.strategy_options["solver"] == "exact":
+        given["strategy_options"] = {**(given.get("strategy_options") or {}), "folds": 0}
+    return given
 
 
 def versus_scratch(settings: Mapping[str, Any], run: Run) -> Comparison:

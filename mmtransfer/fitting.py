@@ -4,18 +4,31 @@ from __future__ import annotations
 
 import logging
 import signal
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from accelerate import Accelerator
 from torch import Tensor
 
 from mmtransfer import disk
+from mmtransfer.backbones import adapters
 from mmtransfer.config import RunConfig
-from mmtransfer.engine import budget, checkpoint, determinism, memory, phases, processes, provenance, tracking, trial
+from mmtransfer.engine import (
+    anchoring,
+    budget,
+    checkpoint,
+    determinism,
+    memory,
+    phases,
+    processes,
+    provenance,
+    tracking,
+    trial,
+)
 from mmtransfer.engine.clock import Clock
 from mmtransfer.engine.evaluation import evaluate
 from mmtransfer.engine.loading import Examples
@@ -26,13 +39,13 @@ from mmtransfer.engine.signals import Interrupted, collected
 from mmtransfer.engine.splits import Splits
 from mmtransfer.engine.state import TrainState
 from mmtransfer.engine.stopping import Stop
-from mmtransfer.engine.training import Outcome, Training
+from mmtransfer.engine.training import Heads, Outcome, Training
 from mmtransfer.errors import MMTransferError
 from mmtransfer.lock import Lock
 from mmtransfer.preparation import Prepared, prepare
 from mmtransfer.reporting import Report, count_parameters, hearing_warnings, throughput
 from mmtransfer.run import RunFolder, environment
-from mmtransfer.saving import save_model, write_task
+from mmtransfer.saving import save_adapters, save_model, write_task
 from mmtransfer.tasks.base import Records
 
 logger = logging.getLogger("mmtransfer")
@@ -66,39 +79,53 @@ def _fit(
 ) -> None:
     """The order of a run."""
     prepared = prepare(config, machine, report.clock)
-    with determinism.fastest_convolutions(prepared.model.task.input.unit is None, machine.device):
-        _train(prepared, machine, folder, lock, report, signals)
-
-
-def _train(
-    prepared: Prepared, machine: Machine, folder: RunFolder, lock: Lock, report: Report, signals: Sequence[int]
-) -> None:
-    """What comes after its preparation."""
-    clock = report.clock
-    with clock.part("startup"):
-        machine = _choose(prepared, machine)
-    config = replace(prepared.model.task.config, **machine.chosen())
-    splits, state = prepared.splits, TrainState(data={name: t.ordered() for name, t in prepared.tables.items()})
-    stop = _stop(config, clock, splits, signals)
-    scaler = Scaler(machine.device, machine.precision)
-    training = Training(config, machine, folder.path, state, prepared.cache, stop, clock, scaler)
-    report.known |= {"data": prepared.data, "findings": [finding.as_dict() for finding in prepared.findings]}
-    moments = begin(training, prepared, folder, lock, report)
-    try:
-        with clock.part("train"):
-            outcome = phases.train(training, prepared.model, splits, prepared.plan, moments)
-            if outcome.status == "stopped":  # it is said that the run can go on
-                settle(training)
-        training.scaler.tell(state)
-        report.known |= _about(training, prepared, outcome)
+    stop = _stop(prepared.config, report.clock, prepared.splits, signals)
+    with trained(prepared, machine, folder, lock, report, stop) as (training, outcome):
         if outcome.status == "stopped":
             report.write("stopped")
             command = f"mmtransfer fit {config.task} --resume --out {folder.path}"
             raise Interrupted(signals[0] if signals else signal.SIGTERM, command, folder.path)
         score(training, outcome, folder, report)
         finish(training, folder, report)
-    finally:
-        training.saver.close()  # nobody else may write to the folder before
+
+
+@contextmanager
+def trained(
+    prepared: Prepared,
+    machine: Machine,
+    folder: RunFolder,
+    lock: Lock,
+    report: Report,
+    stop: Stop,
+    heads: Heads | None = None,
+    settings: Mapping[str, Any] = MappingProxyType({}),
+) -> Iterator[tuple[Training, Outcome]]:
+    """Trains what is prepared, from the folder's newest checkpoint on where the run goes on; nobody else may write to
+    the folder before the context has ended.
+
+    `heads`: as in `Training`; `settings`: over those that it was prepared with.
+    """
+    clock, images = report.clock, prepared.model.task.input.unit is None
+    with determinism.fastest_convolutions(images, machine.device):
+        with clock.part("startup"):
+            machine = _choose(prepared, machine)
+        config = replace(prepared.model.task.config, **machine.chosen(), **settings)
+        state = TrainState(data={name: table.ordered() for name, table in prepared.tables.items()})
+        scaler = Scaler(machine.device, machine.precision)
+        training = Training(config, machine, folder.path, state, prepared.cache, stop, clock, scaler, heads)
+        report.known |= {"data": prepared.data, "findings": [finding.as_dict() for finding in prepared.findings]}
+        start = anchoring.start_of(prepared.model, prepared.plan)  # before a checkpoint takes its place
+        moments = begin(training, prepared, folder, lock, report)
+        try:
+            with clock.part("train"):
+                outcome = phases.train(training, prepared.model, prepared.splits, prepared.plan, moments, start)
+                if outcome.status == "stopped":  # it is said that the run can go on
+                    settle(training)
+            training.scaler.tell(state)
+            report.known |= _about(training, prepared, outcome)
+            yield training, outcome
+        finally:
+            training.saver.close()
 
 
 def _choose(prepared: Prepared, machine: Machine) -> Machine:
@@ -114,11 +141,12 @@ def _choose(prepared: Prepared, machine: Machine) -> Machine:
 
 
 def _stop(config: RunConfig, clock: Clock, splits: Splits, signals: Sequence[int]) -> Stop:
-    """A signal ends training, and --max-minutes, of which scoring takes its share."""
+    """A signal ends training, and so do --stop-after and --max-minutes, of which scoring takes its share."""
+    last = float("inf") if config.stop_after is None else config.stop_after
     if config.max_minutes is None:
-        return Stop(signals)
+        return Stop(signals, last=last)
     coming = len(splits.validation or ()) * 2 + len(splits.test or ())
-    return Stop(signals, clock.started + 60.0 * config.max_minutes, coming)
+    return Stop(signals, clock.started + 60.0 * config.max_minutes, coming, last)
 
 
 def _claim(folder: RunFolder, lock: Lock) -> None:
@@ -206,11 +234,17 @@ def score(training: Training, outcome: Outcome, folder: RunFolder, report: Repor
             training.track(tracking.numbers(split, {name: score.value for name, score in scores.items()}))
 
     if machine.is_main:
+        save_adapters(folder, model)
+    adapters.merge(model.backbone)  # what is scored is what is saved, to the bit
+    if machine.is_main:
         save_model(folder, model)
     with training.clock.part("evaluate"):
         chosen = outcome.records
         if chosen is None and splits.validation is not None:
-            chosen = task.target.tune(_records(model, splits.validation, "validation", machine, folder.path))
+            validation = splits.validation
+            chosen = task.target.settle(lambda: _records(model, validation, "validation", machine, folder.path))
+        if chosen is not None:
+            chosen = task.target.calibrate(chosen)
         if machine.is_main:  # again, with what validation has tuned
             write_task(folder, model)
         if chosen is not None:

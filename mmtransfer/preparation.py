@@ -6,13 +6,14 @@ import dataclasses
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from mmtransfer import backbones, strategies
-from mmtransfer.backbones import weights
+from mmtransfer.backbones import adapters, weights
 from mmtransfer.backbones.staged import Backbone
 from mmtransfer.cache import settings
 from mmtransfer.cache.settings import Cache
@@ -68,14 +69,16 @@ def prepare(config: RunConfig, machine: Machine, clock: Clock | None = None, alo
         backbone = backbones.load(config.backbone, config.weights, TASKS[config.task].modality)
         sha256 = weights.sha256(backbone)
         plan = planned(config, len(backbone.stages))
+        adapt(backbone, plan, config.seed)
         _refuse_nothing(backbone, plan, config.strategy)
         task = TASKS[config.task].make(_with_augmentation(config, plan), backbone)
         config = task.config
         cache_policy.refuse(config.cache, plan, task)
         cache = settings.make(config.cache, config.cache_dir, config.cache_limit)
     with clock.part("data"):
-        cut = not all(isinstance(phase.solver, strategies.Exact) and phase.solver.folds for phase in plan)
-        tables, findings = provenance.read_tables(config, task, cut, cache, machine.is_main)
+        tables, findings = provenance.read_tables(config, task, partial(_cuts, plan), cache, machine.is_main)
+        plan = [_settled(phase, tables) for phase in plan]
+        config = _recorded(config, plan)
         if machine.is_main:
             _tell(tables, findings if aloud else ())
         task.prepare(tables["train"])
@@ -89,10 +92,39 @@ def prepare(config: RunConfig, machine: Machine, clock: Clock | None = None, alo
     return Prepared(config, model, splits, plan, cache, tables, data, findings, sha256)
 
 
+def _cuts(plan: Sequence[strategies.Phase], n: int) -> bool:
+    """Whether a phase needs validation data, where none is given and there are `n` examples to train on."""
+    solvers = [phase.solver for phase in plan]
+    return not all(isinstance(solver, strategies.Exact) and solver.few_enough(n) for solver in solvers)
+
+
+def _settled(phase: strategies.Phase, tables: Mapping[str, Table]) -> strategies.Phase:
+    """The phase for these data: it is known now whether folds choose."""
+    if not isinstance(phase.solver, strategies.Exact):
+        return phase
+    return dataclasses.replace(phase, solver=phase.solver.settled(len(tables["train"]), "validation" in tables))
+
+
+def _recorded(config: RunConfig, plan: Sequence[strategies.Phase]) -> RunConfig:
+    """The settings with the number of folds decided, so that `--config` repeats the run."""
+    options, solver = config.strategy_options, plan[0].solver
+    if options.get("folds", 0) is not None or not isinstance(solver, strategies.Exact) or solver.prior:
+        return config
+    return dataclasses.replace(config, strategy_options={**options, "folds": solver.folds})
+
+
 def _refuse_missing_data(config: RunConfig) -> None:
     whose = f"{RunFolder(Path(str(config.out))).config}: " if config.resume else ""
     for split in ("train", "validation", "test"):
         sources.refuse_missing(getattr(config, split), whose + flag(split))
+
+
+def adapt(backbone: Backbone, plan: Sequence[strategies.Phase], seed: int) -> None:
+    """Puts in the adapters that phases train."""
+    for phase in plan:
+        if phase.trains.adapters is not None:
+            torch.manual_seed(number(seed, "adapters"))
+            adapters.attach(backbone, phase.trains.stages, **dataclasses.asdict(phase.trains.adapters))
 
 
 def _refuse_nothing(backbone: Backbone, plan: Sequence[strategies.Phase], strategy: str) -> None:
@@ -128,5 +160,7 @@ def _split(config: RunConfig, task: Task, tables: Mapping[str, Table]) -> tuple[
     if config.shots == 0:  # all that was wanted of them is the classes' names
         checked["train"] = checked["train"].select([])
     examples = {split: examples_of(task, table) for split, table in checked.items()}
-    examples["train"] = dataclasses.replace(examples["train"], weights=task.target.weights(checked["train"]))
+    examples["train"] = dataclasses.replace(
+        examples["train"], weights=task.target.weights(checked["train"]), shares=task.target.shares(checked["train"])
+    )
     return checked, Splits(**examples)

@@ -79,7 +79,7 @@ def rank(task: str, train: Any, backbones: Sequence[str], folds: int = FOLDS, **
     if not backbones:
         raise MMTransferError("No backbones to compare", "--backbones", "name two or more")
     given = {"task": task, "train": train, "strategy": "linear-probe", **fields}
-    configs = {backbone: resolve(**given | _named(backbone)) for backbone in backbones}
+    configs = {backbone: resolve(**given | named(backbone)) for backbone in backbones}
     if any(TASKS[task].exact(config) is None for config in configs.values()):
         raise MMTransferError(f"{task} has no exact probe", "mmtransfer rank", "compare short runs of fit instead")
     found: list[Ranked] = []
@@ -91,7 +91,7 @@ def rank(task: str, train: Any, backbones: Sequence[str], folds: int = FOLDS, **
             machine = machine or Machine.set_up(config, processes.accelerator())
             found.append(_ranked(prepare(config, machine, aloud=not found), machine, backbone, folds))
         except MMTransferError as error:
-            if not _is_about(error, config):
+            if not is_about(error, config):
                 raise
             missing[backbone] = error
             if len(configs) > 1:  # else the error itself says all
@@ -106,14 +106,14 @@ def rank(task: str, train: Any, backbones: Sequence[str], folds: int = FOLDS, **
     return ranking
 
 
-def _named(word: str) -> dict[str, str]:
+def named(word: str) -> dict[str, str]:
     """Backbone and weights of NAME=WEIGHTS; a path may have such a sign in it."""
     name, _, weights = word.rpartition("=")
     plain = not name or Path(word).expanduser().exists()
     return {"backbone": word} if plain else {"backbone": name, "weights": weights}
 
 
-def _is_about(error: MMTransferError, config: RunConfig) -> bool:
+def is_about(error: MMTransferError, config: RunConfig) -> bool:
     """Whether an error is about a backbone or its weights, and not about what all have in common."""
     names = (config.backbone, *([config.weights] if config.weights else []))
     return any(error.where in (name, f"--backbone {name}", f"--weights {name}") for name in names) or any(
@@ -127,14 +127,15 @@ def _ranked(prepared: Prepared, machine: Machine, backbone: str, folds: int) -> 
     stages.freeze(range(len(stages.stages)))
     asked = {name: examples for name, examples in prepared.splits.by_name().items() if name != "test"}
     splits = prepared.splits.with_states(features_of_splits(model, asked, machine, model.end, cache), task)
+    answered = [examples for examples in (splits.train, splits.validation) if examples is not None]
 
     def probed(device: torch.device) -> Choice:
         first, *others = exact.weighted_rows(model, splits, device)
-        return solve(sum(others, start=first), folds=folds, seed=prepared.config.seed)
+        rows = sum(others, start=first)
+        return solve(rows, folds=exact.folds_of(answered, rows, folds, prepared.config))
 
     choice = else_on_the_cpu(machine.device, probed)
     assert choice.held_out is not None  # there were folds
-    answered = [examples for examples in (splits.train, splits.validation) if examples is not None]
     score = task.target.measure(task.target.tune(exact.records_of(task, answered, choice.held_out)))[
         task.target.primary
     ]
@@ -149,13 +150,13 @@ def _ranked(prepared: Prepared, machine: Machine, backbone: str, folds: int) -> 
         seconds=seconds,
         hits=cache.figures.hits,
         parameters=sum(value.numel() for value in stages.parameters()),
-        examples_per_second=_speed(model, prepared.splits.train, machine),
+        examples_per_second=speed(model, prepared.splits.train, machine),
         bytes=sum(value.numel() * value.element_size() for value in tensors),
     )
 
 
-def _speed(model: Model, examples: Examples, machine: Machine) -> float:
-    """Examples/s of prediction."""
+def speed(model: Model, examples: Examples, machine: Machine) -> float:
+    """Examples/s of prediction by a model whose backbone is frozen, on a few examples of all lengths."""
     count = min(SPEED_EXAMPLES, len(examples))
     picked = np.linspace(0, len(examples) - 1, count).astype(np.int32)
     picked = picked[np.argsort(examples.lengths[picked], kind="stable")]

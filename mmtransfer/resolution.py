@@ -28,14 +28,15 @@ from mmtransfer.defaults import (
 )
 from mmtransfer.errors import MMTransferError
 from mmtransfer.run import RunFolder
+from mmtransfer.strategies.probe import FOLDS
 from mmtransfer.tasks import TASKS
 
 logger = logging.getLogger("mmtransfer")
 
-OTHER_PROBLEM = ("label_smoothing", "weight_decay", "augment")
+OTHER_PROBLEM = ("label_smoothing", "weight_decay", "augment", "mixup", "cutmix", "sampling", "focal_gamma")
 """Settings of the loop that change what is minimised."""
 OTHER_WAY: tuple[str, ...] = ("epochs", "batch_size", "lr", "optimizer", "momentum", "nesterov", "schedule")
-OTHER_WAY += ("warmup", "clip", "patience")
+OTHER_WAY += ("warmup", "clip", "ema", "patience")
 """Settings of the loop that change how it is minimised, but not what."""
 RESUMABLE = {
     "resume",
@@ -139,6 +140,10 @@ def _options(settings: Mapping[str, Any], given: Mapping[str, Any], ratio: float
     asked, options["solver"] = options["solver"], options["solver"] or ("exact" if exact else "loop")
     if options["solver"] == "exact" and made.head_only:
         options["solver"] = _solver_of_a_probe(given, asked)
+    # who asks for another share held out asks for one; class names are few examples' anyway
+    unsaid = options.get("folds", 0) is None and options["prior"] == "none"
+    if options["solver"] == "exact" and unsaid and "validation_fraction" in as_given(given):
+        options["folds"] = 0 if given["validation_fraction"] else FOLDS
     return options
 
 
@@ -169,7 +174,11 @@ def _solver_of_a_probe(given: Mapping[str, Any], asked: str | None) -> str:
 def planned(config: RunConfig, stages: int) -> list[strategies.Phase]:
     """The phases of the configured strategy on a backbone of `stages` stages."""
     made = strategies.make(config.strategy, config.strategy_options)
-    plan: list[strategies.Phase] = made.plan(stages, config.lr, config.epochs)
+    phases: list[strategies.Phase] = made.plan(stages, config.lr, config.epochs)
+    plan = [
+        dataclasses.replace(phase, average=config.ema) if isinstance(phase.solver, strategies.Loop) else phase
+        for phase in phases
+    ]
     if config.shots == 0:
         _check_zero_shot(config, plan)
     return plan

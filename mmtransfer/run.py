@@ -80,6 +80,7 @@ class RunFolder:
     config = Inside("config.json")
     result = Inside("result.json")
     model = Inside("model")
+    adapter = Inside("adapter")
     log = Inside("log.jsonl")
     checkpoints = Inside("checkpoints")
 

@@ -11,8 +11,17 @@ from typing import Literal
 
 import numpy as np
 
-Stream = Literal["split", "head", "order", "augment", "dropout", "backbone"]
-STREAMS: dict[Stream, int] = {"split": 1, "head": 2, "order": 3, "augment": 4, "dropout": 5, "backbone": 6}
+Stream = Literal["split", "head", "order", "augment", "dropout", "backbone", "adapters", "mixture"]
+STREAMS: dict[Stream, int] = {
+    "split": 1,
+    "head": 2,
+    "order": 3,
+    "augment": 4,
+    "dropout": 5,
+    "backbone": 6,
+    "adapters": 7,
+    "mixture": 8,
+}
 
 
 def generator(seed: int, stream: Stream, *numbers: int) -> np.random.Generator:

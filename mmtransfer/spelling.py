@@ -16,9 +16,9 @@ from typing import Any
 
 _PYTHON = True
 """Whether messages are for Python; the command line says otherwise for as long as it runs."""
-_SWITCHES = {"all-pairs"}
+_SWITCHES = {"all-pairs", "dry-run"}
 """Names of flags without a value: those of functions that take no settings, and what `learn` adds."""
-_VALUED = {"backbones", "folds"}
+_VALUED = {"backbones", "folds", "prefer", "max-parameters"}
 """Names of flags with a value, likewise."""
 _WORDS = {"builtin", "none"}
 """Plain words that are values; any other plain word after a flag belongs to the sentence."""
@@ -28,7 +28,8 @@ _FLAG = r"(?<![\w'\"/-])--([a-z][a-z.-]*[a-z])(?![\w-])"
 _VALUE = r"'[^']*'|[^\s,;()`'-][^\s,;()`]*"
 _OPTION = re.compile(rf"{_FLAG}(?: ({_VALUE}))?")
 _COMMAND = re.compile(
-    r"mmtransfer (fit|predict|evaluate|embed|compare|demo|rank|cache)\b((?:(?![,;)](?:\s|$)| or | and )[^\n`])*)"
+    r"mmtransfer (fit|predict|evaluate|embed|compare|demo|rank|auto|soup|cache)\b"
+    r"((?:(?![,;)](?:\s|$)| or | and )[^\n`])*)"
 )
 _SIDE_BY_SIDE = re.compile("\1 \0")
 """Between two arguments that nothing but a space parts: each is put between a \\0 and a \\1 at first."""

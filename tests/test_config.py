@@ -18,7 +18,7 @@ from mmtransfer.resolution import resolve
     [
         ({"epochs": 0}, "--epochs must be more than 0"),
         ({"label_smoothing": 1.0}, "--label-smoothing must be at least 0 and below 1"),
-        ({"validation_fraction": 1.5}, "--validation-fraction must be between 0 and 1"),
+        ({"validation_fraction": 1.5}, "--validation-fraction must be at least 0 and below 1"),
         ({"workers": -1}, "--workers must be 0 or more"),
         ({"resume": True}, "--resume needs the run"),
         ({"resume": True, "overwrite": True, "out": "x"}, "exclude each other"),

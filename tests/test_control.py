@@ -97,6 +97,21 @@ def test_a_cache_that_was_asked_for_is_not_asked_of_the_control(tiny, capsys):
     assert settings(tiny / "run")["cache"] == "on" and settings(tiny / "run-scratch")["cache"] == "auto"
 
 
+def test_a_probe_that_is_compared_without_test_data_is_scored_on_the_validation_data_of_its_control():
+    given = {"task": TEXT, "train": "data.csv", "strategy": "linear-probe", "backbone": "builtin"}
+    assert control.comparable(given)["strategy_options"] == {"folds": 0}
+    named = control.comparable({**given, "strategy_options": {"prior": "names"}})
+    assert named["strategy_options"] == {"prior": "names", "folds": 0}
+    for kept in (
+        {**given, "test": "test.csv"},
+        {**given, "train": "builtin:library"},
+        {**given, "strategy": "full"},
+        {**given, "strategy_options": {"folds": 3}},
+        {**given, "strategy_options": {"solver": "loop"}},
+    ):
+        assert control.comparable(kept) == kept
+
+
 def test_the_control_can_be_left_out(tiny, capsys):
     cli.main(["fit", TEXT, "--train", "builtin", "--out", "run", "--no-versus-scratch"])
     assert not (tiny / "run-scratch").exists() and "next, with your own data" in capsys.readouterr().out

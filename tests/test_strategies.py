@@ -10,24 +10,48 @@ from mmtransfer.config import IMAGE, SPEECH, TEXT
 from mmtransfer.errors import MMTransferError
 from mmtransfer.resolution import planned, resolve
 from mmtransfer.strategies import (
+    L2SP,
     PROBE_LR,
     BitFit,
+    DoRA,
     Exact,
     Full,
+    Gradual,
     LinearProbe,
     Loop,
+    LoRA,
     Norm,
     ProbeThenFull,
+    ProbeThenMix,
     Rates,
     Selection,
+    make,
 )
+from mmtransfer.strategies.probe import FEW, FOLDS
 
 
 def test_the_probe_takes_the_solver_that_the_task_has():
     (exact,), (loop,) = (LinearProbe(solver).plan(4, 0.1, 3) for solver in ("exact", "loop"))
-    assert (exact.solver, exact.epochs, exact.trains) == (Exact(), 0, Selection()) and exact.solver.refit
+    assert (exact.solver, exact.epochs, exact.trains) == (Exact(FOLDS, FEW), 0, Selection()) and exact.solver.refit
     assert (loop.solver, loop.epochs, loop.rates.head) == (Loop(3), 3, PROBE_LR)
-    assert LinearProbe("exact", prior="names").plan(4, 0.1, 3)[0].solver == Exact(5, prior=True)
+    assert LinearProbe("exact", prior="names").plan(4, 0.1, 3)[0].solver == Exact(FOLDS, prior=True)
+    assert [LinearProbe("exact", folds=n).plan(4, 0.1, 3)[0].solver for n in (0, 3)] == [Exact(), Exact(3)]
+
+
+@pytest.mark.parametrize(
+    ("solver", "n", "validated", "folds"),
+    [
+        (Exact(5, few=100), 100, False, 5),
+        (Exact(5, few=100), 100, True, 0),
+        (Exact(5, few=100, refit=False), 100, True, 5),
+        (Exact(5, few=100, refit=False), 101, True, 0),
+        (Exact(5), 101, True, 5),
+        (Exact(), 3, False, 0),
+    ],
+)
+def test_folds_choose_where_examples_are_few_and_validation_data_are_not_the_heads(solver, n, validated, folds):
+    assert solver.settled(n, validated) == replace(solver, folds=folds, few=None)
+    assert solver.few_enough(n) == (solver.folds > 0 and (solver.few is None or n <= 100))
 
 
 def test_the_stages_that_are_tried_are_spread_evenly_up_to_the_last():
@@ -79,7 +103,7 @@ def test_a_probe_is_trained_by_the_loop_where_the_problem_is_another(caplog):
 
 def test_lp_ft_keeps_the_validation_data_from_the_head():
     probe, full = ProbeThenFull(solver="exact").plan(3, 0.1, 5)
-    assert (probe.solver, full.epochs) == (Exact(refit=False), 5)
+    assert (probe.solver, full.epochs) == (Exact(FOLDS, FEW, refit=False), 5)
     assert (full.trains, full.rates) == (Selection((0, 1, 2)), Rates((0.1, 0.1, 0.1), 0.5))
     probe, full = ProbeThenFull().plan(3, 0.1, 5)
     assert (probe.solver, full.solver) == (Loop(1), Loop(4))
@@ -103,7 +127,7 @@ def test_a_fresh_head_learns_ten_times_faster_except_of_ctc(strategy: str) -> No
 def test_lp_ft_trains_everything_at_the_rate_of_full() -> None:
     probe, everything = ProbeThenFull(solver="exact").plan(5, 1e-3, 3)
     assert everything.rates.stages == Full().plan(5, 1e-3, 3)[0].rates.stages
-    assert probe.solver == Exact(refit=False)
+    assert probe.solver == Exact(FOLDS, FEW, refit=False)
 
 
 def test_a_part_of_the_stages_is_a_selection() -> None:
@@ -122,7 +146,66 @@ def test_a_part_of_stages_that_are_not_there_is_refused(made, option):
     assert error.value.where == option
 
 
+@pytest.mark.parametrize(
+    ("strategy", "words"),
+    [
+        (LoRA(n=9), "4 stages; 9 of them cannot be trained"),
+        (DoRA(n=0), "4 stages; 0 of them cannot be trained"),
+        (LoRA(rank=0), "Rank 0 changes nothing"),
+        (DoRA(dropout=1.0), "A dropout of 1.0 is no probability below 1"),
+        (L2SP(start=-1.0), "A pull of -1.0 pushes"),
+        (ProbeThenMix(mixes=0, solver="exact"), "0 mixes leave nothing to choose"),
+    ],
+)
+def test_options_that_mean_nothing_are_refused(strategy, words):
+    with pytest.raises(MMTransferError, match=words):
+        strategy.plan(4, 0.1, 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "words"),
+    [
+        ("norm", {"decay": 0.5}, "decay"),
+        ("lora", {"start": 0.1}, "start"),
+        ("gradual", {"n": 2}, "n"),
+        ("lora", {"alpha": -1.0}, "must be more than 0"),
+    ],
+)
+def test_an_option_that_the_strategy_does_not_use_is_refused(name, options, words):
+    with pytest.raises(MMTransferError, match=words):
+        make(name, options)
+
+
+def test_an_average_is_of_every_phase_that_trains_by_steps():
+    probe, full = planned(resolve(task=TEXT, train="data", strategy="lp-ft", ema=0.99), 4)
+    assert (probe.average, full.average) == (None, 0.99)
+    assert planned(resolve(task=TEXT, train="data", strategy="lora"), 4)[0].average is None
+
+
 @pytest.mark.parametrize("epochs", [-1, 0, 3])
 def test_a_probe_of_no_epochs_or_of_all_is_refused(epochs):
     with pytest.raises(MMTransferError, match="leave none"):
         ProbeThenFull(solver="loop", head_epochs=epochs).plan(4, 0.1, 3)
+
+
+@pytest.mark.parametrize("made", [Full(decay=0.5), ProbeThenFull(solver="exact", decay=0.5)])
+def test_rates_decay_towards_the_input(made):
+    *_, phase = made.plan(3, 0.1, 5)
+    assert phase.rates.stages == pytest.approx((0.025, 0.05, 0.1))
+    (*_, even) = replace(made, decay=1.0).plan(3, 0.1, 5)
+    assert phase.rates.head == even.rates.head and even.rates.stages == (0.1, 0.1, 0.1)
+
+
+@pytest.mark.parametrize("value", [0.0, -0.5, 1.5])
+def test_a_decay_that_is_no_share_is_refused(value):
+    with pytest.raises(MMTransferError, match=f"more than 0 and at most 1, not {value}"):
+        make("full", {"decay": value})
+
+
+def test_gradual_thaws_from_the_end():
+    few, many = Gradual().plan(5, 0.1, 2), Gradual(decay=0.5).plan(2, 0.1, 4)
+    assert [phase.trains.stages for phase in few] == [(2, 3, 4), (0, 1, 2, 3, 4)]
+    assert [(phase.name, phase.epochs, phase.rates.stages) for phase in many] == [
+        ("last-1", 1, (0.1,)),
+        ("last-2", 3, (0.05, 0.1)),
+    ]

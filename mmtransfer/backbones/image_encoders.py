@@ -71,6 +71,23 @@ def _layers(layers: nn.ModuleList, norm: nn.Module | None = None, kind: type[Lay
     return [*map(kind, layers[:-1]), kind(layers[-1], norm)]
 
 
+TARGETS: tuple[str, ...] = (
+    "query",
+    "key",
+    "value",
+    "dense",
+    "q_proj",
+    "k_proj",
+    "v_proj",
+    "o_proj",
+    "out_proj",
+    "fc1",
+    "fc2",
+)
+TARGETS += ("gate_proj", "up_proj", "down_proj", "pwconv1", "pwconv2")
+"""The linear layers of attention and MLP, as versions of the library have called them."""
+
+
 class ImageBackbone(Backbone):
     """Base of the families. `preprocess`: mean and std, from the checkpoint's processor; `image_size` and `crop_pct`
     that it was published with; `smallest_size`: pixels of a side below which the last layers cannot work."""
@@ -82,6 +99,7 @@ class ImageBackbone(Backbone):
     options: ClassVar[Mapping[str, Any]] = {}
     """Keyword arguments of the library's class beside the configuration."""
     heads: tuple[str, ...] = ("classifier.",)
+    targets: tuple[str, ...] = TARGETS
     leftovers: ClassVar[tuple[str, ...]] = ("position_ids", "relative_position_index")
     """Endings of tensors in old files that are computed today."""
 

@@ -129,6 +129,7 @@ class Wav2Vec2Backbone(Backbone):
     attention: ClassVar[str | None] = "sdpa"
     options: ClassVar[Mapping[str, Any]] = {}
     layer: ClassVar[type[Layer]] = Layer
+    targets: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "out_proj", "intermediate_dense", "output_dense")
     heads = ("lm_head.", "classifier.", "projector.", "quantizer.", "project_q.", "project_hid.", "adapter.")
 
     def __init__(self, model: Any) -> None:
@@ -207,6 +208,7 @@ class WavLMBackbone(Wav2Vec2Backbone):
 
     library = "WavLMModel"
     attention = "eager"
+    targets = ("intermediate_dense", "output_dense")  # its attention reads weights past the layers that hold them
     layer = RelativeLayer
 
     def context(self, state: State, start: int) -> Context:

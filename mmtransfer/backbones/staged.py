@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from mmtransfer.backbones.adapters import Adapter
 from mmtransfer.errors import MMTransferError
 
 logger = logging.getLogger("mmtransfer")
@@ -33,7 +34,8 @@ class Backbone(nn.Module):
     `tokenizer`: of text, else None; `pooling`: of text, how features become one vector, else empty; `positions`: most
     tokens of one text, None without a limit; `mask_prob`: share of the input masked in training (speech); `library`:
     class of transformers that the stages are carved from, else empty; `heads`: how names of the library's tensors begin
-    that a backbone does not have; `own_crop`: whether pictures are cropped as `preprocess` says.
+    that a backbone does not have; `targets`: how the paths of the linear layers of attention and MLP end, which may get
+    adapters; `own_crop`: whether pictures are cropped as `preprocess` says.
     """
 
     name = ""
@@ -49,6 +51,7 @@ class Backbone(nn.Module):
     library: str = ""
     mask_prob: float = 0.0
     heads: tuple[str, ...] = ()
+    targets: tuple[str, ...] = ()
     own_crop: bool = False
 
     def __init__(self, stages: Iterable[nn.Module], library: nn.Module) -> None:
@@ -83,9 +86,9 @@ class Backbone(nn.Module):
     def freeze(self, stages: Collection[int], part: str = "all") -> None:
         """Freezes these stages, and no others: no gradient, and eval mode that `train()` does not undo.
 
-        `part`: what of the other stages trains, `all`, their `bias`es or their `norm`alisation; where it is not all,
-        running statistics stay still as well. BatchNorm without gradient would still move them in training mode
-        (pytorch/pytorch#66073).
+        `part`: what of the other stages trains, `all`, their `bias`es, their `norm`alisation or their `adapters`; where
+        it is not all, running statistics stay still as well. BatchNorm without gradient would still move them in
+        training mode (pytorch/pytorch#66073).
         """
         self._frozen, self._whole = frozenset(stages), part == "all"
         for number, stage in enumerate(self.stages):
@@ -106,7 +109,7 @@ class Backbone(nn.Module):
             for stage in sorted(stages)
             for place, module in self.stages[stage].named_modules()
             for name, _ in module.named_parameters(recurse=False)
-            if (name.endswith("bias") if part == "bias" else _normalises(module))
+            if PARTS[part](module, name)
         ]
 
     def _settle(self) -> None:
@@ -123,12 +126,20 @@ class Backbone(nn.Module):
         return self
 
     def library_state(self) -> dict[str, Tensor]:
-        """Parameters and buffers under the library's own names, contiguous."""
-        return {self._library_names[name]: value.detach().contiguous() for name, value in self.state_dict().items()}
+        """Parameters and buffers under the library's own names, contiguous; without adapters."""
+        return {name: value.detach().contiguous() for name, value in self._library_tensors().items()}
+
+    def _library_tensors(self) -> dict[str, Tensor]:
+        state = self.state_dict()
+        return {theirs: state[name] for name, theirs in self._library_names.items()}
+
+    def library_name(self, name: str) -> str:
+        """The library's name of a tensor of its own."""
+        return self._library_names[name]
 
     def load_library_state(self, state: Mapping[str, Tensor], where: str) -> None:
         """Takes tensors under the library's names; raises MMTransferError for missing, unexpected or misshapen ones."""
-        own = {self._library_names[name]: value for name, value in self.state_dict().items()}
+        own = self._library_tensors()
         # a counter that torchvision's older files do not have, and that nothing reads while momentum is a number
         counters = {name: value for name, value in own.items() if name.endswith("num_batches_tracked")}
         state = {**counters, **state}
@@ -198,3 +209,11 @@ def refuse_mismatch(own: Mapping[str, Tensor], given: Mapping[str, Tensor], wher
 def _normalises(module: nn.Module) -> bool:
     """Whether a layer is a normalisation, of torch or a class of the library's own, such as LlamaRMSNorm."""
     return isinstance(module, NORMALISATION) or type(module).__name__.endswith("Norm")
+
+
+PARTS: Mapping[str, Callable[[nn.Module, str], bool]] = {
+    "bias": lambda module, name: name.endswith("bias"),
+    "norm": lambda module, name: _normalises(module),
+    "adapters": lambda module, name: isinstance(module, Adapter),
+}
+"""Parts of stages: whether a parameter of this name in its module belongs to one."""

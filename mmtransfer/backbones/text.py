@@ -62,6 +62,7 @@ class TextBackbone(Backbone):
     """Keyword arguments of the library's class beside the configuration."""
     pooling = "mean"
     heads: tuple[str, ...] = ("pooler.", "cls.", "classifier.", "qa_outputs.", "lm_head.")
+    targets: tuple[str, ...] = ("query", "key", "value", "dense")
     leftovers: ClassVar[tuple[str, ...]] = ("position_ids",)
     """Endings of tensors in old files that are computed today."""
 
@@ -162,6 +163,7 @@ class DistilBertBackbone(TextBackbone):
 
     library = "DistilBertModel"
     heads = ("vocab_", "pre_classifier.", "classifier.", "qa_outputs.")
+    targets = ("q_lin", "k_lin", "v_lin", "out_lin", "lin1", "lin2")
 
     def __init__(self, model: Any) -> None:
         super().__init__(model, [Embeddings(model.embeddings), *map(Layer, model.transformer.layer)])
@@ -200,6 +202,7 @@ class MPNetBackbone(TextBackbone):
     """MPNet (Song et al. 2020). Its mask is added to the scores: the library has no other attention for it."""
 
     library = "MPNetModel"
+    targets = ("attn.q", "attn.k", "attn.v", "attn.o", "dense")
     attention = "eager"
     options: ClassVar[Mapping[str, Any]] = {"add_pooling_layer": False}
 
@@ -229,6 +232,7 @@ class GPT2Backbone(TextBackbone):
 
     library = "GPT2Model"
     pooling = "last"
+    targets = ("c_attn", "c_proj", "c_fc")
     heads = ("lm_head.", "score.", "classifier.", "qa_outputs.", "multiple_choice_head.")
     leftovers = (".attn.bias", ".attn.masked_bias")
 
@@ -264,6 +268,7 @@ class ModernBertBackbone(TextBackbone):
     """ModernBERT (Warner et al. 2024): some layers see all tokens, the others a window around each."""
 
     library = "ModernBertModel"
+    targets = ("Wqkv", "Wo", "Wi")
     heads = ("head.", "classifier.", "decoder.", "qa_outputs.")
 
     def __init__(self, model: Any) -> None:
@@ -300,6 +305,7 @@ class OneStage(TextBackbone):
 
     library = ""
     attention = None
+    targets = ()
 
     def __init__(self, model: Any) -> None:
         super().__init__(model, [WholeEncoder(model)])

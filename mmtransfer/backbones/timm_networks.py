@@ -59,6 +59,7 @@ class TimmBackbone(Backbone):
     modality = "image"
     family = FAMILY
     own_crop = True
+    targets = ("attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2")
 
     def __init__(self, architecture: str, model: Any) -> None:
         import timm

@@ -48,7 +48,7 @@ class VisionBackbone(Backbone):
         row = FAMILIES[type(model)]
         super().__init__((Stage(model, parts) for parts in row.stages(model)), model)
         self.name = self.family = name
-        self.heads = (row.head + ".", *row.dropped)
+        self.heads, self.targets = (row.head + ".", *row.dropped), row.targets
         self.config, self.preprocess = config, preprocess
         self.width = _width(model.get_submodule(row.head))
         self._renamed = row.renamed

@@ -27,7 +27,8 @@ class Family:
     `smallest`: pixels of a side below which the last maps are empty; `channels_last`: maps between stages are (batch,
     height, width, channels); `options`: keyword arguments of torchvision's
     builder; `size_option`: the one of them that sets the size of the picture; `renamed`: regular expressions of
-    tensors' names in older files, with what the library calls them now.
+    tensors' names in older files, with what the library calls them now; `targets`: how the paths of the linear layers
+    end that may get adapters: where attention reads weights past its layers, those of the MLP alone.
     """
 
     stages: Callable[[Any], list[Parts]]
@@ -39,6 +40,7 @@ class Family:
     options: Mapping[str, Any] = field(default_factory=dict)
     size_option: str | None = None
     renamed: tuple[tuple[str, str], ...] = ()
+    targets: tuple[str, ...] = ()
 
 
 class InputScaling(nn.Module):
@@ -197,14 +199,17 @@ FAMILIES: Mapping[type[nn.Module], Family] = {
     torchvision.models.MNASNet: Family(_mnasnet, "classifier"),
     torchvision.models.EfficientNet: Family(_efficientnet, "classifier"),
     torchvision.models.RegNet: Family(_regnet, "fc"),
-    torchvision.models.ConvNeXt: Family(_convnext, "classifier.2", smallest=32),
-    torchvision.models.SwinTransformer: Family(_swin, "head", channels_last=True),
+    torchvision.models.ConvNeXt: Family(_convnext, "classifier.2", smallest=32, targets=("block.3", "block.5")),
+    torchvision.models.SwinTransformer: Family(_swin, "head", channels_last=True, targets=("mlp.0", "mlp.3")),
     torchvision.models.VisionTransformer: Family(
         _vit,
         "heads",
         fixed=True,
         size_option="image_size",
         renamed=((r"\.mlp\.linear_1\.", ".mlp.0."), (r"\.mlp\.linear_2\.", ".mlp.3.")),
+        targets=("mlp.0", "mlp.3"),
     ),
-    torchvision.models.MaxVit: Family(_maxvit, "classifier.5", fixed=True),
+    torchvision.models.MaxVit: Family(
+        _maxvit, "classifier.5", fixed=True, targets=("to_qkv", "merge", "mlp_layer.1", "mlp_layer.3")
+    ),
 }

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from mmtransfer import disk, launcher, spelling, terminal
-from mmtransfer.cli import cache, compare, demo, embed, evaluate, fit, predict, rank
+from mmtransfer.cli import auto, cache, compare, demo, embed, evaluate, fit, predict, rank, soup
 from mmtransfer.errors import MMTransferError, unknown
 
 logger = logging.getLogger("mmtransfer")
@@ -23,8 +23,10 @@ USAGE = """usage: mmtransfer VERB ...
   evaluate RUN --test DATA          score a finished run, or a backbone that carries a head, on labelled data
   embed RUN|BACKBONE DATA --out X   pooled features with ids, as X.npy or X.parquet
   compare RUN RUN ...               scores, costs and tested differences of finished runs
+  soup RUN RUN ... --out RUN        the mean of the weights of runs that differ in rates or regularisation, as a run
   demo [--out FOLDER]               transfer beside scratch on built-in data, three tasks, a few minutes
   rank TASK --train DATA --backbones A B ...   which backbone suits the data, before anything is trained
+  auto TASK --train DATA [--max-minutes 10]    the best model for a budget: backbone, strategy and rate are searched
   cache ls|rm [KEY ...]             stored features of frozen stages: list them, remove them
 
 `mmtransfer VERB --help` says more, `mmtransfer fit TASK --help` lists its flags; `--debug` shows stack traces."""
@@ -37,6 +39,8 @@ VERBS: Mapping[str, Callable[[list[str]], None]] = {
     "compare": compare.run,
     "demo": demo.run,
     "rank": rank.run,
+    "soup": soup.run,
+    "auto": auto.run,
     "cache": cache.run,
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Literal
 
 import tyro
 
@@ -27,6 +28,8 @@ class Words(Columns):
     """Column with the transcript."""
     tags_column: str | None = None
     """Column with the tags, a list, one a word."""
+    decode: Literal["greedy", "beam"] | None = None
+    """Of speech: how frames become text; the run's way if None."""
     skip_bad: bool = False
     """Leave out examples that cannot be read or have an unknown label, aloud, instead of stopping."""
 
@@ -37,4 +40,4 @@ def run(words: list[str]) -> None:
     said = parse(Words, words, "evaluate", about)
     from mmtransfer.scoring import evaluate
 
-    tables.show_scores("test", evaluate(said.run, said.test, said.weights, skip_bad=said.skip_bad, **said.columns()))
+    tables.show_scores("test", evaluate(said.run, said.test, said.weights, skip_bad=said.skip_bad, **said.settings()))

@@ -29,14 +29,20 @@ def run(words: list[str], choices: Mapping[str, Any] = types.MappingProxyType({}
     repeats, versus = settings.pop("repeats", 1), settings.pop("versus_scratch", None)
     if repeats < 1:
         raise MMTransferError(f"--repeats must be 1 or more, not {repeats}", "--repeats", "change the value")
+    rehearsed = settings.pop("dry_run", False)
     if settings.get("train") is None and not settings.get("resume"):
         if not program:
             raise without_data(task)
         settings["train"] = CASE
     builtin = settings.get("train") == CASE and not settings.get("resume")
-    if builtin:
+    if builtin and not rehearsed:
         _announce(task, settings, repeats, versus)
     check_trio()
+    if rehearsed:
+        from mmtransfer.rehearsal import dry_run
+
+        tables.show_rehearsal(dry_run(**settings))
+        return
     if repeats > 1:
         _repeat(settings, repeats, versus)
         return
@@ -49,12 +55,13 @@ def run(words: list[str], choices: Mapping[str, Any] = types.MappingProxyType({}
 def _fit(settings: Mapping[str, Any], versus: bool | None, builtin: bool) -> None:
     """One run, and its control where that is asked for, or on built-in data not refused."""
     from mmtransfer.api import fit
-    from mmtransfer.control import check_versus, from_scratch, versus_scratch
+    from mmtransfer.control import check_versus, comparable, from_scratch, versus_scratch
 
     if versus is None:
         versus = builtin and settings.get("shots") != 0 and not from_scratch(settings)
     if versus:
         check_versus(settings)
+        settings = comparable(settings)
     done = fit(**settings)
     tables.show(done)
     if versus:

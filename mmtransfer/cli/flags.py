@@ -54,6 +54,13 @@ OF_THE_VERB = (
         False,
         "Train the same from random weights as well, in OUT-scratch, and compare; on where no data is given.",
     ),
+    Option(
+        "dry_run",
+        "--dry-run",
+        bool,
+        False,
+        "Look at data and model, measure a few steps, and tell what the run would take; nothing is written.",
+    ),
 )
 """Flags that are no settings of a run."""
 

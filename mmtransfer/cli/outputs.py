@@ -1,4 +1,4 @@
-"""Predictions as a file: CSV, TSV, JSON, JSON lines or Parquet, as its suffix says."""
+"""Predictions as a file: CSV, TSV, JSON, JSON lines, Parquet or subtitles, as its suffix says."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from mmtransfer import disk, files
+from mmtransfer.cli import subtitles
 from mmtransfer.errors import MMTransferError
 
 if TYPE_CHECKING:
     from mmtransfer.tasks import Prediction
 
-SUFFIXES = (".csv", ".tsv", ".jsonl", ".json", ".parquet")
+SUFFIXES = (".csv", ".tsv", ".jsonl", ".json", ".parquet", *subtitles.SUFFIXES)
 COLUMNS = ("id", "label", "score")
 _FORMULA = tuple("=+-@\t\r\n")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
@@ -37,11 +38,22 @@ def check(path: str | Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
 
 
+def check_times(path: str | Path, timed: bool) -> None:
+    """Raises MMTransferError for subtitles of a model that does not say when what it predicts was said."""
+    if Path(path).suffix.lower() in subtitles.SUFFIXES and not timed:
+        raise MMTransferError(
+            "Subtitles are made of transcripts, and this model writes none",
+            f"--out {path}",
+            "name a .csv or .json file",
+        )
+
+
 def write(predictions: Sequence[Prediction], path: str | Path) -> None:
     """Writes id, label and score (0 to 1) of each; a number has itself as its label, and no score.
 
     In CSV and TSV a cell that a spreadsheet would take for a formula begins with an apostrophe, numbers aside; scores
-    have six digits. In JSON and Parquet all is as it was predicted. The file is there whole or not at all.
+    have six digits. In JSON and Parquet all is as it was predicted; in JSON words have their times in seconds and their
+    scores. Subtitles are of one recording. The file is there whole or not at all.
     """
     path = Path(path)
     with disk.writing(path), files.replacing(path, shared=True) as place:
@@ -69,18 +81,38 @@ def _cell(text: str) -> str:
 def _lines(predictions: Sequence[Prediction], path: Path) -> None:
     with _open(path) as file:
         for one in predictions:
-            file.write(json.dumps(_row(one), ensure_ascii=False) + "\n")
+            file.write(json.dumps(_timed(one), ensure_ascii=False) + "\n")
 
 
 def _array(predictions: Sequence[Prediction], path: Path) -> None:
     with _open(path) as file:
-        json.dump([_row(one) for one in predictions], file, ensure_ascii=False, indent=1)
+        json.dump([_timed(one) for one in predictions], file, ensure_ascii=False, indent=1)
         file.write("\n")
 
 
 def _row(one: Prediction) -> dict[str, Any]:
     label = one.label if one.value is None else one.value
     return dict(zip(COLUMNS, (one.id, label, one.score), strict=True))
+
+
+def _timed(one: Prediction) -> dict[str, Any]:
+    """A row with the words, where there are times of them."""
+    words = [
+        {"word": w.text, "start": round(w.start, 3), "end": round(w.end, 3), "score": round(w.score, 6)}
+        for w in one.words
+    ]
+    return {**_row(one), "words": words} if words else _row(one)
+
+
+def _subtitles(predictions: Sequence[Prediction], path: Path, suffix: str) -> None:
+    if len(predictions) != 1:
+        raise MMTransferError(
+            f"Subtitles are of one recording, not of {len(predictions)}",
+            f"--out {path}",
+            "give one, or name a .json file",
+        )
+    with _open(path) as file:
+        file.writelines(f"{line}\n" for line in subtitles.lines(predictions[0].words, suffix))
 
 
 def _parquet(predictions: Sequence[Prediction], path: Path) -> None:
@@ -105,4 +137,6 @@ _WRITERS: dict[str, Any] = {
     ".jsonl": _lines,
     ".json": _array,
     ".parquet": _parquet,
+    ".srt": lambda predictions, path: _subtitles(predictions, path, ".srt"),
+    ".vtt": lambda predictions, path: _subtitles(predictions, path, ".vtt"),
 }

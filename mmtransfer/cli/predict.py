@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from typing import Literal
 
 import tyro
 
@@ -23,9 +24,11 @@ class Words(Columns):
     """Folder of a finished run."""
     input: tyro.conf.Positional[str]
     """A file, a folder, a CSV or a text file with a sentence a line."""
+    decode: Literal["greedy", "beam"] | None = None
+    """Of speech: how frames become text; the run's way if None."""
     out: str | None = None
-    """File to write (id, label, score, which a number does not have): .csv, .tsv, .jsonl, .json or .parquet; the
-    terminal if not given."""
+    """File to write (id, label, score, which a number does not have): .csv, .tsv, .jsonl, .json or .parquet, of speech
+    in JSON with the times of words; or subtitles of a recording: .srt or .vtt. The terminal if not given."""
 
 
 def run(words: list[str]) -> None:
@@ -36,8 +39,10 @@ def run(words: list[str]) -> None:
     with quickly():
         from mmtransfer.api import load
 
-        run = load(said.run, **said.columns())
+        run = load(said.run, **said.settings())
         run.model  # noqa: B018  (read here, with what it imports)
+    if said.out is not None:
+        outputs.check_times(said.out, run.model.task.target.timed)
     predictions = run.predict(said.input)
     if said.out is None:
         for prediction in predictions:

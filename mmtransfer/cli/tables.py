@@ -10,6 +10,8 @@ if TYPE_CHECKING:  # loads evaluate, and with it transformers
     from mmtransfer.comparison import Comparison, Entry
     from mmtransfer.metrics import Score
     from mmtransfer.rank import Ranking
+    from mmtransfer.rehearsal import Rehearsal
+    from mmtransfer.search.journal import Search
 
 from mmtransfer import launcher
 from mmtransfer.terminal import visible
@@ -22,7 +24,8 @@ def show(run: Any) -> None:
     if not launcher.is_main():
         return
     for split, metrics in run.metrics.items():
-        show_scores(split, {name: Score.of(metrics[name]) for name in _few(run, metrics)})
+        own = "" if split in (run.result["data"] or {}) else ", cross-validated on the training data"
+        show_scores(split + own, {name: Score.of(metrics[name]) for name in _few(run, metrics)})
     place = visible(str(run.folder.path))
     print(f"{run.result['seconds']['total']:.0f} s; the run is in {place}")
     print(f"next: mmtransfer predict {place} INPUT")
@@ -79,6 +82,52 @@ def show_rows(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]])
     for row in rows:
         table.add_row(*map(visible, row))
     Console(markup=False).print(table)
+
+
+def show_rehearsal(plan: Rehearsal) -> None:
+    """Prints what a run would take."""
+    rows = [
+        [f"{split} data", f"{count:,} examples", plan.sources.get(split, "")] for split, count in plan.splits.items()
+    ]
+    total, trainable = (_short(plan.parameters[name]) for name in ("total", "trainable"))
+    rows.append(["model", f"{total} parameters", f"{plan.backbone}; {trainable} train"])
+    for phase in plan.phases:
+        stages = f"stages {', '.join(map(str, phase.stages))} and the head" if phase.stages else "the head"
+        how = f"{phase.epochs} epochs, {phase.steps:,} steps" if phase.epochs else "found exactly"
+        rows.append([f"phase {phase.name}", how, f"{stages}; about {phase.seconds:.0f} s"])
+    seconds = ", ".join(f"{name} {plan.seconds[name]:.0f}" for name in ("startup", "train", "evaluate"))
+    rows.append(["time", f"about {plan.seconds['total']:.0f} s", seconds])
+    rows.append(["memory", f"{plan.memory / 2**20:,.0f} MiB", "at the peak so far, of these few steps"])
+    disk = ", ".join(f"{name} {size / 2**20:,.1f}" for name, size in plan.disk.items())
+    rows.append(["disk", f"{sum(plan.disk.values()) / 2**20:,.1f} MiB", disk])
+    show_rows("what the run would take; nothing has been written", ("", "", ""), rows)
+
+
+def show_choice(run: Any) -> None:
+    """What a search has chosen, and what that says of its validation score."""
+    about = run.result["auto"]
+    chosen = f"{run.result['backbone']['name']}, {about['way']}"
+    print(visible(f"chosen of {about['trials']} trials, which auto.json tells: {chosen}"))
+    print("its validation score is the best of several, so it is a little too good; the test data were looked at once")
+
+
+def show_outlook(search: Search) -> None:
+    """Prints what a search would try."""
+    rows = []
+    for facts in search.facts.values():
+        speed, ending = f"{facts.examples_per_second:.0f} examples/s", f"{facts.ending():.0f} s to score and save"
+        rows.append([f"backbone {facts.name}", f"{_short(facts.parameters)} parameters", f"{speed}, {ending}"])
+    rows += [[f"backbone {name}", "left out", why] for name, why in search.missing.items()]
+    counts = next(iter(search.facts.values())).examples
+    rows.append(["data", ", ".join(f"{split} {count:,}" for split, count in counts.items()), "examples"])
+    plan = search.plan
+    if plan is None:
+        rows.append(["trainings", "none", "a probe is all that the time is enough for"])
+    else:
+        rungs = ", then ".join(f"{plan.kept(n)} to {share:.0%}" for n, share in enumerate(plan.shares))
+        rows.append(["trainings", f"{rungs} of {plan.epochs} epochs", f"about {plan.seconds:.0f} s"])
+    rows.append(["budget", f"{search.budget.seconds:.0f} s", f"{search.budget.elapsed:.0f} s of it to look at this"])
+    show_rows("what the search would try; nothing has been written", ("", "", ""), rows)
 
 
 def show_ranking(task: str, ranking: Ranking) -> None:

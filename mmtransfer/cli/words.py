@@ -28,10 +28,12 @@ class Columns:
     file_column: str | None = None
     """Column with the file name, relative to the table, or its bytes."""
 
-    def columns(self) -> dict[str, str]:
-        """Those that were named."""
+    def settings(self) -> dict[str, str]:
+        """Those that were named, and how a transcript is found where the verb asks for it."""
         named = dataclasses.asdict(self).items()
-        return {name: value for name, value in named if name.endswith("_column") and value is not None}
+        return {
+            name: value for name, value in named if (name.endswith("_column") or name == "decode") and value is not None
+        }
 
 
 def parse(kind: type[Any], words: Sequence[str], verb: str, about: str) -> Any:

@@ -18,11 +18,13 @@ class Data:
     .txt for each recording, a dataset saved to disk, `hub:ORG/NAME[:CONFIG[:SPLIT]]`, `builtin:NAME`, `builtin` (the
     task's own built-in data, with settings that suit it), or (Python) a Dataset or a list of rows."""
     validation: Any = None
-    """Validation data, which chooses the best epoch; cut from the training data when not given."""
+    """Validation data, which chooses the best epoch; cut from the training data when not given, but where folds of few
+    examples do its work (--strategy.folds of linear-probe)."""
     test: Any = None
     """Test data, looked at once, at the end."""
-    validation_fraction: float = setting(0.1, PART)
-    """Share of the training data held out when no validation data is given; stratified by label."""
+    validation_fraction: float = setting(0.1, SHARE)
+    """Share of the training data held out when no validation data is given; stratified by label. Another share than
+    0.1 is held out for a linear probe of few examples as well, instead of folds. 0: none, so the last epoch is kept."""
     fraction: float | None = setting(must=UP_TO_ALL)
     """Share of the training data that is trained on, stratified by label; drawn after validation was cut."""
     shots: int | None = setting(must=NOT_NEGATIVE)
@@ -52,7 +54,8 @@ class Model:
     weights: str | None = None
     """`none` for random weights, a torchvision weights name, or a .pth/.safetensors file; its own if None."""
     strategy: str = filled()
-    """What is trained: linear-probe, partial, full, lp-ft, bitfit, norm or scratch."""
+    """What is trained: linear-probe, partial, full, lp-ft, wise-ft, gradual, l2-sp, lora, dora, bitfit, norm or
+    scratch."""
     strategy_options: Mapping[str, Any] = field(default_factory=dict)
     """The strategy's own options, by name."""
 
@@ -81,8 +84,14 @@ class Optimisation:
     """Share of a phase's steps in which the rate rises from 0."""
     clip: float = setting(1.0, POSITIVE)
     """Largest norm of a step's gradient."""
+    ema: float | None = setting(must=PART)
+    """Validate and keep an exponential moving average of the weights, with this share of the past a step, such as 0.99
+    or 0.999; None: the last weights."""
     patience: int | None = setting(must=POSITIVE)
     """Epochs without a better validation score after which a phase ends; None: never."""
+    stop_after: int | None = setting(must=POSITIVE)
+    """Optimiser steps after which training ends, with the best validated model. The schedule is that of all epochs, so
+    this is the first part of a longer run; None: all of it."""
     max_minutes: float | None = setting(must=POSITIVE)
     """Budget: training ends in time, with the best validated model; None: no limit."""
     seed: int = setting(0, NOT_NEGATIVE)

@@ -13,9 +13,11 @@ from mmtransfer.config.fields import (
     COLOURS,
     COLOURS_ABOVE_0,
     NOT_EMPTY,
+    NOT_NEGATIVE,
     POSITIVE,
     SHARE,
     UP_TO_ALL,
+    UP_TO_SIX,
     filled,
     setting,
 )
@@ -46,6 +48,12 @@ class ImageOptions(FileOptions):
     """Channel means of the normalisation, of pixels in 0..1; the backbone's own if None."""
     std: tuple[float, float, float] | None = setting(must=COLOURS_ABOVE_0)
     """Channel standard deviations of the normalisation, of pixels in 0..1; the backbone's own if None."""
+    mixup: float = setting(0.0, NOT_NEGATIVE)
+    """In training each picture is added to another by a share of the distribution Beta(mixup, mixup), and so are their
+    answers (Zhang et al. 2018 take 0.2 to 1); 0: no."""
+    cutmix: float = setting(0.0, NOT_NEGATIVE)
+    """In training a rectangle of each picture is another's, of an area by Beta(cutmix, cutmix), and that share of the
+    answer (Yun et al. 2019 take 1); 0: no. With --mixup every other picture is cut."""
     micro_batch_size: int | None = setting(must=POSITIVE)
     """Images of one forward pass; a step's whole batch if memory allows (BatchNorm sees the micro-batch)."""
 
@@ -119,6 +127,12 @@ class LabelOptions(HeadOptions):
     """Share of the target's mass spread over all classes in training, 0 to 1 (Szegedy et al. 2016)."""
     class_weights: Literal["none", "auto"] = "none"
     """auto: in the training loss an example weighs as the inverse of its class's frequency, 1 on average."""
+    sampling: Literal["each", "balanced"] = "each"
+    """each: an epoch sees each training example once; balanced: as many, drawn with every class as likely, so that
+    those of rare classes come again."""
+    focal_gamma: float = setting(0.0, NOT_NEGATIVE)
+    """In the training loss an answer of probability p weighs (1 - p) ** gamma, so that what is known counts less (Lin
+    et al. 2017 take 2); 0: cross-entropy."""
 
 
 @dataclass(frozen=True)
@@ -129,6 +143,17 @@ class TranscriptOptions:
     """Column with the transcript; guessed where only one guess is possible."""
     vocabulary: Literal["train", "backbone"] = "train"
     """Symbols that CTC writes: the characters of the training data, or the checkpoint's own with its head's weights."""
+    text_rule: Literal["none", "basic", "english"] = "none"
+    """What of a transcript counts, in training, language models and scores. none: all but case, which speech does not
+    tell; basic: no punctuation and no signs either; english: contractions written out and fillers left out as well."""
+    decode: Literal["auto", "greedy", "beam"] = "auto"
+    """How frames become text: the best symbol of each, or a beam search with a language model, its weights chosen on
+    validation data. auto: beam where it makes fewer word errors there."""
+    lm: str = "train"
+    """The language model: n-grams of the training transcripts (train), none, or a file: ARPA, or a text with a sentence
+    a line; both plain or gzip."""
+    lm_order: int = setting(4, UP_TO_SIX)
+    """Words of the longest n-grams of the language model; a file in ARPA has its own."""
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ from mmtransfer.config.options import (
 from mmtransfer.config.tasks import IMAGE, TASKS
 from mmtransfer.errors import MMTransferError, unknown
 
-PATHS = ("train", "validation", "test", "backbone", "weights", "out")
+PATHS = ("train", "validation", "test", "backbone", "weights", "lm", "out")
 """Settings that may be given as a Path."""
 EXCLUSIVE = (("fraction", "shots", "shots_minutes"), ("test", "test_group"))
 """Settings of which one at most may be given."""
@@ -85,6 +85,8 @@ class RunConfig(
             ("label_separator", self.label_separator is not None and self.target != "multi-label"),
             ("label_smoothing", bool(self.label_smoothing) and not single),
             ("class_weights", self.class_weights != "none" and not single),
+            ("sampling", self.sampling != "each" and not single),
+            ("focal_gamma", self.focal_gamma > 0 and self.target == "regression"),
         ):
             if unread:
                 raise MMTransferError(f"--target {self.target} does not read {flag(name)}", flag(name), "leave it out")

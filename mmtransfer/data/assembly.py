@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -27,7 +28,7 @@ def assemble(
     input: str,
     columns: Columns,
     strata: Callable[[Table], Sequence[str | None] | None] = classes,
-    validate: bool = True,
+    validate: Callable[[int], bool] = lambda n: True,
     look: Callable[[dict[str, Table]], dict[str, Table]] = lambda tables: tables,
     reading: Reading | None = None,
 ) -> dict[str, Table]:
@@ -39,8 +40,9 @@ def assemble(
     cut, so that validation keeps its share, and what the cut has parted after it.
 
     `strata`: what validation is stratified by, as `splits.holdout` takes it, and so are smaller parts; `validate`:
-    False where validation data is of no use unless it is given; `look`: gets the sources as they were read, and gives
-    them back with what it has found out about them; `reading`: as in `sources.load`.
+    whether validation data is cut where none is given, by about how many examples there are to train on; `look`: gets
+    the sources as they were read, and gives them back with what it has found out about them; `reading`: as in
+    `sources.load`.
     """
     tables = look(_read(config, input, columns, reading))
     if config.test_group is not None:
@@ -51,8 +53,11 @@ def assemble(
     if config.shots == 0 and "validation" not in tables:
         logger.info("validation: all training examples, of which none is trained on")
         tables["validation"] = tables["train"]
-    cut = validate and "validation" not in tables
+    if config.group_column is not None and "validation" not in tables:
+        _refuse_no_groups(tables["train"], config.group_column)
     _drop(tables, config)
+    cut = "validation" not in tables and config.validation_fraction > 0
+    cut = cut and validate(_left(tables["train"], strata, config))
     if cut:
         labels = strata(tables["train"])
         tables["train"], tables["validation"] = _cut(tables["train"], labels, config)
@@ -95,13 +100,27 @@ def _drop(tables: dict[str, Table], config: RunConfig) -> None:
         tables["train"] = left
 
 
+def _refuse_no_groups(table: Table, column: str) -> None:
+    if groups.of(table) is None:
+        raise MMTransferError(
+            "The training data has no groups", f"--group-column {column} of {table.source}", "leave it out"
+        )
+
+
+def _left(train: Table, strata: Callable[[Table], Sequence[str | None] | None], config: RunConfig) -> int:
+    """About how many examples `_smaller` leaves."""
+    n = len(train)
+    if config.shots:
+        counts = Counter(label for label in strata(train) or () if label is not None)
+        return sum(min(count, config.shots) for count in counts.values()) if counts else min(n, config.shots)
+    if config.fraction is not None:
+        return max(1, round(n * config.fraction))
+    return n
+
+
 def _cut(whole: Table, labels: Sequence[str | None] | None, config: RunConfig) -> tuple[Table, Table]:
     """(what is left to train on, validation)."""
     known = groups.of(whole) if config.group_column is not None else None
-    if config.group_column is not None and known is None:
-        raise MMTransferError(
-            "The training data has no groups", f"--group-column {config.group_column} of {whole.source}", "leave it out"
-        )
     share = config.validation_fraction
     if known is None:
         rest, held = splits.holdout(labels, len(whole), share, config.seed)

@@ -31,12 +31,14 @@ class Plan:
         batch_size: examples per step, over all processes.
         budget: the most `longest * count` of a micro-batch; an example over it is a micro-batch of its own.
         seed: root seed of the run.
+        shares: how likely each example is to be drawn for a place, float64 (n,), 1 in all; None: each takes one.
     """
 
     lengths: np.ndarray
     batch_size: int
     budget: int
     seed: int
+    shares: np.ndarray | None = None
 
     @cached_property
     def steps_per_epoch(self) -> int:
@@ -56,7 +58,9 @@ class Plan:
     def epoch(self, epoch: int) -> Epoch:
         """The steps of `epoch`; memory is 4 bytes an example."""
         size, random = self.batch_size, generator(self.seed, "order", epoch)
-        order = random.permutation(len(self.lengths)).astype(np.int32)
+        n = len(self.lengths)
+        order = random.permutation(n) if self.shares is None else random.choice(n, n, p=self.shares)
+        order = order.astype(np.int32)
         steps = np.arange(self.steps_per_epoch, dtype=np.int32)
         if not self.fixed:
             for start in range(0, len(order), POOL_STEPS * size):

@@ -51,21 +51,24 @@ def mark(draft: Draft, table: Records, where: str) -> None:
         draft.ids[number] = _piece(draft.ids[number], start, stop)
 
 
-def cut(table: Table, longest: float) -> tuple[Table, list[int]]:
+def cut(table: Table, longest: float, overlap: float = 0.0) -> tuple[Table, list[int]]:
     """Recordings of more than `longest` seconds cut where they are quietest, and for each piece the row it is from.
 
     A table without transcripts; pieces of a recording follow each other and leave nothing out. A piece is at least a
-    quarter of `longest` long. A table without long recordings comes back as it is.
+    quarter of `longest` long. `overlap`: the share of `longest` by which two pieces overlap, the cut in the middle; no
+    piece is longer for that. A table without long recordings comes back as it is.
     """
     ids: list[str] = []
     files: list[File] = []
     rows: list[int] = []
     cuts = 0
     for number, (name, value) in enumerate(zip(table.ids, cast(list[File], table.column("audio")), strict=True)):
-        edges = _edges(value, longest)
+        edges = _edges(value, longest, (1 - overlap) * longest)
         cuts += len(edges) - 2
         for start, stop in zip(edges, edges[1:], strict=False):
             whole = len(edges) == 2
+            start = max(edges[0], start - overlap * longest / 2)
+            stop = min(edges[-1], stop + overlap * longest / 2)
             ids.append(name if whole else _piece(name, start, stop))
             files.append(value if whole else {**value, "start": start, "stop": stop})
             rows.append(number)
@@ -91,14 +94,15 @@ def quiet(loudness: np.ndarray, longest: int) -> list[int]:
     return cuts
 
 
-def _edges(value: File, longest: float) -> list[float]:
-    """Seconds at which pieces begin and end, within the file."""
+def _edges(value: File, longest: float, piece: float) -> list[float]:
+    """Seconds at which pieces of at most `piece` seconds begin and end, within the file; of a recording of no more than
+    `longest` its own."""
     begin = float(value.get("start") or 0.0)
     length = audio.seconds(value)
     if length <= longest:
         return [begin, begin + length]
     loudness, hop = audio.loudness(value)
-    cuts = quiet(loudness, max(4, math.floor(longest / hop)))
+    cuts = quiet(loudness, max(4, math.floor(piece / hop)))
     return [begin, *(begin + place * hop for place in cuts), begin + length]
 
 

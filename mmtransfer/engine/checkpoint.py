@@ -198,6 +198,11 @@ def remove(folder: Path) -> None:
         logger.warning("%s stays: it holds what is no checkpoint", folder)
 
 
+def step_of(name: str | None) -> int:
+    """The optimiser steps that were done when a checkpoint was written, by its name; 0 without one."""
+    return int(name.rsplit("-", 1)[1]) if name else 0
+
+
 def _checkpoints(folder: Path) -> list[Path]:
     """The folders of checkpoints, half-written ones included; nothing else that lies there."""
     if not folder.is_dir():

@@ -13,7 +13,8 @@ import torch
 from accelerate.utils import broadcast_object_list
 from torch import Tensor
 
-from mmtransfer.data import table
+from mmtransfer.config import RunConfig
+from mmtransfer.data import groups, table
 from mmtransfer.engine import processes
 from mmtransfer.engine.evaluation import evaluate
 from mmtransfer.engine.loading import Examples
@@ -25,7 +26,7 @@ from mmtransfer.engine.states import States
 from mmtransfer.engine.training import Outcome, Training
 from mmtransfer.errors import MMTransferError
 from mmtransfer.heads import LinearHead
-from mmtransfer.probe import Choice, Linear, Rows, solve
+from mmtransfer.probe import Choice, Linear, Rows, deal, solve
 from mmtransfer.strategies import Exact, Phase
 from mmtransfer.tasks.base import Records
 from mmtransfer.tasks.task import Task
@@ -93,22 +94,47 @@ def train(training: Training, model: Model, splits: Splits, name: str, solver: E
 def _note(entry: dict[str, Any], choice: Choice) -> None:
     """Tells result.json how the head was chosen."""
     # without examples it is infinite, which JSON does not have
+    entry["folds"] = choice.folds
     entry["penalty"], entry["scale"] = choice.penalty if math.isfinite(choice.penalty) else None, choice.scale
     entry["path"] = [asdict(point) for point in choice.path]
 
 
 def find_head(training: Training, model: Model, splits: Splits, solver: Exact) -> Choice:
     """The head of the features that the splits have; on the main process."""
+    heads, place = training.heads, (model.backbone.depth, solver)
+    if heads is None:
+        return _solved(training, model, splits, solver)
+    if place not in heads:
+        heads[place] = _solved(training, model, splits, solver)
+    return heads[place]
+
+
+def _solved(training: Training, model: Model, splits: Splits, solver: Exact) -> Choice:
     names = _names(training, model) if solver.prior else None
 
     def found(device: torch.device) -> Choice:
         train, *others = weighted_rows(model, splits, device)
         prior = None if names is None else names.to(device)
-        if solver.folds:
-            return solve(train, folds=solver.folds, prior=prior, seed=training.config.seed)
+        if solver.folds and len(train):
+            return solve(train, folds=folds_of([splits.train], train, solver.folds, training.config), prior=prior)
         return solve(train, others[0] if others else None, prior=prior)
 
     return else_on_the_cpu(training.machine.device, found)
+
+
+def folds_of(splits: Sequence[Examples], rows: Rows, folds: int, config: RunConfig) -> Tensor | None:
+    """The fold of each example of these splits, whose rows these are; with `--group-column` groups are whole.
+
+    None for values that stand alone: each is a fold of its own there, at no cost.
+    """
+    if config.group_column is None and rows.kind == "values":
+        return None
+    owned: list[str] = []
+    for number, split in enumerate(splits if config.group_column is not None else ()):
+        own = groups.of(split.table) if split.table is not None else None
+        # an example without a group is a group of its own, in each split
+        owned += [f"{number}{name}" if name.startswith("\0") else name for name in own or split.ids]
+    return deal(rows, [name for split in splits for name in split.ids], folds, config.seed, owned or None)
 
 
 def weighted_rows(model: Model, splits: Splits, device: torch.device) -> list[Rows]:

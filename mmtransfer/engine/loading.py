@@ -38,6 +38,8 @@ class Examples:
     """As `task.target.predict` gives them; None where they are not known."""
     weights: np.ndarray | None = None
     """Of each in the loss, float64 (n,); None where all are 1."""
+    shares: np.ndarray | None = None
+    """How likely each is to be drawn for a place in an epoch, float64 (n,); None: each takes one."""
     table: Table | None = None
     """Where the rows come from; None where nothing is ever stored of them."""
     stored: Stored | None = None
@@ -162,17 +164,39 @@ class EncodedRows(Dataset[Batch]):
         self.task, self.decoded = task, decoded
 
     def __getitem__(self, asked: Asked) -> Batch:
-        columns = self.rows[asked.indices]  # one look-up instead of one a row
-        rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
-        decoded = [None] * len(rows) if self.decoded is None else self.decoded.of(asked.indices)
-        seeds = [self._seed(row, asked) for row in rows]
-        return collate([self._encoded(*each) for each in zip(rows, seeds, decoded, strict=True)])
+        rows = self._read(asked.indices)
+        encoded, mixture = self._encoded(asked.indices, rows, asked), self.task.input.mixture
+        if asked.seed is None or mixture is None:
+            return collate(encoded)
+
+        def partner(index: int) -> Encoded:
+            return self._soft(self._encoded([index], self._read([index]), asked)[0])
+
+        drawn = [number(asked.seed, "mixture", asked.epoch, identity(row["id"])) for row in rows]
+        mixed = (
+            mixture(self._soft(one), partner, len(self.rows), each) for one, each in zip(encoded, drawn, strict=True)
+        )
+        return collate(list(mixed))
+
+    def _read(self, indices: list[int]) -> list[dict[str, Any]]:
+        columns = self.rows[indices]  # one look-up instead of one a row
+        return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+
+    def _encoded(self, indices: list[int], rows: list[dict[str, Any]], asked: Asked) -> list[Encoded]:
+        decoded = [None] * len(rows) if self.decoded is None else self.decoded.of(indices)
+        each = zip(rows, decoded, strict=True)
+        return [self.encode(row, self._seed(row, asked), known) for row, known in each]
+
+    def encode(self, row: dict[str, Any], seed: int | None, decoded: Tensor | None) -> Encoded:
+        """One example of them."""
+        return self.task.encode(row, seed, decoded)
 
     def _seed(self, row: dict[str, Any], asked: Asked) -> int | None:
         return None if asked.seed is None else number(asked.seed, "augment", asked.epoch, identity(row["id"]))
 
-    def _encoded(self, row: dict[str, Any], seed: int | None, decoded: Tensor | None) -> Encoded:
-        return self.task.encode(row, seed, decoded)
+    def _soft(self, one: Encoded) -> Encoded:
+        assert one.target is not None  # training data are labelled
+        return replace(one, target=self.task.target.soft(one.target))
 
 
 def uploaded(batches: Iterable[Batch], device: torch.device) -> Iterator[Batch]:

@@ -41,8 +41,8 @@ def train_epoch(
 ) -> None:
     """Trains from `state.step` to the end of the epoch; `total` is the number of steps of the phase.
 
-    `save` writes a checkpoint. Raises Stopped at the next micro-batch
-    after a signal, the begun step undone.
+    `save` writes a checkpoint. Raises Stopped at the next micro-batch after a signal, the begun step undone, and behind
+    a step at which training is to end or to pause.
     """
     state, config, accelerator = training.state, training.config, training.machine.accelerator
     training_now = (module for module in passes.model.modules() if module.training)
@@ -54,6 +54,8 @@ def train_epoch(
     batches = uploaded(loaded, accelerator.device)
     losses = torch.zeros((), dtype=torch.float64, device=accelerator.device)  # stays on the device between log steps
     begun = time.monotonic()
+    if state.step:  # gone on with, perhaps no further than it was
+        _stop_if_asked(training, logged=True)
     try:
         while state.step < len(epoch):
             place = state.epoch * len(epoch) + state.step
@@ -156,7 +158,7 @@ def _stop_if_asked(training: Training, logged: bool) -> None:
     accelerator, stop = training.machine.accelerator, training.stop
     if accelerator.num_processes > 1 and not logged:
         return
-    interrupted = agreed(accelerator, stop.interrupted)
+    interrupted = agreed(accelerator, stop.pauses(training.state))
     if interrupted or agreed(accelerator, stop.is_due(training.state)):
         raise Stopped(interrupted)
 

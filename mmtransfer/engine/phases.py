@@ -14,7 +14,10 @@ from torch import Tensor, nn
 
 from mmtransfer.config import flag
 from mmtransfer.data.plan import Epoch, Plan, padding_share
-from mmtransfer.engine import budget, exact, layers, optim, processes, tracking
+from mmtransfer.engine import budget, exact, layers, mixing, optim, processes, tracking
+from mmtransfer.engine.anchoring import Start
+from mmtransfer.engine.averaging import applied
+from mmtransfer.engine.beside import Beside
 from mmtransfer.engine.decoding import prepare_decoded
 from mmtransfer.engine.evaluation import evaluate
 from mmtransfer.engine.features import prepare_states
@@ -40,11 +43,12 @@ def train(
     splits: Splits,
     phases: Sequence[Phase],
     optimizer_state: dict[str, Tensor] | None = None,
+    start: Start | None = None,
 ) -> Outcome:
     """Runs the phases from `training.state` on; the model of the outcome has the best validated weights.
 
-    `optimizer_state`: the tensors of a checkpoint's optimizer.safetensors. Returns the outcome of the last phase that
-    was run.
+    `optimizer_state`: the tensors of a checkpoint's optimizer.safetensors; `start`: what the run began with, where a
+    phase returns to it. Returns the outcome of the last phase that was run.
     """
     state, kept = training.state, model.trained(phases)
     state.budget = state.budget or model.task.input.budget()
@@ -68,7 +72,8 @@ def train(
         if isinstance(phase.solver, Exact):
             outcome = exact.train(training, model, splits, phase.name, phase.solver, kept)
         else:
-            outcome = _train_by_steps(training, model, splits, phase, kept, last, optimizer_state)
+            beside = Beside(model, phase, start or {}, optimizer_state)
+            outcome = _train_by_steps(training, model, splits, phase, kept, last, beside, optimizer_state)
             optimizer_state = None
         if outcome.status == "stopped":
             return outcome
@@ -78,7 +83,7 @@ def train(
         if outcome.status == "out of time":
             return outcome
         if isinstance(phase.solver, Exact) and not last:
-            _checkpoint(training, model, kept, None, state.best_value != best)
+            _checkpoint(training, model, kept, None, is_best=state.best_value != best)
     return outcome
 
 
@@ -89,12 +94,13 @@ def _train_by_steps(
     phase: Phase,
     kept: Collection[str],
     last: bool,
+    beside: Beside,
     optimizer_state: dict[str, Tensor] | None,
 ) -> Outcome:
     """The epochs of a phase, from where `training.state` stands; `kept`: the tensors that checkpoints hold, `last`:
     whether no phase comes after it."""
     state, accelerator = training.state, training.machine.accelerator
-    prepared, optimizer = _prepare(training, model, phase)
+    prepared, optimizer = _prepare(training, model, phase, beside)
     entry = state.phases[state.phase]
     passes = Passes.of(training.config, training.machine, prepared, entry.get("graphs", {}).get("why_not"))
     if optimizer_state:
@@ -103,10 +109,10 @@ def _train_by_steps(
     def save(is_best: bool = False) -> None:
         if passes.graphs is not None:
             entry["graphs"] = passes.graphs.figures.as_dict()
-        _checkpoint(training, model, kept, optimizer, is_best)
+        _checkpoint(training, model, kept, optimizer, beside, is_best)
 
     plan = _plan(training, splits)
-    status: Status = "finished"
+    status: Status = "out of time" if training.stop.has_ended(state) else "finished"
     while state.epoch < phase.epochs and status == "finished" and not _out_of_patience(training):
         begun = time.monotonic()
         try:
@@ -116,18 +122,25 @@ def _train_by_steps(
                 save()
                 return _outcome(training, model, splits, "stopped")
             status = "out of time"
-            logger.warning("--max-minutes is spent in epoch %d of phase %s", state.epoch + 1, phase.name)
-        is_best = _validate(training, model, splits, phase, kept, begun)
+            if not training.stop.has_ended(state):  # which was asked for
+                logger.warning("--max-minutes is spent in epoch %d of phase %s", state.epoch + 1, phase.name)
+        with applied(beside.average):
+            is_best = _validate(training, model, splits, phase, kept, begun)
         if agreed(accelerator, training.stop.is_due(state)):
             status = "out of time"
         goes_on = status == "finished" and state.epoch < phase.epochs and not _out_of_patience(training)
         more = status == "finished" and (not last or state.epoch < phase.epochs)
-        stopped = agreed(accelerator, training.stop.interrupted) and more
+        stopped = agreed(accelerator, training.stop.pauses(state)) and more
         if stopped or not goes_on or training.saver.is_due():
-            save(is_best)
+            save(is_best and beside.average is None)  # what is best of averages is not what goes on
         if stopped:
             return _outcome(training, model, splits, "stopped")
-    _load_best(training, model, kept)
+    load_best(training, model, kept)
+    if phase.mix:
+        try:
+            mixing.choose(training, model, splits, beside.start, phase.mix)
+        except Stopped:
+            return _outcome(training, model, splits, "stopped")
     accelerator.free_memory()
     return _outcome(training, model, splits, status)
 
@@ -138,10 +151,10 @@ def _outcome(training: Training, model: Model, splits: Splits, status: Status) -
 
 
 def _entry(phase: Phase) -> dict[str, Any]:
-    """What result.json says of a phase; `penalty`, `scale` and `path` are the exact solver's."""
+    """What result.json says of a phase; `folds`, `penalty`, `scale` and `path` are the exact solver's."""
     solver = "exact" if isinstance(phase.solver, Exact) else "loop"
     entry = {"name": phase.name, "solver": solver, "epochs": 0, "steps": 0, "seconds": 0.0, "best": None}
-    return entry | {"penalty": None, "scale": None, "path": None}
+    return entry | {"folds": None, "penalty": None, "scale": None, "path": None}
 
 
 def _compare(training: Training, model: Model) -> None:
@@ -162,16 +175,19 @@ def _compare(training: Training, model: Model) -> None:
 def _plan(training: Training, splits: Splits) -> Plan:
     """The steps of an epoch, with the micro-batches in force."""
     config = training.config
-    return Plan(splits.train.lengths, config.batch_size, training.state.budget, config.seed)
+    train = splits.train
+    return Plan(train.lengths, config.batch_size, training.state.budget, config.seed, train.shares)
 
 
-def _prepare(training: Training, model: Model, phase: Phase) -> tuple[nn.Module, AcceleratedOptimizer]:
+def _prepare(training: Training, model: Model, phase: Phase, beside: Beside) -> tuple[nn.Module, AcceleratedOptimizer]:
     model.train()
     config, rates = training.config, phase.rates
     stages = [model.backbone.stages[stage] for stage in phase.trains.stages]
     rated = [*zip(stages, rates.stages, strict=True), (model.head, rates.head)]
-    groups = optim.groups(rated, config.weight_decay)
-    prepared, optimizer = training.machine.accelerator.prepare(model, optim.optimizer(groups, config))
+    groups = optim.groups(rated, config.weight_decay if phase.anchor is None else 0.0)
+    own = optim.optimizer(groups, config)
+    beside.attach(own)
+    prepared, optimizer = training.machine.accelerator.prepare(model, own)
     return prepared, optimizer
 
 
@@ -229,20 +245,24 @@ def _validate(
     training: Training, model: Model, splits: Splits, phase: Phase, kept: Collection[str], begun: float
 ) -> bool:
     """Scores the model on the validation data, keeps it if it is the best so far, and moves on to the next epoch;
-    returns whether it is."""
+    returns whether it is. Without validation data the last epoch is kept."""
     state, task = training.state, model.task
-    assert splits.validation is not None  # only exact phases do without
     # DDP hands buffers round before a forward pass, so the last step has left each process with its own
     processes.broadcast(training.machine.accelerator, model.buffers())
-    records = task.target.tune(evaluate(model, splits.validation, training.machine, "validating"))
-    values = task.target.values(records)
-    value = values[task.target.primary]
+    records = None
+    if splits.validation is not None:
+        records = task.target.tune(evaluate(model, splits.validation, training.machine, "validating"))
     state.epoch, state.step, state.epochs_done = state.epoch + 1, 0, state.epochs_done + 1
-    state.since_best += 1
     entry = state.phases[state.phase]
     entry["epochs"] = state.epoch
     entry["steps"] = state.steps_done - sum(other["steps"] for other in state.phases[:-1])
     entry["seconds"] += time.monotonic() - begun
+    if records is None:
+        state.best_value, state.best = None, None  # a head that was scored by folds is not what is left
+        return False
+    values = task.target.values(records)
+    value = values[task.target.primary]
+    state.since_best += 1
     own = entry["best"]["value"] if entry["best"] else None
     # what has no value, such as R2 of equal targets, cannot choose: the last epoch is kept
     if value is None or own is None or (value > own if task.target.higher_is_better else value < own):
@@ -274,6 +294,7 @@ def _checkpoint(
     model: Model,
     kept: Collection[str],
     optimizer: AcceleratedOptimizer | None,
+    beside: Beside | None = None,
     is_best: bool = False,
 ) -> None:
     """Begins to write a checkpoint; `is_best`: whether the weights have just been kept as the best."""
@@ -286,6 +307,7 @@ def _checkpoint(
         for name, value in moment.items()
         if isinstance(value, Tensor)
     }
+    moments |= beside.tensors() if beside else {}
     with training.clock.part("checkpoint"):
         state.spent = training.clock.spent()
         training.scaler.keep(state)
@@ -296,7 +318,8 @@ def _restore(optimizer: AcceleratedOptimizer, tensors: dict[str, Tensor]) -> Non
     moments: dict[int, dict[str, Any]] = {}
     for key, value in tensors.items():
         number, name = key.split(".", 1)
-        moments.setdefault(int(number), {})[name] = value
+        if number.isdecimal():  # else it is what stands beside the optimiser
+            moments.setdefault(int(number), {})[name] = value
     groups = optimizer.state_dict()["param_groups"]
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     for place, parameter in enumerate(parameters):  # in the layout of the weights, which the file does not keep
@@ -306,7 +329,8 @@ def _restore(optimizer: AcceleratedOptimizer, tensors: dict[str, Tensor]) -> Non
     optimizer.load_state_dict({"state": moments, "param_groups": groups})
 
 
-def _load_best(training: Training, model: Model, kept: Collection[str]) -> None:
+def load_best(training: Training, model: Model, kept: Collection[str]) -> None:
+    """Puts the best validated weights so far, if there are any, into the model; `kept`: the backbone's among them."""
     name, accelerator = training.state.best, training.machine.accelerator
     if name is None:
         return

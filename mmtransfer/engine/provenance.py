@@ -42,13 +42,13 @@ def kept_reading(cache: Cache, main: bool, split: str = "the data") -> Reading:
 
 
 def read_tables(
-    config: RunConfig, task: Task, cut: bool, cache: Cache, main: bool
+    config: RunConfig, task: Task, cut: Callable[[int], bool], cache: Cache, main: bool
 ) -> tuple[dict[str, Table], list[Finding]]:
     """The tables of a run, with their digests, and what there is to say about them.
 
-    `cut`: whether validation is cut from the training data where none is given; `cache`: its folder remembers
-    what files hold, so that those which have not changed are not read again; `main`: whether this process speaks; the
-    others find nothing.
+    `cut`: whether validation is cut from the training data where none is given, by the number of examples to train on;
+    `cache`: its folder remembers what files hold, so that those which have not changed are not read again; `main`:
+    whether this process speaks; the others find nothing.
     """
     findings: list[Finding] = []
     reading = kept_reading(cache, main)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -17,8 +17,12 @@ from mmtransfer.engine.scaling import Scaler
 from mmtransfer.engine.splits import Splits
 from mmtransfer.engine.state import TrainState
 from mmtransfer.engine.stopping import Stop
+from mmtransfer.probe import Choice
+from mmtransfer.strategies import Exact
 from mmtransfer.tasks.base import Records
 
+Heads = MutableMapping[tuple[int, Exact], Choice]
+"""Exact heads of one backbone and one set of data, by the stage that the features are taken behind and the solver."""
 Status = Literal["finished", "stopped", "out of time"]
 
 
@@ -35,6 +39,8 @@ class Training:
     stop: Stop = field(default_factory=Stop)
     clock: Clock = field(default_factory=Clock)
     scaler: Scaler = field(default_factory=Scaler)
+    heads: Heads | None = None
+    """Where exact heads are put, and taken from by later runs on the same data; None: each run finds its own."""
     saver: Saver = field(init=False)
     """Of the checkpoints; the main process's alone writes any."""
 

@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mmtransfer.metrics.calibration import ECE, NLL, Brier, of_probabilities
     from mmtransfer.metrics.classification import (
         F1,
         Accuracy,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from mmtransfer.metrics.transcription import CER, WER, Edits, align
 
 _MODULES = {
+    "calibration": ("ECE", "NLL", "Brier", "of_probabilities"),
     "classification": ("F1", "Accuracy", "ConfusionMatrix", "Precision", "Recall", "TopKAccuracy"),
     "intervals": ("Margins", "Score", "cells_bootstrap", "jackknife", "wilson"),
     "multilabel": ("MultiLabelF1", "SubsetAccuracy"),
@@ -38,13 +40,16 @@ _MODULES = {
 _OWNER = {name: module for module, names in _MODULES.items() for name in names}
 __all__ = [
     "CER",
+    "ECE",
     "F1",
     "MAE",
     "MSE",
+    "NLL",
     "R2",
     "RMSE",
     "WER",
     "Accuracy",
+    "Brier",
     "ConfusionMatrix",
     "Edits",
     "EntityF1",
@@ -63,6 +68,7 @@ __all__ = [
     "cells_bootstrap",
     "jackknife",
     "nearest",
+    "of_probabilities",
     "wilson",
 ]
 

@@ -65,12 +65,14 @@ def logistic(
     """
     centre = torch.zeros(rows.outputs, rows.width, dtype=torch.float64, device=rows.device)
     problem = _Problem(rows, penalty, centre if prior is None else prior.double(), prior is not None, rows.square)
-    if 2 * len(rows) > rows.width:
+    weights = torch.ones(len(rows), device=rows.device) if rows.weights is None else torch.cat(list(rows.weights))
+    counted = weights > 0
+    if 2 * int(counted.sum()) > rows.width:
         return _solved(problem, start, tolerance)
-    x = torch.cat([part.double() for part in rows.features]) - rows.mean
+    x = torch.cat(list(rows.features))[counted].double() - rows.mean
     basis = torch.linalg.qr(x.T).Q
-    inner = replace(rows, features=[(x @ basis).float()], targets=[torch.cat(list(rows.targets))])
-    inner = replace(inner, weights=None if rows.weights is None else [torch.cat(list(rows.weights))])
+    inner = replace(rows, features=[(x @ basis).float()], targets=[torch.cat(list(rows.targets))[counted]])
+    inner = replace(inner, weights=None if rows.weights is None else [weights[counted]])
     if start is not None:
         start = Linear(start.weight @ basis, start.bias + start.weight @ rows.mean)
     found = _solved(replace(problem, rows=inner, centre=problem.centre @ basis), start, tolerance)

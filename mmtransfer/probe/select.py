@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from mmtransfer.probe.folds import answerable, known, tempered
 from mmtransfer.probe.logistic import Linear, logistic
 from mmtransfer.probe.path import STRONGEST, WEAKEST, Part, Path, Point
 from mmtransfer.probe.ridge import ridge, targets_of
 from mmtransfer.probe.rows import Rows
-from mmtransfer.seeding import generator
 
 logger = logging.getLogger("mmtransfer")
 RIDGE_PENALTIES = tuple(10.0 ** -(step - 1) for step in range(0, 8))
@@ -43,14 +42,15 @@ class Choice:
     point: Point | None = None
     path: list[Point] = field(default_factory=list)
     held_out: Tensor | None = None
+    folds: int | None = None
+    """How many there were, of the training data."""
 
 
 def solve(
     train: Rows,
     validation: Rows | None = None,
-    folds: int = 0,
+    folds: Tensor | None = None,
     prior: Tensor | None = None,
-    seed: int = 0,
     limits: tuple[float, float] = (STRONGEST, WEAKEST),
 ) -> Choice:
     """The head of a linear probe.
@@ -58,70 +58,72 @@ def solve(
     Args:
         train: the examples.
         validation: examples that choose the penalty (classes, labels), and that the final model is refitted with.
-        folds: choose by this many folds of `train` instead.
+        folds: (n,) the fold that each example of `train` is in, to choose by instead; see `folds.deal`.
         prior: encoded class names (outputs, width) that the weights are pulled to; how strongly is chosen too.
-        seed: of the folds; without folds the answer does not depend on it, the problem being convex.
         limits: the strongest and the weakest penalty of a path; see `Path` for how far it goes.
 
-    Classes and labels: logistic regression; values: ridge, whose penalty the leave-one-out error chooses. No examples
-    at all: the class names alone decide, if there are any. Where a path went on because the best was at its end, or
-    ends at its best all the same, the log says so.
+    Classes and labels: logistic regression; values: ridge, whose penalty the leave-one-out error chooses, or that of
+    the folds. No examples at all: the class names alone decide, if there are any. Where a path went on because the best
+    was at its end, or ends at its best all the same, the log says so.
     """
     if len(train) == 0:
         return _by_names(train, prior)
     if train.kind == "values":
-        return _ridge(train, validation)
-    if not folds and validation is None:
+        return _ridge(train, validation, folds)
+    if folds is None and validation is None:
         scale = 8.0 if prior is not None else None
         model = logistic(train, UNCHOSEN * train.square, prior=_scaled(prior, scale, train))
         return Choice(model, model, UNCHOSEN, scale)
-    masks = list(folds_of(torch.cat(list(train.targets)), train, folds, seed)) if folds else []
-    parts = [Part(train.weighted(1.0 - one), train, one) for one in masks]
-    if not folds and validation is not None:
-        parts = [Part(train, validation)]
+    parts = [Part(train, validation)] if validation is not None else []
+    if folds is not None:
+        parts = _folded(train, folds, prior is not None)
     scales = SCALES if prior is not None else (None,)
     paths = [Path(parts, scale, _scaled(prior, scale, train), limits) for scale in scales]
+    by_folds = folds is not None
     for path in paths:
-        path.walk(bool(folds))
-    best = min(paths, key=lambda path: path.points[path.best(bool(folds))].cost(bool(folds)))
-    if said := best.said(bool(folds)):
+        path.walk(by_folds)
+    best = min(paths, key=lambda path: path.points[path.best(by_folds)].cost(by_folds))
+    if said := best.said(by_folds):
         logger.info("linear probe: %s", said)
-    place = best.best(bool(folds))
+    place = best.best(by_folds)
     point, models = best.points[place], best.models[place]
     tried = [path.points[step] for path in paths for step in sorted(path.points)]
-    if folds:
-        held_out = _held_out(train, masks, models)
+    if folds is not None:
+        held_out = _held_out(train, folds, models, prior is not None)
         model = final = logistic(train, point.penalty * train.square, models[0], best.prior)
-        return Choice(model, final, point.penalty, point.scale, point, tried, held_out)
+        return Choice(model, final, point.penalty, point.scale, point, tried, held_out, len(parts))
     assert validation is not None
     final = refit(train, validation, point.penalty, models[0], best.prior)
     return Choice(models[0], final, point.penalty, point.scale, point, tried)
 
 
-def _held_out(train: Rows, masks: Sequence[Tensor], models: Sequence[Linear]) -> Tensor:
+def _folded(train: Rows, folds: Tensor, named: bool) -> list[Part]:
+    """A part of each fold: all examples outside it, scored by those inside.
+
+    An example whose class only its own fold has says nothing of a penalty, unless the class's name does (`named`).
+    """
+    inside = [folds == fold for fold in range(int(folds.max()) + 1)]
+    picked = inside if named else [one & answerable(train, known(train, one)) for one in inside]
+    if not any(bool(one.any()) for one in picked):
+        picked = inside
+    return [Part(train.weighted(1.0 - one.float()), train, few) for one, few in zip(inside, picked, strict=True)]
+
+
+def _held_out(train: Rows, folds: Tensor, models: Sequence[Linear], named: bool) -> Tensor:
     """Each example's outputs (n, outputs) by the model of the fold that it is in."""
     held_out = torch.zeros(len(train), train.outputs)
-    for one, model in zip(masks, models, strict=True):
-        outputs = torch.cat([model(x).cpu() for x, _, _ in train.blocks()])
-        held_out[one.bool().cpu()] = outputs[one.bool().cpu()]
+    for fold, model in enumerate(models):
+        one = folds == fold
+        outputs = torch.cat([model(x) for x, _, _ in train.blocks()])[one]
+        if not named:
+            outputs = tempered(outputs, train, known(train, one), int((~one).sum()))
+        held_out[one.cpu()] = outputs.cpu()
     return held_out
 
 
 def refit(train: Rows, validation: Rows, penalty: float, start: Linear, prior: Tensor | None = None) -> Linear:
     """The model of training and validation data together, from that of the training data alone."""
     return logistic(train + validation, penalty * train.square, start, prior)
-
-
-def folds_of(targets: Tensor, rows: Rows, folds: int, seed: int) -> Iterator[Tensor]:
-    """For each fold a weight (n,): 1 for examples in it. Each class is dealt out evenly (classes)."""
-    random = generator(seed, "split", 1)
-    order = random.permutation(len(targets))
-    if rows.kind == "classes":
-        order = order[np.argsort(targets.cpu().numpy()[order], kind="stable")]
-    dealt = np.empty(len(targets), np.int64)
-    dealt[order] = np.arange(len(targets)) % folds
-    for fold in range(folds):
-        yield torch.from_numpy((dealt == fold).astype(np.float32)).to(rows.device)
 
 
 def _scaled(prior: Tensor | None, scale: float | None, rows: Rows) -> Tensor | None:
@@ -151,16 +153,35 @@ def _by_names(train: Rows, prior: Tensor | None) -> Choice:
     return Choice(model, model, math.inf, None)
 
 
-def _ridge(train: Rows, validation: Rows | None) -> Choice:
-    found = ridge(train, [penalty * train.square for penalty in RIDGE_PENALTIES])
-    path = [Point(penalty, None, None, loss) for penalty, loss in zip(RIDGE_PENALTIES, found.losses, strict=True)]
+def _ridge(train: Rows, validation: Rows | None, folds: Tensor | None) -> Choice:
+    scaled = [penalty * train.square for penalty in RIDGE_PENALTIES]
+    found = ridge(train, scaled)
+    errors = found.errors if folds is None else _errors_by_folds(train, scaled, folds)
+    losses = [float(error.square().sum(1).mean()) for error in errors]
+    path = [Point(penalty, None, None, loss) for penalty, loss in zip(RIDGE_PENALTIES, losses, strict=True)]
     place = min(range(len(path)), key=lambda number: path[number].loss)
     if place in (0, len(path) - 1):
         end = "strongest" if place == 0 else "weakest"
         logger.info("linear probe: the best penalty, %.0e, is the %s that is tried", RIDGE_PENALTIES[place], end)
-    held_out = torch.cat([targets_of(y, train) for _, y, _ in train.blocks()]) - found.errors[place]
+    held_out = _values(train) - errors[place]
     model, penalty = found.models[place], RIDGE_PENALTIES[place]
     final = model
     if validation is not None:
         final = ridge(train + validation, [penalty * train.square]).models[0]
-    return Choice(model, final, penalty, None, path[place], path, held_out.float().cpu())
+    count = None if folds is None else int(folds.max()) + 1
+    return Choice(model, final, penalty, None, path[place], path, held_out.float().cpu(), count)
+
+
+def _values(rows: Rows) -> Tensor:
+    return torch.cat([targets_of(y, rows) for _, y, _ in rows.blocks()])
+
+
+def _errors_by_folds(train: Rows, penalties: Sequence[float], folds: Tensor) -> Tensor:
+    """What each target was off by (penalties, n, outputs), float64, for the model of the other folds."""
+    x, y = torch.cat(list(train.features)), torch.cat(list(train.targets))
+    errors = _values(train).repeat(len(penalties), 1, 1)
+    for fold in range(int(folds.max()) + 1):
+        one = folds == fold
+        models = ridge(replace(train, features=[x[~one]], targets=[y[~one]], weights=None), penalties).models
+        errors[:, one] -= torch.stack([model(x[one]).double() for model in models])
+    return errors

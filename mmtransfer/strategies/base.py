@@ -24,8 +24,10 @@ class Strategy(Protocol):
 
 
 STRATEGIES: Registry[type[Any]] = Registry("strategy", "--strategy")
-RATES = ("head_lr", "head_lr_ratio", "lr_ratio")
+RATES = ("alpha", "head_lr", "head_lr_ratio", "lr_ratio")
 """Options that are rates or multiples of them."""
+SHARES = ("decay",)
+"""Options that are shares of a rate, more than 0 and at most 1."""
 S = TypeVar("S")
 
 
@@ -53,6 +55,9 @@ def make(name: str, options: Mapping[str, Any]) -> Any:
         value = getattr(made, option)
         if option in RATES and value is not None and not value > 0:
             what = f"{spelled(option)} must be more than 0, not {options[option]}"
+            raise MMTransferError(what, spelled(option), "change the value")
+        if option in SHARES and not 0 < value <= 1:
+            what = f"{spelled(option)} must be more than 0 and at most 1, not {options[option]}"
             raise MMTransferError(what, spelled(option), "change the value")
     return made
 

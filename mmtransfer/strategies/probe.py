@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 from mmtransfer.errors import MMTransferError
 from mmtransfer.strategies.base import spelled, strategy
-from mmtransfer.strategies.phase import Exact, Loop, Phase, Rates, Selection, evenly
+from mmtransfer.strategies.phase import Exact, Loop, Phase, Rates, Selection, decaying
 
 Solver = Literal["loop", "exact"]
 LAYERS = 4
 """Stages that `layer auto` tries."""
+FOLDS = 5
+"""Folds that choose a penalty, if nothing else is asked for."""
+FEW = 5000
+"""Up to so many examples folds do so (`python -m benchmarks.probe_choice`). Of more, a tenth is hundreds of examples,
+and each fold a path of its own."""
 PROBE_LR = 1e-2
 """Peak rate of a head that the loop trains on frozen features."""
 
@@ -32,7 +37,7 @@ class LinearProbe:
 
     >>> (phase,) = LinearProbe(solver="exact", folds=5, layer=3).plan(stages=5, lr=1e-4, epochs=3)
     >>> phase.trains.stages, phase.solver
-    ((), Exact(folds=5, prior=False, refit=True, layers=(3,)))
+    ((), Exact(folds=5, few=None, prior=False, refit=True, layers=(3,)))
     """
 
     head_only: ClassVar[bool] = True
@@ -42,7 +47,7 @@ class LinearProbe:
     """Peak rate of the head; of the loop."""
     folds: int | None = None
     """Choose the exact solver's penalty by so many folds of the training data and need no validation data; 0: by
-    validation data; 5 with a prior, else 0, if None."""
+    validation data; if None 5 with a prior, or where no validation data is given and there are few examples, else 0."""
     prior: Literal["none", "names"] = "none"
     """names: the exact solver's weights are pulled to the encoded class names, which helps where examples are few."""
     layer: int | Literal["last", "auto"] = "last"
@@ -60,10 +65,11 @@ class LinearProbe:
         if solver == "loop" and self.layer != "last":
             raise _unread("layer", "exact")
         names, layers = self.prior == "names", self._layers(stages)
-        folds = self.folds if self.folds is not None else 5 if names else 0
+        folds = FOLDS if self.folds is None else self.folds
         if folds < 0 or folds == 1:
             raise MMTransferError(f"{folds} folds leave nothing to learn from", "--strategy.folds", "give 2 or more")
-        fitted = Loop(epochs) if solver == "loop" else Exact(folds, names, layers=layers)
+        few = FEW if self.folds is None and not names else None
+        fitted = Loop(epochs) if solver == "loop" else Exact(folds, few, names, layers=layers)
         return [Phase("probe", Selection(), Rates((), self.head_lr), fitted)]
 
     def _layers(self, stages: int) -> tuple[int, ...]:
@@ -101,6 +107,8 @@ class ProbeThenFull:
     """How the head is fitted first; exact where the task has an exact solver, if None."""
     head_epochs: int | None = None
     """Epochs, of all, in which the loop trains the head first; a quarter if None."""
+    decay: float = 1.0
+    """The rate of a stage over that of the stage behind it in the second phase, more than 0, at most 1."""
 
     def plan(self, stages: int, lr: float, epochs: int) -> list[Phase]:
         solver = self.solver or "loop"
@@ -116,8 +124,30 @@ class ProbeThenFull:
         first = 0 if solver == "exact" else first
         rate, everything = lr * self.lr_ratio, Selection(tuple(range(stages)))
         # the validation data chooses the second phase's epoch: the first phase's head must not have seen it
-        fitted = Loop(first) if solver == "loop" else Exact(refit=False)
+        fitted = Loop(first) if solver == "loop" else Exact(FOLDS, FEW, refit=False)
+        rates = decaying(everything, rate, rate * self.head_lr_ratio, self.decay)
         return [
             Phase("probe", Selection(), Rates((), PROBE_LR), fitted),
-            Phase("full", everything, evenly(everything, rate, rate * self.head_lr_ratio), Loop(epochs - first)),
+            Phase("full", everything, rates, Loop(epochs - first)),
         ]
+
+
+@strategy("wise-ft")
+@dataclass(frozen=True)
+class ProbeThenMix(ProbeThenFull):
+    """lp-ft, then the best mix of its weights with those behind the probe (WiSE-FT, Wortsman et al. 2022).
+
+    A mix keeps more of what the backbone could do on other data than that of training.
+
+    >>> ProbeThenMix(solver="exact", mixes=4).plan(stages=3, lr=1e-4, epochs=4)[-1].mix
+    (0.0, 0.25, 0.5, 0.75)
+    """
+
+    mixes: int = 10
+    """Shares of the trained weights that validation data are asked about, evenly from 0, beside all of them."""
+
+    def plan(self, stages: int, lr: float, epochs: int) -> list[Phase]:
+        if self.mixes < 1:
+            raise MMTransferError(f"{self.mixes} mixes leave nothing to choose", "--strategy.mixes", "give 1 or more")
+        *first, last = super().plan(stages, lr, epochs)
+        return [*first, replace(last, mix=tuple(number / self.mixes for number in range(self.mixes)))]

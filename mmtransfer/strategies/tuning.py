@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from mmtransfer.defaults import HEAD_LR_RATIO
 from mmtransfer.errors import MMTransferError
-from mmtransfer.strategies.base import last_stages, strategy
-from mmtransfer.strategies.phase import Loop, Part, Phase, Rates, Selection, evenly
+from mmtransfer.strategies.base import last_stages, spelled, strategy
+from mmtransfer.strategies.phase import Anchor, Loop, Part, Phase, Rates, Selection, decaying, evenly
 
 
 def _ratio(given: float | None) -> float:
@@ -52,10 +53,13 @@ class Full:
     """The head's rate over the backbone's; 10, or 1 for CTC and `--train builtin`, if None."""
     head_epochs: int = 0
     """Epochs, of all, in which only the head is trained before everything is (Baevski et al. 2020 do so for CTC)."""
+    decay: float = 1.0
+    """The rate of a stage over that of the stage behind it, 0 to 1: earlier stages, which are more general, move less
+    (Howard & Ruder 2018; Clark et al. 2020 take 0.8 for 12 layers)."""
 
     def plan(self, stages: int, lr: float, epochs: int) -> list[Phase]:
         everything, head_lr = Selection(tuple(range(stages))), lr * _ratio(self.head_lr_ratio)
-        rates = evenly(everything, lr, head_lr)
+        rates = decaying(everything, lr, head_lr, self.decay)
         if not self.head_epochs:
             return [Phase("full", everything, rates, Loop(epochs))]
         if not 0 < self.head_epochs < epochs:
@@ -68,6 +72,61 @@ class Full:
             Phase("head", Selection(), Rates((), head_lr), Loop(self.head_epochs)),
             Phase("full", everything, rates, Loop(epochs - self.head_epochs)),
         ]
+
+
+@strategy("l2-sp")
+@dataclass(frozen=True)
+class L2SP:
+    """Trains everything and pulls it back to the pretrained weights, in place of weight decay (Li et al. 2018).
+
+    >>> (phase,) = L2SP(start=0.1).plan(stages=3, lr=1e-4, epochs=4)
+    >>> phase.trains.stages, phase.anchor
+    ((0, 1, 2), Anchor(start=0.1, head=0.01))
+    """
+
+    head_only: ClassVar[bool] = False
+    start: float = 0.01
+    """Penalty of half the squared distance of the backbone from its start, 0 or more."""
+    head: float = 0.01
+    """Penalty of half the squared norm of the head, 0 or more."""
+    head_lr_ratio: float | None = None
+    """The head's rate over the backbone's; 10, or 1 for CTC and `--train builtin`, if None."""
+
+    def plan(self, stages: int, lr: float, epochs: int) -> list[Phase]:
+        for name, value in (("start", self.start), ("head", self.head)):
+            if value < 0:
+                raise MMTransferError(f"A pull of {value} pushes", spelled(name), "give 0 or more")
+        (phase,) = Full(self.head_lr_ratio).plan(stages, lr, epochs)
+        return [replace(phase, anchor=Anchor(self.start, self.head))]
+
+
+@strategy("gradual")
+@dataclass(frozen=True)
+class Gradual:
+    """Thaws the backbone from its end, one more stage a phase (Howard & Ruder 2018).
+
+    Each phase takes an epoch, and the last one, in which everything trains, what is left. Where there are fewer epochs
+    than stages, several thaw at once.
+
+    >>> [(phase.trains.stages, phase.epochs) for phase in Gradual().plan(stages=3, lr=1e-4, epochs=5)]
+    [((2,), 1), ((1, 2), 1), ((0, 1, 2), 3)]
+    """
+
+    head_only: ClassVar[bool] = False
+    decay: float = 1 / 2.6
+    """The rate of a stage over that of the stage behind it, more than 0, at most 1."""
+    head_lr_ratio: float | None = None
+    """The head's rate over the last stage's; 10, or 1 for CTC and `--train builtin`, if None."""
+
+    def plan(self, stages: int, lr: float, epochs: int) -> list[Phase]:
+        count, head_lr = min(stages, epochs), lr * _ratio(self.head_lr_ratio)
+        result = []
+        for number in range(1, count + 1):
+            thawed = Selection(last_stages(math.ceil(stages * number / count), stages))
+            solver = Loop(epochs - count + 1 if number == count else 1)
+            name = f"last-{len(thawed.stages)}"
+            result.append(Phase(name, thawed, decaying(thawed, lr, head_lr, self.decay), solver))
+        return result
 
 
 @strategy("scratch")

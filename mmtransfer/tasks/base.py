@@ -104,6 +104,19 @@ class Predictions:
 
 
 @dataclass(frozen=True)
+class Word:
+    """A word that was heard."""
+
+    text: str
+    start: float
+    """Seconds from the beginning of the recording."""
+    end: float
+    """The same."""
+    score: float
+    """The geometric mean of the probabilities of its symbols in the frames that say them, 0 to 1."""
+
+
+@dataclass(frozen=True)
 class Prediction:
     """An answer for one input."""
 
@@ -121,6 +134,8 @@ class Prediction:
     """The one or several labels, in order of the alphabet, or the tags in order of the words; empty for all else."""
     value: float | None = None
     """The number in the units of the data; None for all else."""
+    words: tuple[Word, ...] = ()
+    """Of speech when each word was said; empty for all else."""
 
 
 Records = Mapping[str, list[Any]]

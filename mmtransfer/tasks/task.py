@@ -93,7 +93,8 @@ class Task:
         """What `restore` needs beside the configuration, as JSON: labels or vocabulary, and what was tuned."""
         return {**self.target.state(), **self.input.state()}
 
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Takes back what `state` gave."""
+    def restore(self, state: Mapping[str, Any], folder: Path) -> None:
+        """Takes back what `state` gave, and the target's own files in `folder`."""
         self.target.restore(state)
         self.input.restore(state)
+        self.target.load(folder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from types import MappingProxyType
 
 import numpy as np
 import pytest
@@ -16,9 +17,9 @@ from mmtransfer.errors import MMTransferError
 ROWS = [{"text": f"t{n}", "label": "xyz"[n % 3], "author": f"a{n % 10}"} for n in range(120)]
 
 
-def tables(**settings):
+def tables(more=MappingProxyType({}), **settings):
     config = make({"task": TEXT, "train": ROWS, **settings}, "a test")
-    return assemble(config, "text", Columns(group=config.group_column))
+    return assemble(config, "text", Columns(group=config.group_column), **more)
 
 
 @pytest.fixture(autouse=True)
@@ -30,6 +31,17 @@ def test_validation_is_cut_from_training(caplog):
     made = tables()
     assert {name: len(table) for name, table in made.items()} == {"train": 108, "validation": 12}
     assert "12 of 120 training examples held out for validation" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("settings", "n"), [({}, 120), ({"fraction": 0.25}, 30), ({"shots": 3}, 9), ({"shots": 100}, 120)]
+)
+def test_nothing_is_cut_where_what_is_left_needs_no_validation_data(settings, n):
+    asked = []
+    made = tables({"validate": lambda left: asked.append(left)}, **settings)
+    assert {name: len(table) for name, table in made.items()} == {"train": n} and asked == [n]
+    given = tables({"validate": lambda left: asked.append(left)}, validation=ROWS[:30], **settings)
+    assert set(given) == {"train", "validation"} and len(asked) == 1
 
 
 def test_shots_leave_the_validation_split_but_cap_it(caplog):

@@ -112,3 +112,12 @@ def test_evaluation_is_longest_first_and_complete():
     assert lengths[batches[0]].max() == lengths.max()
     assert all(len(batch) <= 16 for batch in batches)
     assert evaluation_batches(np.zeros(0, np.int32), 256, 16) == []
+
+
+def test_places_are_drawn_by_share():
+    shares = np.r_[np.full(90, 0.5 / 90), np.full(10, 0.05)]
+    plan = Plan(np.ones(100, np.int32), 10, 10, 0, shares)
+    drawn = np.concatenate([plan.epoch(epoch).examples(step) for epoch in range(20) for step in range(10)])
+    assert 0.45 < np.mean(drawn >= 90) < 0.55 and len(drawn) == 2000
+    assert np.array_equal(plan.epoch(3).order, plan.epoch(3).order)
+    assert not np.array_equal(plan.epoch(3).order, plan.epoch(4).order)

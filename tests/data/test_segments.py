@@ -109,6 +109,16 @@ def test_a_long_recording_is_cut_where_it_is_silent(tmp_path, long, caplog):
     assert segments.cut(made, 10.0) == (made, [0, 1])
 
 
+def test_pieces_overlap_by_a_share_of_the_longest(tmp_path, long):
+    made = load([tmp_path / "long.wav"], "audio", labelled=False)
+    pieces, owners = segments.cut(made, 5.0, overlap=0.2)
+    edges = [(value["start"], value["stop"]) for value in pieces.column("audio")]
+    assert owners == [0] * len(edges) and edges[0][0] == 0 and edges[-1][1] == 10
+    assert all(stop - start <= 5.0 + 1e-9 for start, stop in edges)
+    assert [a[1] - b[0] for a, b in zip(edges, edges[1:], strict=False)] == pytest.approx([1.0] * (len(edges) - 1))
+    assert segments.cut(made, 10.0, overlap=0.2) == (made, [0])
+
+
 def test_a_long_segment_is_cut_within_itself(tmp_path, long):
     made = table(tmp_path, "long.wav,2,9,x\n", labelled=False)
     pieces, _ = segments.cut(made, 4.0)

@@ -56,8 +56,8 @@ WAV2VEC2 = {"model_type": "wav2vec2", **tiny.WAV2VEC2, "feat_extract_norm": "gro
 class InDouble(EncodedRows):
     """The same examples with floating inputs in float64."""
 
-    def _encoded(self, *each):
-        encoded = super()._encoded(*each)
+    def encode(self, *each):
+        encoded = super().encode(*each)
         x = encoded.x.double() if encoded.x.is_floating_point() else encoded.x
         return dataclasses.replace(encoded, x=x)
 

@@ -15,9 +15,11 @@ from torch import equal
 
 import mmtransfer as mmt
 from mmtransfer.cli.flags import parse
+from mmtransfer.cli.tables import show
 from mmtransfer.config import IMAGE, SPEECH, TEXT
 from mmtransfer.engine import exact
 from mmtransfer.errors import MMTransferError
+from mmtransfer.strategies import probe
 
 PROBE = ["--weights", "none", "--threads", "1", "--strategy", "linear-probe"]
 
@@ -151,6 +153,42 @@ def test_folds_need_no_validation_data(flags, tmp_path):
     assert run.metrics["validation"]["accuracy"]["value"] == run.result["phases"][0]["best"]["value"]
 
 
+def test_few_examples_are_all_trained_on_and_each_is_scored_by_a_head_that_has_not_seen_it(flags, tmp_path, capsys):
+    chosen = [*without_validation(flags[TEXT]), *PROBE]
+    run = fit(TEXT, chosen, tmp_path / "run")
+    assert {split: found["n"] for split, found in run.result["data"].items()} == {"train": 48}
+    assert run.result["phases"][0]["folds"] == 5 and run.metrics["validation"]["accuracy"]["n"] == 48
+    assert run.config.strategy_options["folds"] == 5  # decided: a repetition takes as many
+    show(run)
+    assert "validation, cross-validated on the training data" in capsys.readouterr().out
+    asked = fit(TEXT, [*chosen, "--validation-fraction", "0.25"], tmp_path / "asked")
+    assert asked.config.strategy_options["folds"] == 0 and asked.metrics["validation"]["accuracy"]["n"] == 12
+    given = fit(TEXT, [*flags[TEXT], *PROBE], tmp_path / "given")
+    assert given.result["phases"][0]["folds"] is None and "validation" in given.result["data"]
+
+
+def test_many_examples_are_not_folded(flags, tmp_path, monkeypatch):
+    monkeypatch.setattr(probe, "FEW", 47)
+    run = fit(TEXT, [*without_validation(flags[TEXT]), *PROBE], tmp_path / "run")
+    assert set(run.result["data"]) == {"train", "validation"} and run.result["phases"][0]["folds"] is None
+
+
+def test_folds_keep_groups_whole(flags, tmp_path, monkeypatch):
+    with open(flags[TEXT][1]) as file:
+        rows = [{**row, "author": f"a{number % 6}"} for number, row in enumerate(csv.DictReader(file))]
+    given = {"task": TEXT, **parse(TEXT, [*without_validation(flags[TEXT])[2:], *PROBE], {}, "a test")}
+    dealt, real = [], exact.deal
+
+    def noting(rows, ids, folds, seed, groups):
+        found = real(rows, ids, folds, seed, groups)
+        dealt.append([set(found[[own == name for own in groups]].tolist()) for name in sorted(set(groups))])
+        return found
+
+    monkeypatch.setattr(exact, "deal", noting)
+    mmt.fit(**{**given, "train": rows, "group_column": "author", "out": str(tmp_path / "run")})
+    assert [len(folds) for folds in dealt[0]] == [1] * 6 and len(set.union(*dealt[0])) == 5
+
+
 def test_one_example_a_class_and_class_names(flags, tmp_path):
     data = tmp_path / "few.csv"
     data.write_text("text,label\na b c,a_b\nx y z,y_z\nk l m,kL\n")
@@ -241,10 +279,11 @@ def test_lp_ft_starts_from_the_exact_head_and_says_how_far_it_came(flags, tmp_pa
     caplog.set_level(logging.INFO, "mmtransfer")
     chosen = [*flags[TEXT], "--weights", "none", "--threads", "1", "--strategy", "lp-ft", "--lr", "1e-4"]
     run = fit(TEXT, [*chosen, "--epochs", "2", "--label-smoothing", "0.1"], tmp_path / "run")
-    probe, tuned = run.result["phases"]
-    assert (probe["name"], probe["solver"], tuned["name"], tuned["solver"]) == ("probe", "exact", "full", "loop")
-    assert probe["best"]["value"] is not None and tuned["best"]["value"] is not None
-    assert f"after {probe['best']['value']:.4f} of phase probe" in caplog.text
+    head, tuned = run.result["phases"]
+    assert (head["name"], head["solver"], tuned["name"], tuned["solver"]) == ("probe", "exact", "full", "loop")
+    assert head["folds"] == 5 and set(run.result["data"]) == {"train", "validation"}
+    assert head["best"]["value"] is not None and tuned["best"]["value"] is not None
+    assert f"after {head['best']['value']:.4f} of phase probe" in caplog.text
     lines = [json.loads(line) for line in run.folder.log.read_text().splitlines()]
     assert {line["phase"] for line in lines} == {"full"}
-    assert run.metrics["validation"]["accuracy"]["value"] == max(probe["best"]["value"], tuned["best"]["value"])
+    assert run.metrics["validation"]["accuracy"]["value"] == max(head["best"]["value"], tuned["best"]["value"])

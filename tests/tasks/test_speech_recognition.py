@@ -11,8 +11,10 @@ from mmtransfer.backbones import pretrained
 from mmtransfer.config import SPEECH
 from mmtransfer.data import sources
 from mmtransfer.errors import MMTransferError
+from mmtransfer.language.alignment import Spoken
 from mmtransfer.resolution import complete
 from mmtransfer.tasks import TASKS
+from mmtransfer.tasks.base import Word
 
 TWO_CONVOLUTIONS = {"conv_dim": (8, 8), "conv_kernel": (10, 3), "conv_stride": (5, 2)}
 SHAPE = {"model_type": "wav2vec2", **tiny.WAV2VEC2, **TWO_CONVOLUTIONS}
@@ -91,13 +93,15 @@ def test_pieces_of_a_long_recording_are_joined():
     pieces, owners = task.input.pieces(table)
     assert owners == [0, 0, 1] and len(pieces) == 3
     records = [
-        {"id": "0#a", "prediction": "one", "confidence": 0.5, "frames": 1},
-        {"id": "0#b", "prediction": "", "confidence": 0.5, "frames": 1},
-        {"id": "0#c", "prediction": "two", "confidence": 0.125, "frames": 2},
+        {"prediction": "one", "confidence": 0.5, "frames": 1, "begin": 0.0, "seconds": 0.5},
+        {"prediction": "", "confidence": 0.5, "frames": 1, "begin": 0.5, "seconds": 0.5},
+        {"prediction": "two", "confidence": 0.125, "frames": 2, "begin": 1.0, "seconds": 1.0},
     ]
-    joined = task.target.join(records)
+    heard = [[Spoken(0, 1, 0.5)], [], [Spoken(1, 2, 0.7)]]
+    joined = task.target.join([{**one, "words": words} for one, words in zip(records, heard, strict=True)])
     assert joined["prediction"] == "one two" and joined["confidence"] == pytest.approx(0.25)
-    assert task.target.join(records[:1]) is records[0]
+    assert joined["words"] == [Word("one", 0.0, 0.5, 0.5), Word("two", 1.5, 2.0, 0.7)]
+    assert task.target.join([])["prediction"] == ""
 
 
 @pytest.mark.parametrize("augment", ["light", "strong"])

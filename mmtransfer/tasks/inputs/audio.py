@@ -23,6 +23,8 @@ from mmtransfer.tasks.refusal import leave_out
 
 MOST_SECONDS = 512
 """Of a micro-batch, however much memory there is."""
+OVERLAP = 0.1
+"""Share of the longest piece by which pieces of a recording overlap, where words are heard in them."""
 
 
 class AudioInput(Input):
@@ -107,9 +109,15 @@ class AudioInput(Input):
     def bound(self, length: int, share: float = 1.0) -> str:
         return f"--max-seconds {length * share / self.rate:.1f}"
 
+    def spans(self, table: Table) -> list[tuple[float, float]]:
+        files = table.column("audio")
+        return [(float(value.get("start") or 0.0), audio.seconds(value)) for value in files]
+
     def pieces(self, table: Table) -> tuple[Table, list[int]]:
         """Those that have a frame: of a recording that is shorter nothing is left, aloud."""
-        pieces, owners = segments.cut(table, self.config.max_seconds)
+        # words that are said where a recording is cut are heard whole in one of the pieces
+        overlap = 0.0 if self.reads == "pooled" else OVERLAP
+        pieces, owners = segments.cut(table, self.config.max_seconds, overlap)
         frames = self.positions(pieces)
         kept = np.flatnonzero(frames > 0).tolist()
         if len(kept) == len(frames):

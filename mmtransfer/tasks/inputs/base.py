@@ -16,6 +16,7 @@ from mmtransfer.config import RunConfig
 from mmtransfer.data.columnar import Rows
 from mmtransfer.data.table import Table
 from mmtransfer.tasks.base import Encoded, Reads
+from mmtransfer.tasks.mixture import Mixture
 
 logger = logging.getLogger("mmtransfer")
 
@@ -55,6 +56,11 @@ class Input(ABC):
     def augments(self) -> bool:
         """Whether what `encode` gives in training depends on its seed."""
         return False
+
+    @property
+    def mixture(self) -> Mixture | None:
+        """How examples are mixed in training; None: they are not."""
+        return None
 
     @abstractmethod
     def rows(self, table: Table) -> tuple[Rows, np.ndarray]:
@@ -136,6 +142,10 @@ class Input(ABC):
         """Rows to predict on, and for each the row of `table` that it is from; a row that is too long has several, one
         that is too short none."""
         return table, list(range(len(table)))
+
+    def spans(self, table: Table) -> list[tuple[float, float]] | None:
+        """Of each input in which second of its recording it begins, and how many it has; None where time is nothing."""
+        return None
 
     def exported(self) -> dict[str, Any]:
         """What `encode` does, as `interchange.write` takes it, for libraries that have a processor for it."""

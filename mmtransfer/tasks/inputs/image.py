@@ -17,6 +17,7 @@ from mmtransfer.data.table import Table
 from mmtransfer.errors import MMTransferError
 from mmtransfer.tasks.base import Encoded, Reads
 from mmtransfer.tasks.inputs.base import Input
+from mmtransfer.tasks.mixture import Mixture
 
 PIXELS = 4 * 224 * 224
 """Most pixels of a batch of pictures on a CPU, where each core takes batches of its own: maps of more pictures outgrow
@@ -89,7 +90,11 @@ class ImageInput(Input):
 
     @property
     def augments(self) -> bool:
-        return self.transform.augment != "none"
+        return self.transform.augment != "none" or self.mixture is not None
+
+    @property
+    def mixture(self) -> Mixture | None:
+        return Mixture(self.config.mixup, self.config.cutmix) or None
 
     def encoding(self) -> dict[str, Any]:
         pixels = {name: value for name, value in dataclasses.asdict(self.transform).items() if name != "augment"}

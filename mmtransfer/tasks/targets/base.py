@@ -6,7 +6,8 @@ A target knows neither pixels nor tokens nor samples.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -40,12 +41,16 @@ class Target(ABC):
     """The metric that picks the best epoch."""
     higher_is_better: ClassVar[bool] = True
     """Its direction."""
-    extra: ClassVar[tuple[str, ...]] = ()
+    timed: ClassVar[bool] = False
+    """Whether it can say when what it predicts was said."""
+    extra: tuple[str, ...] = ()
     """Columns of the table that records take along."""
 
     def __init__(self, config: RunConfig, source: str = "") -> None:
         """`source`: where the backbone's weights come from."""
         self.config, self.source = config, source
+        self.wants_times = False
+        """Whether predictions are to say when, which costs some time."""
 
     def columns(self) -> dict[str, Any]:
         """The columns that the configuration names, as `Columns` takes them."""
@@ -114,6 +119,15 @@ class Target(ABC):
         """The outputs for a loss that wants their lengths on the host; `positions`: those of the last stage, there."""
         return outputs
 
+    def soft(self, target: Tensor) -> Tensor:
+        """A training target as one that can be mixed with another, which `loss` takes as well."""
+        return target
+
+    def shares(self, table: Table) -> np.ndarray | None:
+        """How likely each training example is to be drawn for a place in an epoch, float64 (n,), 1 in all; None: each
+        takes one place."""
+        return None
+
     @abstractmethod
     def loss(self, outputs: Outputs, targets: Tensor) -> Tensor:
         """Each example's loss, float32 (batch,); the engine weighs them, sums a step's and divides by its weight.
@@ -135,6 +149,21 @@ class Target(ABC):
         Called on the validation records of every epoch, before they are measured, and of the model that is kept.
         """
         return records
+
+    def calibrate(self, records: Records) -> Records:
+        """Fits to validation records what makes probabilities believable and changes no answer; gives the records under
+        it.
+
+        Called once, on those of the model that is kept.
+        """
+        return records
+
+    def settle(self, heard: Callable[[], Records]) -> Records:
+        """Chooses once, of the model that is kept, what training does not; gives the validation records under it.
+
+        `heard`: makes the records by a pass over the validation data.
+        """
+        return self.tune(heard())
 
     @abstractmethod
     def metrics(self, records: Records) -> Mapping[str, Any]:
@@ -188,6 +217,12 @@ class Target(ABC):
     @abstractmethod
     def restore(self, state: Mapping[str, Any]) -> None:
         """Takes back what `state` gave."""
+
+    def save(self, folder: Path) -> None:  # noqa: B027
+        """Writes what is no JSON into files of its own, listed in `belongings.py`."""
+
+    def load(self, folder: Path) -> None:  # noqa: B027
+        """Takes back what `save` wrote; called after `restore`."""
 
 
 def linear_layers(head: nn.Module) -> list[tuple[Tensor, Tensor]]:

@@ -20,6 +20,7 @@ from mmtransfer.data.table import Table
 from mmtransfer.errors import MMTransferError
 from mmtransfer.tasks.base import Outputs, Prediction, Predictions, Records
 from mmtransfer.tasks.inputs.base import Input
+from mmtransfer.tasks.targets import temperature
 from mmtransfer.tasks.targets.base import Target, linear_layers
 from mmtransfer.tasks.targets.labels import PER_LABEL, Labels
 
@@ -33,6 +34,8 @@ class MultiLabel(Target):
     A label is given where its probability is above one threshold for all labels: the one with the best micro F1 on the
     validation data, 0.5 until it is chosen. It is chosen for every epoch anew, since at 0.5 an early epoch may give no
     label at all; so the validation score is that of the best threshold, and only the test score is out of sample.
+    Logits are divided by a temperature that validation data fit, one for all labels (Guo et al. 2017); the threshold
+    goes with them.
     """
 
     name = "multi-label"
@@ -46,6 +49,8 @@ class MultiLabel(Target):
         self.separator = config.label_separator or SEPARATOR
         self.cut = 0.0
         """The threshold as a logit: probabilities near 1 cannot be told apart, their logits can."""
+        self.temperature = 1.0
+        """What logits are divided by before anything is made of them."""
 
     def columns(self) -> dict[str, Any]:
         return {"label": self.config.label_column, "separator": self.separator}
@@ -117,12 +122,15 @@ class MultiLabel(Target):
         Every example has as many labels to decide, so the sum of these means over a step's examples is the sum of all
         decisions over examples x labels: the mean that torch gives for the step in one piece.
         """
-        logits = outputs["logits"]
-        truths = targets.to(logits, non_blocking=True)
-        return F.binary_cross_entropy_with_logits(logits, truths, reduction="none").mean(-1)
+        logits = temperature.over(outputs["logits"], self.temperature)
+        truths, gamma = targets.to(logits, non_blocking=True), self.config.focal_gamma if logits.requires_grad else 0.0
+        each = F.binary_cross_entropy_with_logits(logits, truths, reduction="none")
+        if gamma:
+            each = each * (truths - logits.sigmoid()).abs() ** gamma
+        return each.mean(-1)
 
     def predict(self, outputs: Outputs) -> Predictions:
-        rows = list(outputs["logits"].cpu().numpy())
+        rows = list(temperature.over(outputs["logits"].cpu(), self.temperature).numpy())
         return Predictions(self._answers(rows), {"logits": rows})
 
     def _answers(self, logits: Sequence[np.ndarray]) -> list[list[str]]:
@@ -133,6 +141,17 @@ class MultiLabel(Target):
         self.cut = best_cut(np.stack(records["logits"]), self._indicators(records["target"]))
         return {**records, "prediction": self._answers(records["logits"])}
 
+    def calibrate(self, records: Records) -> Records:
+        logits, true = np.stack(records["logits"]).astype(np.float64), self._indicators(records["target"])
+        found = temperature.fitted(logits * self.temperature, true)
+        if found is None:
+            return records
+        scaled = logits * (self.temperature / found)
+        self.cut *= self.temperature / found
+        self.temperature = found
+        losses = -scipy.special.log_expit(np.where(true, scaled, -scaled)).mean(1)
+        return {**records, "logits": list(scaled.astype(np.float32)), "loss": losses.tolist()}
+
     def _indicators(self, answers: Sequence[Sequence[str]]) -> np.ndarray:
         """bool (n, labels)"""
         found = np.zeros((len(answers), len(self.labels)), bool)
@@ -141,12 +160,18 @@ class MultiLabel(Target):
         return found
 
     def metrics(self, records: Records) -> Mapping[str, Any]:
-        from mmtransfer.metrics import MultiLabelF1, SubsetAccuracy
+        from mmtransfer.metrics import MultiLabelF1, SubsetAccuracy, of_probabilities
 
-        metrics = {"f1": MultiLabelF1(len(self.labels)), "subset_accuracy": SubsetAccuracy(len(self.labels))}
+        metrics: dict[str, Any] = {
+            "f1": MultiLabelF1(len(self.labels)),
+            "subset_accuracy": SubsetAccuracy(len(self.labels)),
+        }
         predictions, references = (self._indicators(records[name]) for name in ("prediction", "target"))
         for metric in metrics.values():
             metric.add_batch(predictions=predictions, references=references)
+        if "logits" in records:
+            probabilities = scipy.special.expit(np.stack(records["logits"]).astype(np.float64))
+            metrics |= of_probabilities(probabilities, references)
         return metrics
 
     def measure_each(self, metrics: Mapping[str, Any]) -> dict[str, Score]:
@@ -170,14 +195,22 @@ class MultiLabel(Target):
         return Prediction(record["id"], self.separator.join(own), exactly, scores, labels=own)
 
     def exported(self, head: nn.Module) -> dict[str, Any]:
-        return {"head": Classifier(linear_layers(head), self.labels.names, "multi_label_classification")}
+        layers = temperature.divided(linear_layers(head), self.temperature)
+        return {"head": Classifier(layers, self.labels.names, "multi_label_classification")}
 
     def state(self) -> dict[str, Any]:
-        return {"labels": self.labels.names, "cut": self.cut, "threshold": float(scipy.special.expit(self.cut))}
+        threshold = float(scipy.special.expit(self.cut))
+        return {
+            "labels": self.labels.names,
+            "cut": self.cut,
+            "threshold": threshold,
+            "temperature": self.temperature,
+        }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         documents.check(state, {"cut": float})
         self.labels, self.cut = Labels.restored(state), float(state["cut"])
+        self.temperature = temperature.restored(state)
 
 
 def best_cut(logits: np.ndarray, truth: np.ndarray) -> float:

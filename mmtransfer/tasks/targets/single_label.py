@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import scipy
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -15,6 +16,7 @@ from mmtransfer.data.table import Table
 from mmtransfer.errors import MMTransferError
 from mmtransfer.tasks.base import Outputs, Prediction, Predictions, Records
 from mmtransfer.tasks.inputs.base import Input
+from mmtransfer.tasks.targets import temperature
 from mmtransfer.tasks.targets.base import Target, linear_layers
 from mmtransfer.tasks.targets.labels import PER_LABEL, Labels
 
@@ -32,8 +34,10 @@ TINY = 1e-300
 class SingleLabel(Target):
     """One of the labels that the training data has; primary metric accuracy.
 
-    The loss is cross-entropy, with `--label-smoothing` in training (Szegedy et al. 2016). `--class-weights auto` weighs
-    an example by n / (classes * examples of its class), so that every class counts the same and the mean weight is 1.
+    The loss is cross-entropy; in training with `--label-smoothing` (Szegedy et al. 2016) and `--focal-gamma`.
+    `--class-weights auto` weighs an example by n / (classes * examples of its class), so that every class counts the
+    same and the mean weight is 1; `--sampling balanced` draws examples by such weights instead. Logits are divided by a
+    temperature that validation data fit (Guo et al. 2017), up to 1,000 classes.
     """
 
     name = "single-label"
@@ -41,6 +45,8 @@ class SingleLabel(Target):
     problem = "classes"
     primary = "accuracy"
     labels: Labels
+    temperature = 1.0
+    """What logits are divided by before anything is made of them."""
 
     def strata(self, table: Table) -> list[str | None] | None:
         return table.column("label")
@@ -65,8 +71,13 @@ class SingleLabel(Target):
         return self.labels.check(table, split, [(label,) for label in table.column("label")], self.config.skip_bad)
 
     def weights(self, table: Table) -> np.ndarray | None:
-        if self.config.class_weights == "none":
-            return None
+        return None if self.config.class_weights == "none" else self._balance(table)
+
+    def shares(self, table: Table) -> np.ndarray | None:
+        return None if self.config.sampling == "each" else self._balance(table) / len(table)
+
+    def _balance(self, table: Table) -> np.ndarray:
+        """The inverse of the frequency of each example's class, 1 on average."""
         numbers = np.array([self.labels.numbers[label] for label in table.column("label")])
         counts = np.bincount(numbers)
         return len(numbers) / (np.count_nonzero(counts) * counts[numbers])
@@ -83,13 +94,23 @@ class SingleLabel(Target):
 
     def loss(self, outputs: Outputs, targets: Tensor) -> Tensor:
         logits = outputs["logits"]
-        smoothing = self.config.label_smoothing if logits.requires_grad else 0.0
-        return F.cross_entropy(
-            logits, targets.to(logits.device, non_blocking=True), reduction="none", label_smoothing=smoothing
-        )
+        logits = temperature.over(logits, self.temperature)
+        targets = targets.to(logits.device, non_blocking=True)
+        if not logits.requires_grad:
+            return F.cross_entropy(logits, targets, reduction="none")
+        if not self.config.focal_gamma:
+            return F.cross_entropy(logits, targets, reduction="none", label_smoothing=self.config.label_smoothing)
+        wanted = (targets if targets.is_floating_point() else self.soft(targets)).to(logits)
+        wanted = torch.lerp(wanted, torch.full_like(wanted, 1 / len(self.labels)), self.config.label_smoothing)
+        log_probabilities = logits.log_softmax(-1)
+        unsure = (1.0 - log_probabilities.exp()) ** self.config.focal_gamma
+        return -(wanted * unsure * log_probabilities).sum(-1)
+
+    def soft(self, target: Tensor) -> Tensor:
+        return F.one_hot(target, len(self.labels)).float()
 
     def predict(self, outputs: Outputs) -> Predictions:
-        logits, names = outputs["logits"].cpu(), self.labels.names
+        logits, names = temperature.over(outputs["logits"].cpu(), self.temperature), self.labels.names
         answers = [names[number] for number in logits.argmax(-1).tolist()]
         best = logits.topk(min(5, len(names)), -1)
         columns: dict[str, list[Any]] = {"top5": [[names[n] for n in row] for row in best.indices.tolist()]}
@@ -100,8 +121,21 @@ class SingleLabel(Target):
             columns["log_sum"] = logits.logsumexp(-1).tolist()
         return Predictions(answers, columns)
 
+    def calibrate(self, records: Records) -> Records:
+        if "log_sum" in records or "logits" not in records:
+            return records
+        logits = np.stack(records["logits"]).astype(np.float64)
+        true = np.array([self.labels.numbers[label] for label in records["target"]])
+        found = temperature.fitted(logits * self.temperature, true)
+        if found is None:
+            return records
+        scaled = logits * (self.temperature / found)
+        losses = scipy.special.logsumexp(scaled, 1) - np.take_along_axis(scaled, true[:, None], 1)[:, 0]
+        self.temperature = found
+        return {**records, "logits": list(scaled.astype(np.float32)), "loss": losses.tolist()}
+
     def metrics(self, records: Records) -> Mapping[str, Any]:
-        from mmtransfer.metrics import F1, Accuracy, Precision, Recall, TopKAccuracy
+        from mmtransfer.metrics import F1, Accuracy, Precision, Recall, TopKAccuracy, of_probabilities
 
         numbers, classes = self.labels.numbers, len(self.labels)
         predictions = [numbers[label] for label in records["prediction"]]
@@ -118,6 +152,9 @@ class SingleLabel(Target):
             metrics["top5"] = TopKAccuracy(5)
             ranked = [[numbers[label] for label in row] for row in records["top5"]]
             metrics["top5"].add_batch(predictions=ranked, references=references)
+        if "logits" in records and "log_sum" not in records:  # of more classes not all probabilities are known
+            probabilities = scipy.special.softmax(np.stack(records["logits"]).astype(np.float64), 1)
+            metrics |= of_probabilities(probabilities, references)
         return metrics
 
     def measure_each(self, metrics: Mapping[str, Any]) -> dict[str, Score]:
@@ -159,11 +196,11 @@ class SingleLabel(Target):
         return Prediction(record["id"], label, scores[label], scores, labels=(label,))
 
     def exported(self, head: nn.Module) -> dict[str, Any]:
-        names = self.labels.names
-        return {"head": Classifier(linear_layers(head), names, "single_label_classification")}
+        layers = temperature.divided(linear_layers(head), self.temperature)
+        return {"head": Classifier(layers, self.labels.names, "single_label_classification")}
 
     def state(self) -> dict[str, Any]:
-        return {"labels": self.labels.names}
+        return {"labels": self.labels.names, "temperature": self.temperature}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        self.labels = Labels.restored(state)
+        self.labels, self.temperature = Labels.restored(state), temperature.restored(state)

@@ -1,17 +1,18 @@
-"""What is said, by CTC (Graves et al. 2006): a vocabulary of characters, greedy decoding, word and character errors.
+"""What is said, by CTC (Graves et al. 2006): a vocabulary of characters, decoding, word and character errors.
 
-Case rule: transcripts are put into NFC and lower case, and runs of white space become one space; speech does not tell
-case. The vocabulary is the characters of the training transcripts, entry 0 the blank and `|` the space; or that of the
-backbone's checkpoint, whose case the transcripts then take (upper or lower; unchanged where it has both).
+Transcripts are put under `--text-rule`, into NFC and lower case, and runs of white space become one space; speech does
+not tell case. The vocabulary is the characters of the training transcripts, entry 0 the blank and `|` the space; or
+that of the backbone's checkpoint, whose case the transcripts then take (upper or lower; unchanged where it has both).
 """
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import math
-import unicodedata
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 import numpy as np
 import torch
@@ -23,13 +24,18 @@ from mmtransfer.backbones import carried
 from mmtransfer.data.table import Table
 from mmtransfer.errors import MMTransferError
 from mmtransfer.heads import CTCHead
+from mmtransfer.language import alignment, rules
+from mmtransfer.language.scorer import Weights
 from mmtransfer.tasks.base import Outputs, Prediction, Predictions, Records
 from mmtransfer.tasks.inputs.base import Input
 from mmtransfer.tasks.refusal import leave_out
+from mmtransfer.tasks.targets import decoding, joining
 from mmtransfer.tasks.targets.base import Target
+from mmtransfer.tasks.targets.decoding import Decoder
 
 if TYPE_CHECKING:
     from mmtransfer.backbones.carried import Carried
+    from mmtransfer.metrics import Score
 
 logger = logging.getLogger("mmtransfer")
 BLANK, DELIMITER = "<blank>", "|"
@@ -43,14 +49,24 @@ class Transcript(Target):
     reads = "frames"
     primary = "wer"
     higher_is_better = False
-    extra = ("speaker",)
+    timed = True
+    extra: tuple[str, ...] = ("speaker",)
     symbols: list[str]
     numbers: dict[str, int]
 
     def __init__(self, config: Any, source: str = "") -> None:
         super().__init__(config, source)
         self.case = "lower"
+        self.rule: rules.Rule = config.text_rule
+        if self.rule != "none":
+            self.extra = (*self.extra, self.kind)  # as it was written, for the scores without a rule
         self.ctc: Mapping[str, Tensor] | None = None
+        self.decoder: Decoder | None = None
+        """The beam search that is used; None: the best symbol of each frame."""
+        self._offered: Decoder | None = None
+        """The one that validation data is to judge."""
+        self._keeps_frames = False
+        self._weights: Weights | None = None
 
     def columns(self) -> dict[str, Any]:
         return {"transcript": self.config.transcript_column}
@@ -67,13 +83,24 @@ class Transcript(Target):
 
     def prepare(self, table: Table) -> None:
         texts = table.column(self.kind)
+        self._tell_numbers(table.source, texts)
+        self._learn_symbols(table.source, texts)
+        self._offered = self._offer(texts)
+
+    def _tell_numbers(self, source: str, texts: Sequence[str]) -> None:
+        count = rules.with_digits(texts)
+        if self.rule != "none" and count:
+            what = "%s: %d of %d transcripts hold digits, which --text-rule %s leaves as they are"
+            logger.warning(what, source, count, len(texts), self.rule)
+
+    def _learn_symbols(self, source: str, texts: Sequence[str]) -> None:
         if self.config.vocabulary == "backbone":
             self._take_vocabulary()
             unwritten = sorted({c for text in texts for c in self.answer(text)} - set(self.numbers))
             if unwritten:
                 logger.warning(
                     "%s: the checkpoint's vocabulary lacks %d characters, which are left out: %s",
-                    table.source,
+                    source,
                     len(unwritten),
                     " ".join(unwritten[:20]),
                 )
@@ -82,12 +109,29 @@ class Transcript(Target):
         if DELIMITER in characters:
             raise MMTransferError(
                 f"{DELIMITER!r} stands for the space between words and cannot occur in a transcript",
-                table.source,
+                source,
                 "replace it in the transcripts",
             )
         self._set_symbols([BLANK, DELIMITER, *characters])
 
+    def _offer(self, texts: Sequence[str]) -> Decoder | None:
+        """The beam search that the settings ask for, with language models of the training transcripts or of a file."""
+        lm, order = self.config.lm, self.config.lm_order
+        if self.config.decode == "greedy" and lm != "train":
+            raise MMTransferError("--decode greedy reads no language model", f"--lm {lm}", "leave out one of them")
+        spelled = ["".join(c for c in self.answer(text) if c in self.numbers) for text in texts]
+        unused = self.config.decode == "auto" and lm == "train" and not any(spelled)
+        if unused or self.config.decode == "greedy":
+            return None
+        if lm == "none":
+            return Decoder(self.symbols, None, None)
+        if lm == "train":
+            return decoding.of_texts(spelled, order, self.symbols)
+        return decoding.of_file(Path(lm).expanduser(), order, self.symbols, self.answer)
+
     def adopt(self, carried: Carried) -> nn.Module:
+        if self.config.decode == "beam":
+            raise _no_decoder("--decode beam")
         self.ctc = carried.ctc
         self._set_symbols(carried.names)
         return self.head(carried.backbone.width)
@@ -149,21 +193,54 @@ class Transcript(Target):
 
     def predict(self, outputs: Outputs) -> Predictions:
         best, symbols = (values.cpu() for values in outputs["log_probs"].max(-1))
-        answers: list[str] = []
+        said: list[list[int]] = []
         columns: dict[str, list[Any]] = {"frames": outputs["lengths"].tolist(), "blanks": [], "confidence": []}
         for row, scores, frames in zip(symbols, best, columns["frames"], strict=True):
-            answers.append(self._decode(row[:frames]))
+            said.append(decoding.best_symbols(row[:frames].numpy()))
             columns["blanks"].append(int((row[:frames] == 0).sum()))
             columns["confidence"].append(float(scores[:frames].mean().exp()))
-        return Predictions(answers, columns)
+        if self.decoder is not None or self._keeps_frames or self.wants_times:
+            log_probs = outputs["log_probs"].float().cpu().numpy()
+            kept = [row[:frames].copy() for row, frames in zip(log_probs, columns["frames"], strict=True)]
+            if self._keeps_frames:
+                columns["log_probs"] = kept
+            if self.decoder is not None:
+                columns["greedy"] = [decoding.spelled(own, self.symbols) for own in said]
+                said = self.decoder.said(kept)
+            if self.wants_times:
+                columns["words"] = [alignment.words(*pair) for pair in zip(kept, said, strict=True)]
+        return Predictions([decoding.spelled(own, self.symbols) for own in said], columns)
 
-    def _decode(self, symbols: Tensor) -> str:
-        """Merges repeats and drops blanks."""
-        kept = [number for number in symbols.unique_consecutive().tolist() if number]
-        return " ".join("".join(" " if number == 1 else self.symbols[number] for number in kept).split())
+    def settle(self, heard: Callable[[], Records]) -> Records:
+        """Chooses the weights of the beam search, and whether it is used: it is where it makes fewer word errors."""
+        decoder = self._offered
+        if decoder is None:
+            return super().settle(heard)
+        self._keeps_frames = True
+        try:
+            records = dict(heard())
+        finally:
+            self._keeps_frames = False
+        frames, answers, greedy = records.pop("log_probs"), records["target"], records["prediction"]
+        decoder.choose(frames, answers)
+        texts = [decoding.spelled(own, self.symbols) for own in decoder.said(frames)]
+        before, after = decoding.errors(greedy, answers), decoding.errors(texts, answers)
+        used = after < before or self.config.decode == "beam"
+        logger.info(
+            "beam search, language model x %g and %+g a word: %d word errors on validation data, %d without; %s",
+            decoder.weights.model,
+            decoder.weights.word,
+            after,
+            before,
+            "used" if used else "not used",
+        )
+        if not used:
+            return records
+        self.decoder = decoder
+        return {**records, "prediction": texts, "greedy": greedy}
 
     def answer(self, value: str) -> str:
-        text = unicodedata.normalize("NFC", value)
+        text = rules.apply(value, self.rule)
         cased = {"lower": text.lower, "upper": text.upper, "both": lambda: text}[self.case]()
         return " ".join(cased.split())
 
@@ -175,6 +252,20 @@ class Transcript(Target):
         for metric in metrics.values():
             metric.add_batch(predictions=records["prediction"], references=records["target"], groups=groups)
         return metrics
+
+    def measure(self, records: Records) -> dict[str, Score]:
+        scores: dict[str, Score] = super().measure(records)
+        others: dict[str, dict[str, Score]] = {}
+        if "greedy" in records:
+            others["greedy"] = super().measure({**records, "prediction": records["greedy"]})
+        if self.rule != "none":
+            scores = {
+                name: dataclasses.replace(score, method=f"{score.method}; text rule {self.rule}")
+                for name, score in scores.items()
+            }
+        if self.kind in records:
+            others["raw"] = super().measure({**records, "target": records[self.kind]})
+        return scores | {f"{name}_{what}": score for what, own in others.items() for name, score in own.items()}
 
     def alarm(self, records: Records) -> str | None:
         share = sum(records["blanks"]) / max(1, sum(records["frames"]))
@@ -197,16 +288,17 @@ class Transcript(Target):
         return {**records, **{kind: [getattr(edit, kind) for edit in edits] for kind in kinds}, "words": words}
 
     def join(self, records: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-        """The texts one after the other, the confidence over all frames; of nothing, nothing."""
+        """The words one after the other, those of an overlap once; the confidence over all frames."""
         if not records:
-            return {"prediction": "", "confidence": 0.0}
-        if len(records) == 1:
-            return records[0]
-        frames = [record["frames"] for record in records]
+            return {"prediction": "", "confidence": 0.0, "words": []}
+        place = ("begin", "seconds", "frames")
+        own = [joining.timed(one["prediction"], one["words"], *(one[name] for name in place)) for one in records]
+        words = joining.joined([{**one, "words": words} for one, words in zip(records, own, strict=True)])
         logs = [math.log(max(record["confidence"], 1e-30)) for record in records]
         return {
-            "prediction": " ".join(record["prediction"] for record in records if record["prediction"]),
-            "confidence": math.exp(float(np.average(logs, weights=frames))),
+            "prediction": " ".join(word.text for word in words),
+            "confidence": math.exp(float(np.average(logs, weights=[record["frames"] for record in records]))),
+            "words": words,
         }
 
     def exported(self, head: nn.Module) -> dict[str, Any]:
@@ -214,17 +306,44 @@ class Transcript(Target):
         return {"ctc": ctc, "symbols": self.symbols}
 
     def present(self, record: Mapping[str, Any]) -> Prediction:
-        return Prediction(record["id"], record["prediction"], record["confidence"], {})
+        return Prediction(record["id"], record["prediction"], record["confidence"], {}, words=tuple(record["words"]))
 
     def state(self) -> dict[str, Any]:
-        return {"symbols": self.symbols, "case": self.case}
+        state: dict[str, Any] = {"symbols": self.symbols, "case": self.case, "text_rule": self.rule}
+        if self.decoder is not None:
+            state["decoder"] = dataclasses.asdict(self.decoder.weights)
+        return state
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        documents.check(state, {"symbols": [str], "case?": str})
+        weights = ({"model": float, "word": float}, None)
+        documents.check(state, {"symbols": [str], "case?": str, "text_rule?": str, "decoder?": weights})
         if len(state["symbols"]) < 2:
             raise ValueError("blank and space are missing")
-        self.case = state.get("case", "lower")
+        if state.get("text_rule", "none") not in get_args(rules.Rule):
+            raise ValueError(f"there is no text rule {state['text_rule']!r}")
+        self.case, self.rule = state.get("case", "lower"), state.get("text_rule", "none")
         self._set_symbols(list(state["symbols"]))
+        self._weights = Weights(**state["decoder"]) if state.get("decoder") else None
+
+    def save(self, folder: Path) -> None:
+        if self.decoder is not None:
+            self.decoder.save(folder)
+
+    def load(self, folder: Path) -> None:
+        if self.config.decode == "greedy":
+            return
+        if self._weights is not None:
+            self.decoder = Decoder.load(folder, self.symbols, self._weights)
+        elif self.config.decode == "beam":
+            raise _no_decoder(str(folder.parent))
+
+
+def _no_decoder(where: str) -> MMTransferError:
+    return MMTransferError(
+        "There is no beam search for this model: its weights are chosen when it is trained",
+        where,
+        "leave out --decode beam, or train with it",
+    )
 
 
 def _frames_needed(labels: list[int]) -> int:

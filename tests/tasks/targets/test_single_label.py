@@ -110,3 +110,26 @@ def test_pieces_are_joined_by_the_mean_of_their_probabilities(classes):
     assert [shown.scores[f"c{n:04d}"] for n in range(3)] == pytest.approx(known[:3].tolist(), abs=1e-6)
     assert joined.keys() == pieces[0].keys() - {"id"}
     assert target.join(pieces[:1]) is pieces[0]
+
+
+def test_focal_loss_is_cross_entropy_weighed_by_what_is_unsure():
+    logits = torch.randn(5, 3, requires_grad=True)
+    numbers = torch.tensor([0, 1, 2, 1, 0])
+    (plain, _), (focal, _) = (target_of("abc", focal_gamma=gamma) for gamma in (0.0, 2.0))
+    each = plain.loss({"logits": logits}, numbers)
+    right = logits.softmax(-1)[torch.arange(5), numbers]
+    assert torch.allclose(focal.loss({"logits": logits}, numbers), (1 - right) ** 2 * each, atol=1e-6)
+    assert torch.allclose(focal.loss({"logits": logits}, focal.soft(numbers)), (1 - right) ** 2 * each, atol=1e-6)
+    assert torch.equal(focal.loss({"logits": logits.detach()}, numbers), each.detach())
+
+
+def test_focal_loss_reads_label_smoothing():
+    (both, _), logits = target_of("abc", focal_gamma=1e-6, label_smoothing=0.2), torch.randn(4, 3, requires_grad=True)
+    smooth = F.cross_entropy(logits, torch.tensor([0, 1, 2, 1]), reduction="none", label_smoothing=0.2)
+    assert torch.allclose(both.loss({"logits": logits}, torch.tensor([0, 1, 2, 1])), smooth, atol=1e-4)
+
+
+def test_balanced_sampling_makes_every_class_as_likely():
+    target, table = target_of("aaab", sampling="balanced")
+    assert target.shares(table).tolist() == pytest.approx([1 / 6, 1 / 6, 1 / 6, 1 / 2])
+    assert target_of("aaab")[0].shares(table) is None

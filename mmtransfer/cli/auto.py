@@ -1,0 +1,79 @@
+"""`mmtransfer auto TASK --train DATA`: the best model for a budget of minutes, in one command."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mmtransfer.cli import tables
+from mmtransfer.cli.flags import parse
+from mmtransfer.cli.installation import check_trio
+from mmtransfer.cli.words import plain, taken
+from mmtransfer.defaults import DEFAULTS, without_data
+from mmtransfer.errors import MMTransferError, unknown
+
+UNREAD = ("--backbone", "--repeats", "--versus-scratch", "--stop-after", "--track", "--config")
+"""Flags of `fit` that a search does not read."""
+MINUTES = 10.0
+USAGE = f"""usage: mmtransfer auto TASK --train DATA [--test DATA] [--max-minutes {MINUTES:g}] [flags of fit]
+
+Finds the best model for the data within a budget, everything included: exact probes on cached features choose
+the backbones, then strategies, rates and regularisation are tried by successive halving, by validation scores.
+The test data are looked at once, at the end. OUT is an ordinary run; OUT/auto.json tells every trial.
+Ctrl-C ends with the best so far, and --resume --out OUT goes on.
+
+  --max-minutes {MINUTES:g}             the budget, from the start of the process
+  --backbones A B ...          what to choose from, NAME or NAME=WEIGHTS; by default the built-in backbone, what is in
+                               the caches of torch and of the hub, and a short list where the network answers
+  --prefer accuracy            accuracy, or among backbones that are not told apart: speed, size
+  --max-parameters N           of a backbone, at most
+  --dry-run                    tell what would be tried, and how fast it is here; nothing is written
+
+The other flags are those of `mmtransfer fit TASK --help`, without {", ".join(UNREAD)}.
+What they say is not searched over: with --strategy full only its rates and regularisation are."""
+
+
+def run(words: list[str]) -> None:
+    """Searches, and tells the scores of what was found."""
+    if not words or {"-h", "--help"} & set(words):
+        print(USAGE)
+        return
+    task, words = words[0], words[1:]
+    if task not in DEFAULTS:
+        raise unknown("task", task, DEFAULTS, "mmtransfer auto TASK")
+    backbones, words = taken(words, "--backbones")
+    prefer, words = taken(words, "--prefer")
+    parameters, words = taken(words, "--max-parameters")
+    for word in words:
+        if plain(word) in UNREAD:
+            raise MMTransferError(f"auto does not read {plain(word)}", "the command line", "leave it out")
+    settings = parse(task, words, {}, f"mmtransfer auto {task}")
+    if settings.get("train") is None and not settings.get("resume"):
+        raise without_data(task)
+    own: dict[str, Any] = {"backbones": [name for word in backbones for name in word.split(",") if name] or None}
+    own["prefer"] = prefer[0] if prefer else None
+    own["max_parameters"] = _whole(parameters[0]) if parameters else None
+    rehearsed = settings.pop("dry_run", False)
+    given = {name: value for name, value in settings.items() if name != "task"} | own
+    check_trio()
+    from mmtransfer.auto import auto, outlook
+    from mmtransfer.engine.clock import process_started
+
+    if rehearsed:
+        tables.show_outlook(outlook(task, **given, started=process_started()))
+        return
+    found = auto(task, **given, started=process_started())
+    tables.show(found)
+    tables.show_choice(found)
+
+
+def _whole(word: str) -> int:
+    """A number of parameters, such as 30000000, 30e6 or 30M."""
+    units = {"k": 1e3, "m": 1e6, "b": 1e9, "g": 1e9}
+    number, unit = (word[:-1], units[word[-1].lower()]) if word[-1:].lower() in units else (word, 1.0)
+    try:
+        value = float(number) * unit
+    except ValueError:
+        value = 0.0
+    if not value >= 1:
+        raise MMTransferError(f"--max-parameters must be a number, not {word}", "--max-parameters", "such as 30M")
+    return int(value)

@@ -1,0 +1,144 @@
+"""The end of a search: what is chosen becomes the run, trained on all data where that is the rule, and scored once."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from mmtransfer import files, fitting
+from mmtransfer.config import RunConfig
+from mmtransfer.engine.clock import Clock
+from mmtransfer.engine.stopping import Stop
+from mmtransfer.lock import Lock
+from mmtransfer.reporting import Report
+from mmtransfer.search import tuning
+from mmtransfer.search.journal import NOTE, PROBE, Search
+from mmtransfer.search.probing import FEW
+from mmtransfer.search.trial import Trial, quietly
+from mmtransfer.tasks.base import Records
+
+logger = logging.getLogger("mmtransfer")
+
+
+def choose(search: Search) -> Trial:
+    """The best trial. Where the user has not asked for a strategy, a trained one only if it is better than the best
+    probe on the very examples that it was scored on."""
+    names = {facts.name for facts in tuning.backbones(search)}
+    trials = [trial for trial in search.trials if trial.score and trial.state != "failed" and trial.backbone in names]
+    best = min((trial for trial in trials if trial.name != PROBE), key=search.order, default=None)
+    probe = min((trial for trial in trials if trial.name == PROBE), key=search.order, default=None)
+    if best is None or probe is None or search.settings.get("strategy") not in (None, PROBE):
+        chosen = best or probe
+        assert chosen is not None  # a search without a score does not come here
+        return chosen
+    score = value_among(search, probe, best.records)
+    if score is None or best.value is None:
+        return min((best, probe), key=search.order)
+    better = best.value > score if search.higher_is_better else best.value < score
+    return best if better else probe
+
+
+def value_among(search: Search, trial: Trial, others: Records | None) -> float | None:
+    """The score of a trial on the examples of other records; None where it has no records of them."""
+    if others is None or trial.records is None or search.target is None:
+        return trial.value
+    places = {name: place for place, name in enumerate(trial.records["id"])}
+    if not all(name in places for name in others["id"]):
+        return trial.value
+    picked = [places[name] for name in others["id"]]
+    records = {name: [values[place] for place in picked] for name, values in trial.records.items()}
+    return search.target.values(records)[search.target.primary]
+
+
+def settings_of(trial: Trial) -> RunConfig:
+    """The settings that repeat a trial as it stands, without the search."""
+    short = trial.planned and trial.steps < trial.planned
+    return replace(trial.config, stop_after=trial.steps if short else None)
+
+
+def refit(search: Search, chosen: Trial) -> Trial | None:
+    """The chosen training again on all data, for as many passes, where examples are few and the time is enough.
+
+    The rule: at most FEW examples, of which validation was cut and no part taken; so many epochs of the schedule as the
+    chosen trial was scored best after. Its score is that of the chosen one, which has not seen the validation data.
+    """
+    config, facts = chosen.config, search.facts[chosen.backbone]
+    part = any(value is not None for value in (config.shots, config.fraction, config.shots_minutes))
+    count = facts.examples["train"] + facts.examples["validation"]
+    if chosen.name == PROBE or config.validation is not None or part or count > FEW or not chosen.best:
+        return None
+    share = chosen.best / chosen.planned
+    needed = chosen.trained / chosen.steps * share * chosen.planned * count / facts.examples["train"] + chosen.around
+    if search.stopped() or not search.budget.allows(needed):
+        return None
+    search.say(f"{chosen.backbone}, {chosen.name}: again on all {count} examples")
+    config, number = replace(config, validation_fraction=0.0), search.next()
+    prepared = search.bench.prepared(config)
+    trial = Trial(number, chosen.backbone, f"{chosen.name}, on all data", config, search.place(number))
+    trial.planned = math.ceil(len(prepared.splits.train) / config.batch_size) * config.epochs
+    until = max(1, round(share * trial.planned))
+    search.bench.advance(trial, until, search.budget.deadline, prepared)
+    search.trials.append(trial)
+    if trial.steps < until:
+        trial.state, trial.why = "dropped", "there was no time to end it"
+        return None
+    trial.score, trial.records = chosen.score, chosen.records
+    return trial
+
+
+def finish(search: Search, chosen: Trial, lock: Lock, warnings: Sequence[str], records: Records | None) -> None:
+    """Makes the chosen trial the run of the search's folder: model, scores, predictions; the test data are read here.
+
+    `records`: of validation, where the chosen one has been trained on those examples.
+    """
+    folder = search.folder
+    search.say(f"chosen: {chosen.backbone}, {chosen.name}; saving and scoring it")
+    for path in (folder.result, folder.model, folder.checkpoints):  # of what an earlier start has chosen
+        files.remove(path)
+    _take_over(chosen.folder, folder.path)
+    config = replace(settings_of(chosen), out=str(folder.path), resume=True)
+    clock = Clock()
+    with quietly():
+        report = Report(config, folder, clock, list(warnings))
+        prepared, heads = search.bench.prepared(config, clock), search.bench.heads_of(config)
+        stop = Stop(last=float("inf") if config.stop_after is None else config.stop_after)
+        report.known["auto"] = {"trials": len(search.trials), "way": chosen.name, "note": NOTE}
+        with fitting.trained(prepared, search.bench.machine, folder, lock, report, stop, heads) as (training, outcome):
+            if records is not None:
+                outcome = replace(outcome, records=records)
+            fitting.score(training, outcome, folder, report)
+            fitting.finish(training, folder, report)
+
+
+def about(chosen: Trial) -> Mapping[str, Any]:
+    """What auto.json says of the choice."""
+    score = chosen.score
+    return {
+        "trial": chosen.number,
+        "backbone": chosen.backbone,
+        "way": chosen.name,
+        "validation": score.as_dict() if score else None,
+    }
+
+
+def _take_over(trial: Path, folder: Path) -> None:
+    """A trial's checkpoints and log, which it keeps, as the run's own."""
+    with suppress(FileNotFoundError):
+        shutil.copytree(trial / "checkpoints", folder / "checkpoints", copy_function=_link)
+    with suppress(FileNotFoundError):
+        shutil.copyfile(trial / "log.jsonl", folder / "log.jsonl")
+
+
+def _link(source: str, target: str) -> None:
+    """A file under a second name, where the disk has such, else a copy: checkpoints do not change once written."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)

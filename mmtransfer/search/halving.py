@@ -1,0 +1,96 @@
+"""Successive halving (Jamieson & Talwalkar 2016; Li et al. 2018) within a budget of seconds.
+
+A rung is the first part of each candidate's full schedule: going on never changes what was done before.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+FACTOR = 3
+"""Of the candidates of a rung one in so many goes on, for so many times as long."""
+FIRST = FACTOR**2
+"""The part of a full schedule that the first of three rungs is."""
+LONGER = 1.5
+"""Times that a schedule is made longer at most, where time would be left over."""
+LEAST = 20
+"""Steps of the shortest rung."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a candidate is expected to take, in seconds."""
+
+    start: float
+    """Each time that it is begun or gone on with, and scored."""
+    epoch: float
+    """A pass over the training data."""
+    once: float = 0.0
+    """Before its first step, such as storing the states of frozen stages."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How many candidates are tried, and how far."""
+
+    epochs: int
+    """Of every candidate's full schedule."""
+    candidates: int
+    """Of the first rung: so many of those given, the first ones."""
+    shares: tuple[float, ...]
+    """Of the full schedule, by rung; the last is 1."""
+    seconds: float
+    """That it is expected to take."""
+
+    def kept(self, rung: int) -> int:
+        """Candidates of a rung."""
+        return max(1, math.ceil(self.candidates / FACTOR**rung))
+
+
+def plan(costs: Sequence[Cost], steps: int, epochs: int, seconds: float, fixed: bool = False) -> Plan | None:
+    """The largest search that fits into `seconds`; None where not even one candidate can be trained for an epoch.
+
+    Args:
+        costs: of the candidates, the likeliest to win first.
+        steps: optimiser steps of an epoch.
+        epochs: of a full schedule, which is made shorter where else not even one candidate could be trained, and
+            longer, by a half at most, where time would be left over.
+        fixed: whether the schedule stays as it is.
+    """
+    tried = [(epochs, candidates) for candidates in range(len(costs), 0, -1)]
+    tried += [] if fixed else [(fewer, 1) for fewer in range(epochs - 1, 0, -1)]
+    for many, candidates in tried:
+        found = _made(costs, steps, many, candidates)
+        if found.seconds <= seconds:
+            return found if fixed or many < epochs else _lengthened(found, costs, steps, seconds)
+    return None
+
+
+def _lengthened(found: Plan, costs: Sequence[Cost], steps: int, seconds: float) -> Plan:
+    """The same search with schedules as long as the seconds that are left over allow."""
+    for epochs in range(math.ceil(LONGER * found.epochs), found.epochs, -1):
+        longer = _made(costs, steps, epochs, found.candidates)
+        if longer.seconds <= seconds:
+            return longer
+    return found
+
+
+def _made(costs: Sequence[Cost], steps: int, epochs: int, candidates: int) -> Plan:
+    shares = _shares(candidates, steps * epochs)
+    found = Plan(epochs, candidates, shares, 0.0)
+    spent, done = sum(cost.once for cost in costs[:candidates]), 0.0
+    for rung, share in enumerate(shares):
+        # who goes on is not known: reckon with the slowest
+        slowest = sorted(costs[:candidates], key=lambda cost: -cost.epoch)[: found.kept(rung)]
+        spent += sum(cost.start + cost.epoch * epochs * (share - done) for cost in slowest)
+        done = share
+    return Plan(epochs, candidates, shares, spent)
+
+
+def _shares(candidates: int, steps: int) -> tuple[float, ...]:
+    """Of the full schedule, by rung: as many rungs as leave one candidate for the last."""
+    rungs = 0 if candidates < 2 else 1 if candidates <= FACTOR else 2
+    shares = [1 / FACTOR**rung for rung in range(rungs, 0, -1)]
+    return (*(share for share in shares if share * steps >= LEAST), 1.0)

@@ -1,0 +1,165 @@
+"""The state of a search, and auto.json, which tells all of it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mmtransfer.config import RunConfig, told
+from mmtransfer.documents import PROGRAM, Form
+from mmtransfer.rank import named
+from mmtransfer.resolution import OTHER_PROBLEM, OTHER_WAY, resolve
+from mmtransfer.run import RunFolder
+from mmtransfer.search.budget import Budget, spoken
+from mmtransfer.search.halving import Plan
+from mmtransfer.search.trial import Bench, Trial
+from mmtransfer.tasks import Target
+
+logger = logging.getLogger("mmtransfer")
+FILE, TRIALS = "auto.json", "trials"
+PROBE = "linear-probe"
+SCHEMA = 1
+NOTE = (
+    "The validation score of the chosen trial is the best of several on the same examples, so it is a little too good; "
+    "the test data were looked at once, by the chosen model alone."
+)
+SAVED: Mapping[Any, Form] = {
+    "program": str,
+    "schema": int,
+    "task": str,
+    "status": str,
+    "settings": {},
+    "search": {},
+    "seconds": {"budget": float, "spent": float},
+    "plan": ({}, None),
+    "trials": [{"number": int, "backbone": str, "way": str, "state": str, "steps": int, "rungs": []}],
+}
+"""What a file must have for its search to be gone on with."""
+
+
+@dataclass
+class Facts:
+    """What is known of a backbone; seconds are measured."""
+
+    name: str
+    parameters: int
+    examples: Mapping[str, int]
+    """By split, as a training with a validation split has them."""
+    examples_per_second: float
+    """Of prediction."""
+    loading: float
+    """Seconds to load it and to read the data."""
+    measuring: float = 0.0
+    """Seconds for all scores, with intervals, of validation data."""
+
+    started: bool = False
+    """Whether the search reckons with the time for its first head."""
+
+    def ending(self) -> float:
+        """Seconds that choosing this backbone would take at the end: loading, scoring validation and test, saving."""
+        scored = self.examples.get("validation", 0) + self.examples.get("test", 0)
+        saving = 0.5 + 4 * self.parameters / 1e8
+        return self.loading + scored / max(1e-9, self.examples_per_second) + 2 * self.measuring + saving
+
+
+@dataclass
+class Search:
+    """What is searched, and what has been found so far."""
+
+    task: str
+    settings: Mapping[str, Any]
+    """What the user gave of a run."""
+    options: Mapping[str, Any]
+    """What the user gave of the search."""
+    folder: RunFolder
+    budget: Budget
+    bench: Bench
+    facts: dict[str, Facts] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
+    """By backbone, why it is not among them."""
+    trials: list[Trial] = field(default_factory=list)
+    earlier: dict[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
+    """Trials of earlier starts, by backbone and way."""
+    plan: Plan | None = None
+    higher_is_better: bool = True
+    metric: str = ""
+    target: Target | None = None
+    """That scores are of, as the last backbone has it."""
+
+    def resolved(self, backbone: str, usual: Mapping[str, Any] | None = None, **chosen: Any) -> RunConfig:
+        """The settings of a run on a backbone: `chosen`, then the user's, then `usual`."""
+        return resolve(**{**(usual or {}), **self.settings, "task": self.task, **named(backbone), **chosen})
+
+    def probed(self, backbone: str) -> RunConfig:
+        """The settings of a probe of a backbone: what only trainings read of the user's is left out."""
+        unread = dict.fromkeys((*OTHER_PROBLEM, *OTHER_WAY))
+        return self.resolved(backbone, strategy=PROBE, strategy_options={}, **unread)
+
+    def place(self, number: int) -> Path:
+        """The folder of a trial."""
+        return self.folder.path / TRIALS / f"{number:03d}"
+
+    def next(self) -> int:
+        """The number of a new trial."""
+        known = [trial.number for trial in self.trials] + [int(trial["number"]) for trial in self.earlier.values()]
+        return max(known, default=-1) + 1
+
+    def order(self, trial: Trial) -> tuple[float, float]:
+        """Better trials have less: by validation score, of equal ones by loss."""
+        if trial.value is None:
+            return (float("inf"), trial.loss)
+        return (-trial.value if self.higher_is_better else trial.value, trial.loss)
+
+    def best(self) -> Trial | None:
+        """The best trial so far."""
+        scored = [trial for trial in self.trials if trial.score is not None and trial.state != "failed"]
+        return min(scored, key=self.order, default=None)
+
+    def learn(self, trial: Trial) -> None:
+        """Reckons with what a trial has taken."""
+        self.facts[trial.backbone].measuring = max(self.facts[trial.backbone].measuring, trial.measuring)
+        self.budget.reserved(max(facts.ending() for facts in self.facts.values()))
+
+    def stopped(self) -> bool:
+        """Whether a signal has asked to end the search."""
+        return len(self.bench.signals) > 0
+
+    def say(self, what: str) -> None:
+        """The line of progress: what is tried, the best so far, the time left."""
+        best = self.best()
+        found = f"best {self.metric} {best.score:.4f} ({best.backbone}, {best.name})" if best else "nothing scored yet"
+        clock = f"{spoken(self.budget.elapsed)} of {spoken(self.budget.seconds)}"
+        logger.info("auto %s | %s | %s | %s left", clock, what, found, spoken(self.budget.left))
+
+    def write(self, status: str, chosen: Mapping[str, Any] | None = None) -> None:
+        """Writes auto.json."""
+        budget = self.budget
+        self.folder.write(
+            self.folder.path / FILE,
+            {
+                "program": PROGRAM,
+                "schema": SCHEMA,
+                "task": self.task,
+                "status": status,
+                "note": NOTE,
+                "settings": {name: _told(name, value) for name, value in self.settings.items()},
+                "search": self.options,
+                "seconds": {"budget": budget.seconds, "spent": budget.elapsed, "reserve": budget.reserve},
+                "metric": {"name": self.metric, "higher_is_better": self.higher_is_better},
+                "backbones": [asdict(facts) for facts in self.facts.values()],
+                "missing": self.missing,
+                "plan": asdict(self.plan) if self.plan else None,
+                "trials": [trial.as_dict() for trial in self.trials],
+                "chosen": chosen,
+            },
+        )
+
+
+def _told(name: str, value: Any) -> Any:
+    """A setting as JSON holds it; data of Python are named, not copied."""
+    if name in ("train", "validation", "test"):
+        return told(value)
+    return str(value) if isinstance(value, Path) else value

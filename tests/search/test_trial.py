@@ -1,0 +1,80 @@
+"""A trial that pauses is the same run as one that does not, and as one whose settings say where it ends."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import pytest
+import tiny
+from safetensors.torch import load_file
+from torch import equal
+
+import mmtransfer as mmt
+from mmtransfer.engine import checkpoint, processes
+from mmtransfer.resolution import resolve
+from mmtransfer.search.trial import Bench, Trial
+
+STEPS = 8
+"""48 examples in steps of 12, in 2 epochs."""
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory):
+    settings = tiny.text_settings(tmp_path_factory.mktemp("trial"))
+    return resolve(**settings | {"epochs": 2, "batch_size": 12, "lr": 1e-3, "strategy": "full", "cache": "off"})
+
+
+def advanced(config, folder, *rungs):
+    """A trial that has been trained up to these steps, one after the other."""
+    bench = Bench(processes.accelerator(), ())
+    bench.set_up(config)
+    trial = Trial(0, config.backbone, "full", config, folder, planned=STEPS)
+    for until in rungs:
+        bench.advance(trial, until, time.time() + 600)
+    return trial
+
+
+def weights(folder):
+    point = checkpoint.newest(folder / "checkpoints")
+    tensors, _ = checkpoint.read_point(point)
+    return tensors["weights.safetensors"]
+
+
+@pytest.mark.parametrize("pause", [3, 4])
+def test_rungs_are_parts_of_one_run(config, tmp_path, pause):
+    whole, parts = advanced(config, tmp_path / "whole", STEPS), advanced(config, tmp_path / "parts", pause, STEPS)
+    assert [rung["steps"] for rung in parts.rungs] == [pause, STEPS] and parts.state == whole.state == "finished"
+    assert parts.score == whole.score and parts.loss == whole.loss and parts.score.n == 12
+    mine, theirs = weights(tmp_path / "parts"), weights(tmp_path / "whole")
+    assert all(equal(mine[name], theirs[name]) for name in theirs)
+
+
+@pytest.mark.parametrize("steps", [3, 4, 6])
+def test_settings_say_where_a_run_ends(config, tmp_path, steps):
+    trial = advanced(config, tmp_path / "trial", steps)
+    run = mmt.fit(replace(config, stop_after=steps, out=str(tmp_path / "run")))
+    assert run.result["phases"][-1]["steps"] == steps
+    assert run.metrics["validation"]["accuracy"] == trial.score.as_dict()
+    if trial.best == steps:
+        head, mine = load_file(tmp_path / "run" / "model" / "head.safetensors"), weights(tmp_path / "trial")
+        assert all(equal(value, mine[f"head.{name}"]) for name, value in head.items())
+
+
+def test_the_test_data_are_not_looked_at(config, tmp_path, monkeypatch):
+    looked = []
+    from mmtransfer.search import trial
+
+    evaluate = trial.evaluate
+    monkeypatch.setattr(trial, "evaluate", lambda *given: looked.append(given[3]) or evaluate(*given))
+    advanced(config, tmp_path / "trial", 2)
+    assert looked == ["validating"] * len(looked) and looked
+    assert not (tmp_path / "trial" / "predictions").exists()
+
+
+def test_without_validation_data_the_last_step_is_kept(config, tmp_path):
+    own = replace(config, validation=None, validation_fraction=0.0)
+    run = mmt.fit(replace(own, out=str(tmp_path / "run")))
+    assert run.metrics.keys() == {"test"} and run.result["phases"][0]["best"] is None
+    trial = advanced(own, tmp_path / "trial", 3)
+    assert trial.score is None and trial.steps == 3

@@ -1,0 +1,125 @@
+"""The best model for a budget: one run folder, an ordinary run, which its config.json repeats without the search."""
+
+from __future__ import annotations
+
+import json
+import signal
+
+import pytest
+import tiny
+from safetensors.torch import load_file
+
+import mmtransfer as mmt
+from mmtransfer.config import TEXT
+from mmtransfer.errors import MMTransferError
+from mmtransfer.search import halving, journal, space, tuning
+from mmtransfer.search.space import Way
+
+WAYS = (Way("full"), Way("full", 3.0), Way("bitfit"))
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """A table of letters, of which `a` to `m` are one class, and a backbone with random weights."""
+    folder = tmp_path_factory.mktemp("auto")
+    flags = tiny.text(folder)
+    pairs = zip(LETTERS[:-7], LETTERS[7:], strict=True)
+    rows = [f"{letter} {other},{'first' if letter < 'n' else 'second'}" for letter, other in pairs]
+    (folder / "all.csv").write_text("\n".join(["text,label", *rows]) + "\n")
+    return {
+        "train": str(folder / "all.csv"),
+        "test": str(folder / "all.csv"),
+        "backbones": [flags[flags.index("--backbone") + 1]],
+        "weights": "none",
+        "max_length": 16,
+        "threads": 1,
+        "cache_dir": str(folder / "cache"),
+    }
+
+
+LETTERS = [chr(97 + number * 7 % 26) for number in range(127)]
+
+
+@pytest.fixture
+def few_ways(monkeypatch):
+    monkeypatch.setattr(tuning, "SPACE", {**space.SPACE, TEXT: WAYS})
+    monkeypatch.setattr(halving, "LEAST", 1)
+
+
+def told(folder):
+    return json.loads((folder / "auto.json").read_text())
+
+
+def tensors(folder):
+    found = load_file(folder / "model" / "head.safetensors")
+    return {**found, **load_file(folder / "model" / "backbone.safetensors")}
+
+
+def test_the_winner_is_an_ordinary_run_that_its_settings_repeat(data, few_ways, tmp_path):
+    run = mmt.auto(TEXT, **data, out=tmp_path / "run", max_minutes=20, epochs=6, strategy="full")
+    about = told(tmp_path / "run")
+    ways = [trial["way"] for trial in about["trials"]]
+    assert ways == ["linear-probe", "full", "full x3", ways[-1]] and ways[-1].endswith("on all data")
+    assert about["status"] == "finished"
+    assert all(trial["seconds"] > 0 and trial["validation"]["n"] > 0 for trial in about["trials"])
+    assert "too good" in about["note"] and not (tmp_path / "run" / "trials").exists()
+    chosen = about["trials"][about["chosen"]["trial"]]
+    assert chosen["way"] == ways[-1], "examples are few"
+    assert run.result["status"] == "finished" and run.metrics["test"]["accuracy"]["n"] == 120
+    again = mmt.fit(**json.loads((tmp_path / "run" / "config.json").read_text()) | {"out": str(tmp_path / "again")})
+    mine, theirs = tensors(tmp_path / "run"), tensors(tmp_path / "again")
+    assert mine.keys() == theirs.keys() and all((mine[name] == theirs[name]).all() for name in mine)
+    assert again.metrics["test"] == run.metrics["test"]
+
+
+def test_what_is_stopped_is_the_best_so_far_and_goes_on(data, few_ways, tmp_path, monkeypatch, caplog):
+    given = {**data, "max_minutes": 20, "epochs": 6, "strategy": "full"}
+    say = journal.Search.say
+
+    def stop(search, what):
+        say(search, what)
+        if "rung 1 of 2, 2" in what:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(journal.Search, "say", stop)
+    stopped = mmt.auto(TEXT, **given, out=tmp_path / "run")
+    assert stopped.result["status"] == "finished" and told(tmp_path / "run")["status"] == "stopped"
+    assert "--resume --out" in caplog.text
+    monkeypatch.setattr(journal.Search, "say", say)
+    run = mmt.auto(TEXT, out=tmp_path / "run", resume=True, max_minutes=40)
+    whole = mmt.auto(TEXT, **given, out=tmp_path / "whole")
+    about = told(tmp_path / "run")
+    assert about["status"] == "finished" and [trial["way"] for trial in about["trials"]][:2] == ["linear-probe", "full"]
+    assert run.metrics["test"] == whole.metrics["test"]
+    assert about["chosen"]["validation"] == told(tmp_path / "whole")["chosen"]["validation"]
+
+
+def test_no_time_at_all_still_gives_a_probe(data, tmp_path, caplog):
+    run = mmt.auto(TEXT, **data, out=tmp_path / "run", max_minutes=1e-4)
+    assert run.config.strategy == "linear-probe" and run.metrics["test"]
+    assert "there is no time to train" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"backbones": ["builtin"], "max_parameters": 1000}, "--max-parameters"),
+        ({"backbones": ["no-such-network"]}, "no-such-network"),
+        ({"backbones": ["org/not-here"]}, "org/not-here"),
+        ({"prefer": "beauty"}, "beauty"),
+        ({"max_minutes": 0}, "max_minutes must be more than 0"),
+        ({"stop_after": 3}, "auto does not read"),
+        ({"train": None}, "There is no training data"),
+    ],
+)
+def test_what_cannot_be_done_is_refused(data, tmp_path, given, message):
+    with pytest.raises(MMTransferError) as error:
+        mmt.auto(TEXT, **{**data, **given}, out=tmp_path / "run")
+    assert message.replace("--max-parameters", "max_parameters") in str(error.value)
+    assert not (tmp_path / "run" / "model").exists()
+
+
+def test_one_class_is_refused(data, tmp_path):
+    (tmp_path / "one.csv").write_text("text,label\n" + "a b,x\nb c,x\n" * 9)
+    with pytest.raises(MMTransferError, match="All training examples have the label 'x'"):
+        mmt.auto(TEXT, **{**data, "train": str(tmp_path / "one.csv"), "test": None}, out=tmp_path / "run")
