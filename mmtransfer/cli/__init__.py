@@ -11,7 +11,22 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from mmtransfer import disk, launcher, spelling, terminal
-from mmtransfer.cli import auto, cache, compare, demo, embed, evaluate, fit, predict, rank, soup
+from mmtransfer.cli import (
+    auto,
+    cache,
+    compare,
+    demo,
+    embed,
+    evaluate,
+    fit,
+    predict,
+    push,
+    rank,
+    report,
+    soup,
+    sweep,
+    worst,
+)
 from mmtransfer.errors import MMTransferError, unknown
 
 logger = logging.getLogger("mmtransfer")
@@ -22,10 +37,14 @@ USAGE = """usage: mmtransfer VERB ...
   predict RUN INPUT [--out X.csv]   predict a file, a folder or a CSV with a finished run
   evaluate RUN --test DATA          score a finished run, or a backbone that carries a head, on labelled data
   embed RUN|BACKBONE DATA --out X   pooled features with ids, as X.npy or X.parquet
+  report RUN [RUN ...] [--open]     one page: the verdict, the most wrong examples, what is taken for what, and all else
+  worst RUN [-n 20]                 the most wrong answers as text
   compare RUN RUN ...               scores, costs and tested differences of finished runs
   soup RUN RUN ... --out RUN        the mean of the weights of runs that differ in rates or regularisation, as a run
   demo [--out FOLDER]               transfer beside scratch on built-in data, three tasks, a few minutes
   rank TASK --train DATA --backbones A B ...   which backbone suits the data, before anything is trained
+  sweep TASK --strategies A B --backbones C D   every strategy on every backbone, with several seeds, as one table
+  push RUN ORG/NAME                 model and card of a finished run on the Hugging Face hub
   auto TASK --train DATA [--max-minutes 10]    the best model for a budget: backbone, strategy and rate are searched
   cache ls|rm [KEY ...]             stored features of frozen stages: list them, remove them
 
@@ -42,6 +61,10 @@ VERBS: Mapping[str, Callable[[list[str]], None]] = {
     "soup": soup.run,
     "auto": auto.run,
     "cache": cache.run,
+    "report": report.run,
+    "worst": worst.run,
+    "sweep": sweep.run,
+    "push": push.run,
 }
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from mmtransfer.cli import tables
 from mmtransfer.cli.flags import parse
 from mmtransfer.cli.installation import check_trio
+from mmtransfer.cli.pages import show_page
 from mmtransfer.cli.words import plain, taken
 from mmtransfer.defaults import DEFAULTS, without_data
 from mmtransfer.errors import MMTransferError, unknown
@@ -52,7 +53,7 @@ def run(words: list[str]) -> None:
     own: dict[str, Any] = {"backbones": [name for word in backbones for name in word.split(",") if name] or None}
     own["prefer"] = prefer[0] if prefer else None
     own["max_parameters"] = _whole(parameters[0]) if parameters else None
-    rehearsed = settings.pop("dry_run", False)
+    rehearsed, paged = settings.pop("dry_run", False), settings.pop("report", False)
     given = {name: value for name, value in settings.items() if name != "task"} | own
     check_trio()
     from mmtransfer.auto import auto, outlook
@@ -64,6 +65,8 @@ def run(words: list[str]) -> None:
     found = auto(task, **given, started=process_started())
     tables.show(found)
     tables.show_choice(found)
+    if paged:
+        show_page(found.folder.path)
 
 
 def _whole(word: str) -> int:

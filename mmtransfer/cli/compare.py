@@ -19,11 +19,20 @@ class Words:
     differ in their seed alone are put together."""
     all_pairs: bool = False
     """Test every pair, and not only the best with each of the others."""
+    out: str | None = None
+    """File to write: .html, a page with verdicts, costs and the examples that decide; .md, .csv or .json, a row a
+    configuration, the best first."""
 
 
 def run(words: list[str]) -> None:
     """Prints scores, costs and verdicts."""
     said = parse(Words, words, "compare", "Scores, costs and paired tests of finished runs.")
     from mmtransfer.comparison import compare
+    from mmtransfer.report import exports
 
-    tables.show_comparison(compare(said.runs, said.all_pairs))
+    if said.out is not None:
+        exports.check(said.out)
+    comparison = compare(said.runs, said.all_pairs)
+    tables.show_comparison(comparison)
+    if said.out is not None:
+        print(f"the comparison is in {exports.export(comparison, said.out)}")

@@ -11,6 +11,7 @@ from mmtransfer import launcher
 from mmtransfer.cli import tables
 from mmtransfer.cli.flags import parse
 from mmtransfer.cli.installation import check_trio
+from mmtransfer.cli.pages import show_page
 from mmtransfer.defaults import BUILTIN, CASE, DEFAULTS, OWN_DATA, without_data
 from mmtransfer.errors import MMTransferError, unknown
 
@@ -29,7 +30,7 @@ def run(words: list[str], choices: Mapping[str, Any] = types.MappingProxyType({}
     repeats, versus = settings.pop("repeats", 1), settings.pop("versus_scratch", None)
     if repeats < 1:
         raise MMTransferError(f"--repeats must be 1 or more, not {repeats}", "--repeats", "change the value")
-    rehearsed = settings.pop("dry_run", False)
+    rehearsed, paged = settings.pop("dry_run", False), settings.pop("report", False)
     if settings.get("train") is None and not settings.get("resume"):
         if not program:
             raise without_data(task)
@@ -44,16 +45,16 @@ def run(words: list[str], choices: Mapping[str, Any] = types.MappingProxyType({}
         tables.show_rehearsal(dry_run(**settings))
         return
     if repeats > 1:
-        _repeat(settings, repeats, versus)
+        _repeat(settings, repeats, versus, paged)
         return
-    _fit(settings, versus, builtin)
+    _fit(settings, versus, builtin, paged)
     if builtin and launcher.is_main():
         command = f"accelerate launch {program}" if program else f"mmtransfer fit {task}"
         print(f"next, with your own data: {command} {OWN_DATA[task]} --backbone builtin")
 
 
-def _fit(settings: Mapping[str, Any], versus: bool | None, builtin: bool) -> None:
-    """One run, and its control where that is asked for, or on built-in data not refused."""
+def _fit(settings: Mapping[str, Any], versus: bool | None, builtin: bool, paged: bool) -> None:
+    """One run, and its control where that is asked for, or on built-in data not refused; `paged`: with a page."""
     from mmtransfer.api import fit
     from mmtransfer.control import check_versus, comparable, from_scratch, versus_scratch
 
@@ -64,13 +65,23 @@ def _fit(settings: Mapping[str, Any], versus: bool | None, builtin: bool) -> Non
         settings = comparable(settings)
     done = fit(**settings)
     tables.show(done)
+    beside = []
     if versus:
         comparison = versus_scratch(settings, done)
+        beside = [path for entry in comparison.entries for path in entry.folders if path != done.folder.path]
         if launcher.is_main():
             tables.show_comparison(comparison)
+    if paged:
+        show_page(done.folder.path, *beside)
 
 
-def _repeat(settings: Mapping[str, Any], repeats: int, versus: bool | None) -> None:
+def _repeat(settings: Mapping[str, Any], repeats: int, versus: bool | None, paged: bool) -> None:
+    if paged:
+        raise MMTransferError(
+            "--repeats and --report exclude each other",
+            "the command line",
+            "leave out --report; then mmtransfer report OUT/seed-0",
+        )
     if versus:
         raise MMTransferError(
             "--repeats and --versus-scratch exclude each other",
