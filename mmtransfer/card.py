@@ -88,10 +88,7 @@ def front_matter(evidence: Evidence, hub: str | None = None) -> str:
             metric_type=METRICS.get(metric, metric),
             metric_name=called(metric),
             metric_value=score.value,
-            metric_args={
-                "confidence": 0.95,
-                **{key: value for key, value in score.as_dict().items() if key != "value"},
-            },
+            metric_args={"confidence": 0.95, "low": score.low, "high": score.high, "n": score.n},
         )
         for metric, score in told(evidence).items()
         if score.value is not None

@@ -117,14 +117,17 @@ class Plot:
         return element("svg", *frame, *self.marks, viewBox=box, role="img", aria_label=self.told, class_="chart")
 
 
-CELL, LABELS = 22.0, 120.0
-SMALL_CELL = 12.0
+LABELS = 120.0
+CELLS = ((12, 34.0), (30, 22.0), (10_000, 12.0))
+"""Up to so many classes, pixels of a cell's side."""
+COUNTED = 20.0
+"""Pixels from which on a cell holds its number."""
 
 
 def heat(names: Sequence[str], cells: Sequence[tuple[int, int, int]], totals: Sequence[int], told: str) -> Markup:
     """A matrix: rows are truths, columns answers; `cells`: (row, column, times), those that are not 0; `totals`: of
     each row. A cell's colour is its share of the row, the diagonal's another one than the others'."""
-    size = CELL if len(names) <= 30 else SMALL_CELL
+    size = next(size for most, size in CELLS if len(names) <= most)
     side, shown = size * len(names), [name if len(name) <= 18 else f"{name[:17]}…" for name in names]
     parts: list[Markup] = []
     for place, name in enumerate(shown):
@@ -153,7 +156,7 @@ def heat(names: Sequence[str], cells: Sequence[tuple[int, int, int]], totals: Se
             data_p=names[column],
         )
         parts.append(box)
-        if size == CELL and times < 1000:
+        if size > COUNTED and times < 1000:
             tone = "count strong" if share > 0.55 else "count"
             parts.append(element("text", times, x=x + size / 2, y=y + size / 2 + 4, text_anchor="middle", class_=tone))
     whole = LABELS + side + 70  # the last names lean out

@@ -55,8 +55,8 @@ def digits(value: float | None) -> str:
 
 
 def share(value: float) -> str:
-    """0.123 as 12.3 %."""
-    return f"{100 * value:.1f} %"
+    """0.123 as 12 %."""
+    return f"{100 * value:.0f} %"
 
 
 def whisker(score: Estimate | None, low: float = 0.0, high: float = 1.0) -> Markup:
