@@ -168,7 +168,7 @@ def _trained(evidence: Evidence) -> str:
         rows.append(("parameters", f"{count(parameters['total'])}, of these {count(parameters['trainable'])} trained"))
     for split, own in (result.get("data") or {}).items():
         rows.append((f"{split} data", f"{own['n']:,} of {place(own['source'])}, fingerprint {own['fingerprint']}"))
-    chosen = as_given({name: v for name, v in evidence.settings.items() if name not in LEFT_OUT}, evidence.task)
+    chosen = as_given({name: v for name, v in evidence.settings.items() if name not in LEFT_OUT and v}, evidence.task)
     rows += [(name, settings.spoken(value)) for name, value in chosen.items() if name not in ("strategy", "backbone")]
     seconds = (result.get("seconds") or {}).get("total")
     rows.append(("seconds", f"{seconds:.0f}" if seconds else "unknown"))

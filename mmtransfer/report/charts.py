@@ -14,6 +14,18 @@ WIDTH, HEIGHT = 420.0, 260.0
 LEFT, RIGHT, TOP, BOTTOM = 52.0, 12.0, 12.0, 40.0
 
 
+def short(value: float) -> str:
+    """A number as it stands beside an axis.
+
+    >>> short(0.25), short(0.00015), short(120000.0)
+    ('0.25', '1.5e-4', '1.2e5')
+    """
+    if value == 0 or 1e-3 <= abs(value) < 1e5:
+        return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+    digits, _, power = f"{value:.2e}".partition("e")
+    return f"{digits.rstrip('0').rstrip('.')}e{int(power)}"
+
+
 @dataclass(frozen=True)
 class Axis:
     """From data to pixels."""
@@ -22,7 +34,7 @@ class Axis:
     low: float
     high: float
     log: bool = False
-    spoken: Callable[[float], str] = lambda value: f"{value:.3g}"
+    spoken: Callable[[float], str] = short
 
     def share(self, value: float) -> float:
         """0 at the lower end, 1 at the upper one."""
@@ -52,7 +64,7 @@ class Axis:
         else:
             margin = (high - low) * 0.06 or abs(high) * 0.1 or 1.0
             low, high = low - margin, high + margin
-        return cls(label, low, high, log, spoken or (lambda value: f"{value:.3g}"))
+        return cls(label, low, high, log, spoken or short)
 
 
 def _round_step(raw: float) -> float:

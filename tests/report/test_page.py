@@ -154,7 +154,7 @@ def test_a_page_holds_no_more_media_than_it_may(tmp_path, monkeypatch):
     monkeypatch.setattr(import_module("mmtransfer.report.media"), "LIMIT", 60_000)
     page, elements = page_of(run)
     assert 0 < len(elements.data["page-media"]) < 40 and sum(map(len, elements.data["page-media"])) <= 60_000
-    assert f"The page holds {len(elements.data['media'])} of 40 pictures" in page
+    assert f"The page holds {len(elements.data['page-media'])} of 40 pictures" in page
 
 
 def test_what_is_missing_is_said(tmp_path):

@@ -29,7 +29,7 @@ def environment() -> jinja2.Environment:
     made = jinja2.Environment(
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    made.filters |= {"shown": html.text, "called": called, "whisker": whisker, "digits": digits, "share": share}
+    made.filters.update(shown=html.text, called=called, whisker=whisker, digits=digits, share=share)
     return made
 
 
