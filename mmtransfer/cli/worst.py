@@ -53,7 +53,8 @@ def _show(number: int, row: Any) -> None:
     """Two or three lines of an answer."""
     sure = "" if row.confidence is None else f"  ({100 * row.confidence:.1f} % sure)"
     text = " ".join(row.input.split())
-    print(visible(f"\n{number:>3}  {text if len(text) <= 300 else text[:297] + '...'}"))
+    print()
+    print(visible(f"{number:>3}  {text if len(text) <= 300 else text[:297] + '...'}"))
     if row.input != row.id:
         print(visible(f"     id      {row.id}"))
     print(visible(f"     truth   {row.truth}"))
