@@ -79,6 +79,11 @@ class Backbone(nn.Module):
         """Features of the last stage that is run -> (batch, width)."""
         raise TypeError(f"{type(self).__name__} has no pooled features")
 
+    @property
+    def vocabulary(self) -> nn.Embedding | None:
+        """The embeddings of the words that the first stage looks up there and nowhere else; None where it has none."""
+        return None
+
     def lengths(self, input_lengths: Tensor) -> Tensor:
         """Valid positions after the last stage, from those of the input."""
         return input_lengths

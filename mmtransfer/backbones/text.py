@@ -73,6 +73,13 @@ class TextBackbone(Backbone):
         self.width = int(model.config.hidden_size)
         self.positions = getattr(model.config, "max_position_embeddings", None)
 
+    @property
+    def vocabulary(self) -> nn.Embedding | None:
+        """None where the library's model is one stage, which may read the table elsewhere too, or scales the rows."""
+        size, first = self.config.get("vocab_size"), self.stages[0]
+        tables = [part for part in first.modules() if type(part) is nn.Embedding and part.num_embeddings == size]
+        return tables[0] if len(tables) == 1 and isinstance(first, Embeddings | GPT2Embeddings) else None
+
     def own_name(self, name: str) -> str:
         return library_name(name, self.prefix)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Collection, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,7 @@ from mmtransfer.engine.shortage import told
 from mmtransfer.engine.splits import Splits
 from mmtransfer.engine.stopping import Stopped, agreed
 from mmtransfer.engine.training import Outcome, Status, Training
+from mmtransfer.engine.vocabulary import WordRows
 from mmtransfer.errors import MMTransferError
 from mmtransfer.seeding import generator
 from mmtransfer.strategies import Exact, Loop, Phase
@@ -100,9 +102,10 @@ def _train_by_steps(
     """The epochs of a phase, from where `training.state` stands; `kept`: the tensors that checkpoints hold, `last`:
     whether no phase comes after it."""
     state, accelerator = training.state, training.machine.accelerator
-    prepared, optimizer = _prepare(training, model, phase, beside)
+    rows = WordRows.of(model, phase, splits.train, training.machine)
+    prepared, optimizer = _prepare(training, model, phase, beside, rows)
     entry = state.phases[state.phase]
-    passes = Passes.of(training.config, training.machine, prepared, entry.get("graphs", {}).get("why_not"))
+    passes = Passes.of(training.config, training.machine, prepared, entry.get("graphs", {}).get("why_not"), rows)
     if optimizer_state:
         _restore(optimizer, optimizer_state)
 
@@ -116,7 +119,8 @@ def _train_by_steps(
     while state.epoch < phase.epochs and status == "finished" and not _out_of_patience(training):
         begun = time.monotonic()
         try:
-            plan = _train_epoch(training, passes, optimizer, splits, phase, plan, save)
+            with nullcontext() if rows is None else rows.instead():
+                plan = _train_epoch(training, passes, optimizer, splits, phase, plan, save)
         except Stopped as stop:
             if stop.interrupted:
                 save()
@@ -179,13 +183,18 @@ def _plan(training: Training, splits: Splits) -> Plan:
     return Plan(train.lengths, config.batch_size, training.state.budget, config.seed, train.shares)
 
 
-def _prepare(training: Training, model: Model, phase: Phase, beside: Beside) -> tuple[nn.Module, AcceleratedOptimizer]:
+def _prepare(
+    training: Training, model: Model, phase: Phase, beside: Beside, rows: WordRows | None
+) -> tuple[nn.Module, AcceleratedOptimizer]:
     model.train()
     config, rates = training.config, phase.rates
     stages = [model.backbone.stages[stage] for stage in phase.trains.stages]
     rated = [*zip(stages, rates.stages, strict=True), (model.head, rates.head)]
-    groups = optim.groups(rated, config.weight_decay if phase.anchor is None else 0.0)
+    instead = {} if rows is None else {rows.table.weight: rows.trained}
+    groups = optim.groups(rated, config.weight_decay if phase.anchor is None else 0.0, instead)
     own = optim.optimizer(groups, config)
+    if rows is not None:  # before the average takes in the table
+        rows.attach(own)
     beside.attach(own)
     prepared, optimizer = training.machine.accelerator.prepare(model, own)
     return prepared, optimizer
