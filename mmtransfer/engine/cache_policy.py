@@ -49,7 +49,7 @@ def choose_keys(training: Training, phase: Phase, splits: Mapping[str, States]) 
     if splits and training.cache.mode != "off":
         one = next(iter(splits.values()))
         reason = obstacle(phase, one.model.task)
-        if reason is not None and one.cut > 0:
+        if reason is not None and one.cut > 0 and 0 not in phase.trains.stages:
             logger.warning("phase %s is not cached: %s", phase.name, reason)
         if reason is None and can_be_stored(splits):
             keys = entries.name_entries(splits)
