@@ -165,8 +165,8 @@ def _check(task: str, given: Mapping[str, Any], own: Mapping[str, Any]) -> None:
     if own["prefer"] not in get_args(Prefer):
         raise unknown("--prefer", str(own["prefer"]), get_args(Prefer), "--prefer")
     if not own["max_minutes"] > 0:
-        what = f"--max-minutes must be more than 0, not {own['max_minutes']}"
-        raise MMTransferError(what, "--max-minutes", "give more")
+        given_minutes = f"--max-minutes {own['max_minutes']:g}"
+        raise MMTransferError(f"{given_minutes} leaves no time", given_minutes, "give more than 0")
     if given.get("shots") == 0:
         raise MMTransferError("Without examples there is nothing to search by", "--shots 0", "give --shots 1 or more")
     for name in UNREAD:

@@ -34,8 +34,23 @@ SAVED: Mapping[Any, Form] = {
     "settings": {},
     "search": {},
     "seconds": {"budget": float, "spent": float},
-    "plan": ({}, None),
-    "trials": [{"number": int, "backbone": str, "way": str, "state": str, "steps": int, "rungs": []}],
+    "plan": ({"epochs": int, "candidates": int, "shares": [float], "seconds": float}, None),
+    "trials": [
+        {
+            "number": int,
+            "backbone": str,
+            "way": str,
+            "state": str,
+            "why": str,
+            "steps": int,
+            "best_steps": int,
+            "planned_steps": int,
+            "seconds": float,
+            "training_seconds": float,
+            "rungs": [{"loss": float}],
+            "validation": ({"value": (float, None), "n": int}, None),
+        }
+    ],
 }
 """What a file must have for its search to be gone on with."""
 
