@@ -14,21 +14,17 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import os
-import subprocess
-import sys
-import tempfile
 import textwrap
-import time
 from pathlib import Path
 from typing import Any
 
 from benchmarks import data_folder
-from benchmarks.compute_once import minilm
+from benchmarks.auto import banking, read, searched
 from mmtransfer import files
 
 PAGE = Path(__file__).parent / "overrun.md"
 RESULT = Path(__file__).parent / "results" / "overrun.json"
+MODALITIES = ("text", "image", "audio")
 MINUTES = (0.5, 1.0, 2.0, 3.0)
 SHARE, SECONDS = 0.02, 3.0
 """An overrun may be a share of the budget, or so many seconds where that is more."""
@@ -42,9 +38,8 @@ def commands() -> dict[str, list[str]]:
     data = data_folder()
     bees, digits = data / "hymenoptera", data / "fsdd"
     weights = f"mobilenet_v2={data / 'weights' / 'mobilenet_v2.safetensors'}"
-    banking = [f"--{split}={data / 'banking77' / split}.csv" for split in ("train", "test")]
     return {
-        "text": ["text-classification", *banking, "--backbones", minilm(), "builtin"],
+        "text": banking(),
         "image": ["image-classification", f"--train={bees / 'train'}", f"--test={bees / 'val'}"]
         + ["--backbones", weights, "builtin"],
         "audio": ["audio-classification", f"--train={digits / 'train'}", f"--test={digits / 'test'}"]
@@ -52,47 +47,15 @@ def commands() -> dict[str, list[str]]:
     }
 
 
-def measured(modality: str, minutes: float) -> dict[str, Any]:
-    """A run, and how long it took."""
-    with tempfile.TemporaryDirectory(prefix="overrun-") as place:
-        own = ["--max-minutes", str(minutes), "--out", f"{place}/run", "--cache-dir", f"{place}/cache"]
-        begun = time.time()
-        done = subprocess.run(
-            [sys.executable, "-m", "mmtransfer", "auto", *commands()[modality], *own],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        seconds = time.time() - begun
-        if done.returncode:
-            raise SystemExit(done.stderr)
-        told, result = (json.loads((Path(place) / "run" / f"{name}.json").read_text()) for name in ("auto", "result"))
-    return {
-        "modality": modality,
-        "minutes": minutes,
-        "cores": len(os.sched_getaffinity(0)),
-        "seconds": seconds,
-        "over": seconds - 60 * minutes,
-        "trials": len(told["trials"]),
-        "chosen": told["chosen"]["way"],
-        "test": result["primary"]["value"],
-    }
-
-
 def run(modalities: list[str], minutes: list[float], runs: int) -> None:
     """Measures what is missing."""
-    known = read()
+    known = read(RESULT)
     for number, modality, budget in itertools.product(range(runs), modalities, minutes):
         if len([row for row in known if (row["modality"], row["minutes"]) == (modality, budget)]) > number:
             continue
-        known.append(measured(modality, budget))
+        known.append({"modality": modality} | searched(commands()[modality], budget))
         print(json.dumps(known[-1]), flush=True)
         files.write_bytes(RESULT, json.dumps(known, indent=1).encode() + b"\n")
-
-
-def read() -> list[dict[str, Any]]:
-    """What has been measured."""
-    return json.loads(RESULT.read_text()) if RESULT.exists() else []
 
 
 def kept(row: dict[str, Any]) -> bool:
@@ -118,14 +81,14 @@ def main() -> None:
     """Measures or renders."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("verb", choices=("run", "render"))
-    parser.add_argument("--modality", nargs="*", choices=tuple(commands()), default=list(commands()))
+    parser.add_argument("--modality", nargs="*", choices=MODALITIES, default=MODALITIES)
     parser.add_argument("--minutes", nargs="*", type=float, default=list(MINUTES))
     parser.add_argument("--runs", type=int, default=2, help="of each modality and budget")
     given = parser.parse_args()
     if given.verb == "run":
         run(given.modality, given.minutes, given.runs)
     else:
-        PAGE.write_text(page(read()))
+        PAGE.write_text(page(read(RESULT)))
 
 
 if __name__ == "__main__":

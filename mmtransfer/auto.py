@@ -11,14 +11,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from mmtransfer import documents, strategies
+from mmtransfer import strategies
 from mmtransfer.api import Run, load
 from mmtransfer.backbones import check as check_backbone
 from mmtransfer.config import RunConfig
 from mmtransfer.defaults import without_data
 from mmtransfer.engine import processes
 from mmtransfer.engine.signals import Interrupted, collected
-from mmtransfer.errors import MMTransferError, damaged, unknown
+from mmtransfer.errors import MMTransferError, unknown
 from mmtransfer.lock import Lock
 from mmtransfer.preparation import Prepared
 from mmtransfer.rank import is_about, named
@@ -27,7 +27,7 @@ from mmtransfer.run import RunFolder, default_name, environment
 from mmtransfer.search import final, sources, tuning
 from mmtransfer.search.budget import Budget
 from mmtransfer.search.halving import Plan
-from mmtransfer.search.journal import FILE, SAVED, TRIALS, Search
+from mmtransfer.search.journal import TRIALS, Search, told_of
 from mmtransfer.search.probing import look, probe
 from mmtransfer.search.sources import Source
 from mmtransfer.search.trial import Bench
@@ -86,7 +86,7 @@ def auto(
     started, warnings, place = started or time.time(), list[str](), RunFolder(Path(out or default_name(task)))
     own = {"backbones": backbones, "prefer": prefer, "max_parameters": max_parameters, "max_minutes": max_minutes}
     given = {name: value for name, value in {"train": train, **fields}.items() if value is not None}
-    saved = _read(place) if resume else None
+    saved = told_of(place) if resume else None
     if saved is not None and saved["status"] == "finished":
         logger.info("%s has finished; nothing to resume", place.path)
         return load(place.path)
@@ -174,19 +174,6 @@ def _check(task: str, given: Mapping[str, Any], own: Mapping[str, Any]) -> None:
             raise MMTransferError(f"auto does not read --{name.replace('_', '-')}", "the settings", "leave it out")
     for backbone in own.get("backbones") or ():
         check_backbone(named(backbone)["backbone"])
-
-
-def _read(folder: RunFolder) -> dict[str, Any]:
-    """auto.json of a search that is to be gone on with."""
-    path = folder.path / FILE
-    if not path.exists():
-        raise MMTransferError(
-            "There is no search to resume: auto.json is missing", f"--out {folder.path}", "check --out"
-        )
-    try:
-        return documents.read_json(path, SAVED)
-    except (OSError, ValueError) as error:
-        raise damaged(path, error) from None
 
 
 def _run(search: Search, lock: Lock, warnings: Sequence[str]) -> None:

@@ -8,8 +8,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mmtransfer import documents
 from mmtransfer.config import RunConfig, told
 from mmtransfer.documents import PROGRAM, Form
+from mmtransfer.errors import MMTransferError, damaged
 from mmtransfer.rank import named
 from mmtransfer.resolution import OTHER_PROBLEM, OTHER_WAY, resolve
 from mmtransfer.run import RunFolder
@@ -35,6 +37,8 @@ SAVED: Mapping[Any, Form] = {
     "search": {},
     "seconds": {"budget": float, "spent": float},
     "plan": ({"epochs": int, "candidates": int, "shares": [float], "seconds": float}, None),
+    "metric": {"name": str, "higher_is_better": bool},
+    "chosen": ({"trial": int}, None),
     "trials": [
         {
             "number": int,
@@ -48,7 +52,10 @@ SAVED: Mapping[Any, Form] = {
             "seconds": float,
             "training_seconds": float,
             "rungs": [{"loss": float}],
-            "validation": ({"value": (float, None), "n": int}, None),
+            "validation": (
+                {"value": (float, None), "low": (float, None), "high": (float, None), "n": int, "method": str},
+                None,
+            ),
         }
     ],
 }
@@ -171,6 +178,17 @@ class Search:
                 "chosen": chosen,
             },
         )
+
+
+def told_of(folder: RunFolder) -> dict[str, Any]:
+    """auto.json of a run folder; raises MMTransferError where there is none, and where it is damaged."""
+    path = folder.path / FILE
+    if not path.exists():
+        raise MMTransferError(f"There is no search to resume: {FILE} is missing", f"--out {folder.path}", "check --out")
+    try:
+        return documents.read_json(path, SAVED)
+    except (OSError, ValueError) as error:
+        raise damaged(path, error) from None
 
 
 def _told(name: str, value: Any) -> Any:
