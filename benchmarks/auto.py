@@ -4,13 +4,15 @@
     python -m benchmarks.auto run --row 5-shots --draws 2
     python -m benchmarks.auto render       # writes benchmarks/auto.md
 
-A draw of few examples a class is that of `fit --shots N --seed DRAW`. Every search is a command of its own with a cache
-of its own. Rows are added to benchmarks/results/auto.json as they are measured; what is there is not measured again.
+A draw of few examples a class is that of `fit --shots N --seed DRAW` for a linear probe; the search sees no others.
+Every search is a command of its own with a cache of its own. Rows are added to benchmarks/results/auto.json as they are
+measured; what is there is not measured again.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import os
 import statistics
@@ -26,25 +28,33 @@ from typing import Any
 from benchmarks import data_folder
 from benchmarks.compute_once import minilm
 from mmtransfer import files
+from mmtransfer.data import subsets
 
 PAGE = Path(__file__).parent / "auto.md"
 RESULT = Path(__file__).parent / "results" / "auto.json"
-ROWS: dict[str, tuple[float, list[str]]] = {
-    "all": (10.0, []),
-    "5-shots": (2.0, ["--shots", "5"]),
-    "10-shots": (2.0, ["--shots", "10"]),
-}
-"""By name, minutes and what is asked for beside data and backbones."""
+ROWS: dict[str, tuple[float, int | None]] = {"all": (10.0, None), "5-shots": (2.0, 5), "10-shots": (2.0, 10)}
+"""By name, minutes and examples a class."""
 TOLD = """`python -m benchmarks.auto run`, then `render`. Test accuracy of what `mmtransfer auto text-classification`
 has chosen on BANKING77, of all training sentences or of some of each class, MiniLM (all-MiniLM-L6-v2) and the built-in
 backbone offered; seconds of the whole process. The validation score is the one that has chosen."""
 
 
-def banking() -> list[str]:
-    """The words of a search on BANKING77."""
+def banking(train: Path | None = None) -> list[str]:
+    """The words of a search on BANKING77; `train`: on these sentences of it."""
     place = data_folder() / "banking77"
-    data = ["--train", str(place / "train.csv"), "--test", str(place / "test.csv")]
+    data = ["--train", str(train or place / "train.csv"), "--test", str(place / "test.csv")]
     return ["text-classification", *data, "--backbones", minilm(), "builtin"]
+
+
+def drawn(shots: int, draw: int, path: Path) -> Path:
+    """Writes `shots` training sentences of each class."""
+    with (data_folder() / "banking77" / "train.csv").open(newline="", encoding="utf-8") as file:
+        header, *rows = csv.reader(file)
+    label = header.index("category")
+    picked = subsets.shots([row[label] for row in rows], len(rows), shots, draw)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([header, *(rows[place] for place in picked)])
+    return path
 
 
 def searched(words: Sequence[str], minutes: float) -> dict[str, Any]:
@@ -75,12 +85,14 @@ def run(names: Sequence[str], draws: int) -> None:
     """Measures what is missing."""
     known = read(RESULT)
     for name in names:
-        minutes, words = ROWS[name]
-        for draw in range(draws if words else 1):
+        minutes, shots = ROWS[name]
+        for draw in range(draws if shots else 1):
             if any((row["row"], row["draw"]) == (name, draw) for row in known):
                 continue
-            about = {"row": name, "draw": draw}
-            known.append(about | searched([*banking(), *words, "--seed", str(draw)], minutes))
+            with tempfile.TemporaryDirectory(prefix="auto-") as place:
+                train = drawn(shots, draw, Path(place) / "few.csv") if shots else None
+                found = searched([*banking(train), "--seed", str(draw)], minutes)
+            known.append({"row": name, "draw": draw} | found)
             print(json.dumps(known[-1]), flush=True)
             files.write_bytes(RESULT, json.dumps(known, indent=1).encode() + b"\n")
 

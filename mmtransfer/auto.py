@@ -24,7 +24,7 @@ from mmtransfer.preparation import Prepared
 from mmtransfer.rank import is_about, named
 from mmtransfer.reporting import hearing_warnings
 from mmtransfer.run import RunFolder, default_name, environment
-from mmtransfer.search import final, sources, tuning
+from mmtransfer.search import final, refitting, sources, tuning
 from mmtransfer.search.budget import Budget
 from mmtransfer.search.halving import Plan
 from mmtransfer.search.journal import TRIALS, Search, told_of
@@ -194,7 +194,7 @@ def _run(search: Search, lock: Lock, warnings: Sequence[str]) -> None:
         why = next((trial.why for trial in search.trials if trial.why), "nothing could be tried")
         raise MMTransferError(f"No training has succeeded: {why}", f"--out {search.folder.path}", "see auto.json there")
     chosen = final.choose(search)
-    again = final.refit(search, chosen)
+    again = refitting.refit(search, chosen)
     final.finish(search, again or chosen, lock, warnings, chosen.records if again else None)
     stopped = search.stopped()
     search.write("stopped" if stopped else "finished", final.about(again or chosen))

@@ -106,6 +106,8 @@ class Search:
     earlier: dict[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
     """Trials of earlier starts, by backbone and way."""
     plan: Plan | None = None
+    again: float = 0.0
+    """Seconds that are kept for training the winner again on all data."""
     higher_is_better: bool = True
     metric: str = ""
     target: Target | None = None
@@ -143,7 +145,12 @@ class Search:
     def learn(self, trial: Trial) -> None:
         """Reckons with what a trial has taken."""
         self.facts[trial.backbone].measuring = max(self.facts[trial.backbone].measuring, trial.measuring)
-        self.budget.reserved(max(facts.ending() for facts in self.facts.values()))
+        self.keep(self.again)
+
+    def keep(self, again: float) -> None:
+        """Keeps time for the end, and for training the winner `again`, in seconds."""
+        self.again = again
+        self.budget.reserved(max(facts.ending() for facts in self.facts.values()) + again)
 
     def stopped(self) -> bool:
         """Whether a signal has asked to end the search."""
