@@ -107,7 +107,7 @@ def test_no_time_at_all_still_gives_a_probe(data, tmp_path, caplog):
         ({"backbones": ["no-such-network"]}, "no-such-network"),
         ({"backbones": ["org/not-here"]}, "org/not-here"),
         ({"prefer": "beauty"}, "beauty"),
-        ({"max_minutes": 0}, "max_minutes must be more than 0"),
+        ({"max_minutes": 0}, "max_minutes=0 leaves no time"),
         ({"stop_after": 3}, "auto does not read"),
         ({"train": None}, "There is no training data"),
     ],

@@ -103,12 +103,34 @@ def show_rehearsal(plan: Rehearsal) -> None:
     show_rows("what the run would take; nothing has been written", ("", "", ""), rows)
 
 
+BOARD = 10
+"""Trials of a search that are printed."""
+
+
 def show_choice(run: Any) -> None:
-    """What a search has chosen, and what that says of its validation score."""
-    about = run.result["auto"]
-    chosen = f"{run.result['backbone']['name']}, {about['way']}"
-    print(visible(f"chosen of {about['trials']} trials, which auto.json tells: {chosen}"))
-    print("its validation score is the best of several, so it is a little too good; the test data were looked at once")
+    """The best trials of a search, which of them was chosen, and what that says of its validation score."""
+    from mmtransfer.metrics.intervals import Score
+    from mmtransfer.rank import named
+    from mmtransfer.search.journal import told_of
+
+    about = told_of(run.folder)
+    metric, trials = about["metric"], [trial for trial in about["trials"] if trial["validation"]]
+    sign = -1 if metric["higher_is_better"] else 1
+    chosen = about["chosen"]["trial"]
+    trials.sort(key=lambda trial: (trial["number"] != chosen, sign * (trial["validation"]["value"] or 0.0)))
+    rows = []
+    for trial in trials[:BOARD]:
+        score = Score.of(trial["validation"])
+        value = "-" if score.value is None else f"{score.value:.4f}"
+        steps = f"{trial['steps']:,} of {trial['planned_steps']:,}" if trial["planned_steps"] else "exact"
+        mark = "*" if trial["number"] == chosen else ""
+        backbone = named(trial["backbone"])["backbone"]
+        cells = [value, score.interval(), str(score.n), steps, f"{trial['seconds']:.0f}"]
+        rows.append([mark, backbone, trial["way"], *cells])
+    columns = ("", "backbone", "way", f"validation {metric['name']}", "95 % interval", "n", "steps", "seconds")
+    show_rows(f"the best of {len(about['trials'])} trials, which auto.json tells", columns, rows)
+    print("* was chosen. Its validation score is the best of several, so it is a little too good; the test data were")
+    print("looked at once, at the end")
 
 
 def show_outlook(search: Search) -> None:

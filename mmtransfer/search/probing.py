@@ -53,7 +53,7 @@ def look(search: Search, backbone: str, size: int = 0) -> tuple[RunConfig, Prepa
         search.missing[backbone] = "its features alone would take longer than the time that is left"
         return None
     search.facts[backbone] = facts
-    search.budget.reserved(max(facts.ending() for facts in search.facts.values()))
+    search.keep(search.again)
     return config, prepared
 
 

@@ -177,6 +177,8 @@ class Bench:
         begun = time.monotonic()
         trial.records, trial.score = records, target.measure(records)[target.primary]
         trial.measuring = time.monotonic() - begun
+        if trial.steps:  # a later start may compare a probe with it on these examples
+            RunFolder(trial.folder).write_predictions("validation", records)
         loss = sum(records["loss"]) / max(1, len(records["loss"]))
         trial.rungs.append({"steps": trial.steps, **trial.score.as_dict(), "loss": loss})
 
@@ -208,5 +210,7 @@ def read(found: Mapping[str, Any], config: RunConfig, folder: Path) -> Trial:
     trial.best = int(found["best_steps"])
     trial.seconds, trial.trained = float(found["seconds"]), float(found["training_seconds"])
     trial.rungs = list(found["rungs"])
-    trial.score = Score.of(found["validation"]) if found["validation"] else None
+    if found["validation"]:
+        trial.score = Score.of(found["validation"])
+        trial.records = RunFolder(folder).read_predictions("validation")
     return trial
