@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from mmtransfer.cli import tables
+from mmtransfer.cli import help, records, tables
 from mmtransfer.cli.flags import parse
 from mmtransfer.cli.installation import check_trio
+from mmtransfer.cli.layout import show_json
 from mmtransfer.cli.words import plain, taken
 from mmtransfer.defaults import DEFAULTS, without_data
 from mmtransfer.errors import MMTransferError, unknown
@@ -34,7 +35,7 @@ What they say is not searched over: with --strategy full only its rates and regu
 
 def run(words: list[str]) -> None:
     """Searches, and tells the scores of what was found."""
-    if not words or {"-h", "--help"} & set(words):
+    if not words or help.asked(words):
         print(USAGE)
         return
     task, words = words[0], words[1:]
@@ -52,7 +53,7 @@ def run(words: list[str]) -> None:
     own: dict[str, Any] = {"backbones": [name for word in backbones for name in word.split(",") if name] or None}
     own["prefer"] = prefer[0] if prefer else None
     own["max_parameters"] = _whole(parameters[0]) if parameters else None
-    rehearsed = settings.pop("dry_run", False)
+    rehearsed, as_json = settings.pop("dry_run", False), settings.pop("json", False)
     given = {name: value for name, value in settings.items() if name != "task"} | own
     check_trio()
     from mmtransfer.auto import auto, outlook
@@ -62,6 +63,9 @@ def run(words: list[str]) -> None:
         tables.show_outlook(outlook(task, **given, started=process_started()))
         return
     found = auto(task, **given, started=process_started())
+    if as_json:
+        show_json({**records.of_run(found), "auto": found.result["auto"]})
+        return
     tables.show(found)
     tables.show_choice(found)
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 
-from mmtransfer.cli import tables
+from mmtransfer.cli import help, records, tables
 from mmtransfer.cli.flags import parse
 from mmtransfer.cli.installation import check_trio
+from mmtransfer.cli.layout import show_json
 from mmtransfer.cli.words import plain, taken
 from mmtransfer.defaults import DEFAULTS
 from mmtransfer.errors import MMTransferError, unknown
@@ -25,7 +26,7 @@ without {", ".join(UNREAD)}."""
 
 def run(words: list[str]) -> None:
     """Prints the backbones, best first."""
-    if len(words) < 2 or {"-h", "--help"} & set(words):
+    if len(words) < 2 or help.asked(words):
         print(USAGE)
         return
     task, words = words[0], words[1:]
@@ -37,6 +38,7 @@ def run(words: list[str]) -> None:
         if plain(word) in UNREAD or word.startswith("--strategy."):
             raise MMTransferError(f"rank does not read {plain(word)}", "the command line", "leave it out")
     settings = parse(task, [*words, "--strategy", "linear-probe"], {}, f"mmtransfer rank {task}")
+    as_json = settings.pop("json", False)
     fields = {name: value for name, value in settings.items() if name not in ("task", "train", "strategy", "backbone")}
     if not all(word.isascii() and word.isdecimal() and int(word[:9]) > 1 for word in folds):
         raise MMTransferError(f"--folds must be 2 or more, not {folds[0]}", "--folds", "change the value")
@@ -44,6 +46,9 @@ def run(words: list[str]) -> None:
     from mmtransfer.rank import FOLDS, rank
 
     ranking = rank(task, settings.get("train"), backbones, folds=int(folds[0]) if folds else FOLDS, **fields)
-    tables.show_ranking(task, ranking)
+    if as_json:
+        show_json(records.of_ranking(task, ranking))
+    else:
+        tables.show_ranking(task, ranking)
     for backbone, error in ranking.missing.items():
         logger.warning("%s is not ranked: %s (%s); %s", backbone, error.what, error.where, error.do)
