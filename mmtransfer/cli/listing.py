@@ -55,7 +55,7 @@ def run(words: list[str]) -> None:
         return
     if found.rows:
         cells = [[told(row) for told in found.columns.values()] for row in found.rows]
-        show_table(found.title, list(found.columns), cells, numbers=("size", "seconds"))
+        show_table(found.title, list(found.columns), cells, numbers=("size",))
     else:
         print(f"{found.title}: none")
     print(filled(found.more))
@@ -141,8 +141,7 @@ def _runs(said: Words) -> Listing:
                 rows.append(_row(place))
             except MMTransferError as error:
                 rows.append({"run": str(place.path), "status": error.what})
-    names = ("run", "task", "backbone", "strategy")
-    columns = {**{name: _of(name) for name in names}, "score": _score, "seconds": _seconds, "size": _size}
+    columns = {"run": _of("run"), "what": _trained, "score": _score, "size": _size}
     more = "Side by side: mmtransfer compare RUN RUN ...; predict with one: mmtransfer predict RUN INPUT"
     return Listing(f"runs in {root}", columns, rows, more if rows else "One is made by: mmtransfer fit TASK")
 
@@ -176,8 +175,8 @@ def _score(row: Row) -> str:
     return f"{row['metric']} {told}"
 
 
-def _seconds(row: Row) -> str:
-    return f"{row['seconds']:.0f}" if "seconds" in row else ""
+def _trained(row: Row) -> str:
+    return "{task}: {strategy} of {backbone}".format(**row) if "task" in row else ""
 
 
 def _size(row: Row) -> str:
