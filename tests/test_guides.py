@@ -39,8 +39,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / name / "validation").rename(folder / name / "test")
         shutil.rmtree(folder / "made")
     tiny.bert(folder / "path/to/data2vec", list("abc"))
-    shape = {**tiny.BERT, "model_type": "data2vec-text"}
-    config = transformers.Data2VecTextConfig(**shape, vocab_size=8, pad_token_id=0)
+    config = transformers.Data2VecTextConfig(**{**tiny.BERT, "vocab_size": 8, "pad_token_id": 0})
     transformers.Data2VecTextModel(config).save_pretrained(folder / "path/to/data2vec")
     return folder
 

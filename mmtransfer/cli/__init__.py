@@ -37,7 +37,7 @@ to train:
   fit TASK --train DATA     train a model for a task: image-classification,
                             text-classification, audio-classification,
                             token-classification or speech-recognition
-  auto TASK --train DATA    the best model within ten minutes, or --max-minutes:
+  auto TASK --train DATA    the best model within --max-minutes, 10 as a rule:
                             backbone, strategy and rate are searched
   rank TASK --train DATA --backbones A B ...
                             which backbone suits the data, before any training
@@ -54,13 +54,13 @@ to use a run:
 to look around:
   list WHAT                 tasks, backbones, strategies, data or runs, with
                             what is on this machine
-  machine                   versions, devices and memory, to paste into an issue
+  machine                   versions, devices and memory, to paste in an issue
   cache ls|rm               stored features: list them, remove them
   completion SHELL          Tab completes verbs and flags: bash, zsh or fish
 
-`mmtransfer VERB --help` says more; `mmtransfer fit TASK --help` shows the flags
-people set first, `--help-all` all of them. `--json` instead of tables, --debug
-for stack traces. To begin: mmtransfer fit text-classification --train builtin"""
+`mmtransfer VERB --help` says more. `mmtransfer fit TASK --help` shows the flags
+that people set first, `--help-all` all. `--json` prints no tables, `--debug`
+stack traces. To begin: mmtransfer fit text-classification --train builtin"""
 
 VERBS: Mapping[str, Callable[[list[str]], None]] = {
     "fit": fit.run,

@@ -61,7 +61,7 @@ def _usage() -> str:
     tasks = "\n".join(f"  {task:<24}{SEES[task]}" for task in DEFAULTS)
     return (
         f"usage: mmtransfer fit TASK --train DATA [flags]\n\nTrains a model. TASK is one of\n\n{tasks}\n\n"
-        "`mmtransfer fit TASK --help` shows the flags that people set first, `--help-all` all.\n"
+        "`mmtransfer fit TASK --help` shows the flags that people set first, --help-all\nall of them. "
         f"To try it: mmtransfer fit {TEXT} --train builtin"
     )
 

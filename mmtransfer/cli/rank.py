@@ -15,19 +15,25 @@ from mmtransfer.errors import MMTransferError, unknown
 logger = logging.getLogger("mmtransfer")
 UNREAD = ("--backbone", "--strategy", "--out", "--repeats", "--versus-scratch", "--resume", "--overwrite")
 """Flags of `fit` that mean nothing where no run is made."""
-USAGE = f"""usage: mmtransfer rank TASK --train DATA --backbones A B ... [--folds 5] [flags of fit]
+ABOUT = """Cross-validates an exact linear probe on the features of each backbone, and tells its speed and size: * \
+marks those that no other beats in all three. For pictures, texts and labels of recordings; transcripts have no exact probe.
+The features are stored, and found again by `fit`. A backbone that cannot be had is told and left out."""
+FLAGS = (
+    help.Entry("--backbones", "NAME ...", "Each as --backbone of fit takes it, or NAME=WEIGHTS with its --weights."),
+    help.Entry("--folds", "NUMBER", "Parts that the data are cut into; each is held out once.", "5"),
+    help.Entry("--json", "", "Print JSON instead of a table."),
+)
 
-Cross-validates an exact linear probe on each backbone's features, and tells their speed and size; *
-marks backbones that no other beats in all three. The features are cached, and found by `fit`. For
-images and texts: speech has no exact probe. A backbone may come with weights: NAME=weights.safetensors.
-One that cannot be had is left out, and told. The flags are those of `mmtransfer fit TASK --help`,
-without {", ".join(UNREAD)}."""
+
+def _help() -> str:
+    note = f"The other flags are those of `mmtransfer fit TASK --help-all`, without {', '.join(UNREAD)}."
+    return help.page("mmtransfer rank TASK --train DATA --backbones NAME ... [flags]", ABOUT, FLAGS, note=note)
 
 
 def run(words: list[str]) -> None:
     """Prints the backbones, best first."""
     if len(words) < 2 or help.asked(words):
-        print(USAGE)
+        print(_help())
         return
     task, words = words[0], words[1:]
     if task not in DEFAULTS:
