@@ -25,8 +25,8 @@ FLAGS = (
     help.Entry(
         "--backbones",
         "NAME ...",
-        "What to choose from, NAME or NAME=WEIGHTS. If not given: the built-in backbone, what is in the caches of torch "
-        "and of the hub, and a short list where the network answers.",
+        "What to choose from, NAME or NAME=WEIGHTS. If not given: the built-in backbone, what is in the caches of "
+        "torch and of the hub, and a short list where the network answers.",
     ),
     help.Entry("--prefer", "accuracy|speed|size", "What decides among backbones that are not told apart.", "accuracy"),
     help.Entry("--max-parameters", "NUMBER", "Of a backbone, at most, such as 30M."),

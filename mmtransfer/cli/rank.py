@@ -16,7 +16,8 @@ logger = logging.getLogger("mmtransfer")
 UNREAD = ("--backbone", "--strategy", "--out", "--repeats", "--versus-scratch", "--resume", "--overwrite")
 """Flags of `fit` that mean nothing where no run is made."""
 ABOUT = """Cross-validates an exact linear probe on the features of each backbone, and tells its speed and size: * \
-marks those that no other beats in all three. For pictures, texts and labels of recordings; transcripts have no exact probe.
+marks those that no other beats in all three. For pictures, texts and labels of recordings; transcripts have no exact \
+probe.
 The features are stored, and found again by `fit`. A backbone that cannot be had is told and left out."""
 FLAGS = (
     help.Entry("--backbones", "NAME ...", "Each as --backbone of fit takes it, or NAME=WEIGHTS with its --weights."),
