@@ -131,6 +131,16 @@ def test_a_listing_as_json_tells_what_is_here(command, monkeypatch, tmp_path, ea
     assert any(row["status"] == "finished" and row["low"] <= row["value"] <= row["high"] for row in runs)
 
 
+def test_a_comparison_as_json(command, monkeypatch, earlier):
+    monkeypatch.chdir(earlier.parent)
+    status, printed, said = command("compare", "runs/image-0", "runs/image-1", "--json")
+    assert status == 0, said
+    found = json.loads(printed)
+    assert len(found["entries"]) == 2 and found["best"] in [entry["name"] for entry in found["entries"]]
+    assert found["verdicts"][0]["metric"] == "accuracy" and found["verdicts"][0]["difference"]["low"] < 1
+    assert found["entries"][0]["metrics"]["accuracy"][0]["n"] > 0 and found["entries"][0]["cost"]["seconds"] > 0
+
+
 def test_what_is_told_of_built_in_data_is_what_they_are():
     from mmtransfer.data.builtin import load_builtin
 
