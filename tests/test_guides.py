@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import shutil
@@ -15,6 +16,7 @@ from mmtransfer.defaults import DEFAULTS
 
 ROOT = Path(__file__).parent.parent
 GUIDES = sorted((ROOT / "recipes/guides").glob("*.md"))
+NOTEBOOKS = sorted((ROOT / "recipes/guides").glob("*.ipynb"))
 BLOCK = re.compile(r"^ *```(\w+)\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 
 
@@ -75,6 +77,16 @@ def test_the_code_of_a_guide_runs(
             assert language == "text", language  # shown, not run
 
 
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+def test_the_cells_of_a_notebook_run(notebook: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    cells = [cell for cell in json.loads(notebook.read_text())["cells"] if cell["cell_type"] == "code"]
+    names: dict[str, object] = {}
+    for cell in cells:
+        exec(compile("".join(cell["source"]), notebook.name, "exec"), names)
+    assert len(cells) > 2 and list(tmp_path.glob("runs/*/result.json"))
+
+
 def test_links_of_the_guides_and_of_the_readme_lead_somewhere() -> None:
     for page in (*GUIDES, ROOT / "README.md", ROOT / "recipes/multi_device.md"):
         for link in re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text()):
@@ -83,7 +95,8 @@ def test_links_of_the_guides_and_of_the_readme_lead_somewhere() -> None:
 
 def test_every_guide_is_in_the_list() -> None:
     listed = (ROOT / "recipes/guides/README.md").read_text()
-    assert len(GUIDES) > 8 and all(f"]({guide.name})" in listed for guide in GUIDES if guide.name != "README.md")
+    pages = [page.name for page in (*GUIDES, *NOTEBOOKS) if page.name != "README.md"]
+    assert len(pages) > 9 and all(f"]({name})" in listed for name in pages)
 
 
 def test_the_messages_that_are_explained_are_ours() -> None:
