@@ -164,9 +164,10 @@ def _solver_of_a_probe(given: Mapping[str, Any], asked: str | None) -> str:
     unread = [flag(name) for name in OTHER_WAY if name in chosen]
     if unread:
         logger.warning(
-            "the head is found exactly, without %s; --strategy.solver loop would read %s",
+            "%s %s no effect: the head of a linear probe is solved for, not trained in steps; "
+            "--strategy.solver loop trains it in steps",
             ", ".join(unread),
-            "it" if len(unread) == 1 else "them",
+            "has" if len(unread) == 1 else "have",
         )
     return "exact"
 

@@ -289,8 +289,8 @@ def refused(folders: list[Path]) -> MMTransferError:
 
 def test_one_run_is_not_enough(tmp_path):
     error = refused([classified(tmp_path / "a", 0.9)])
-    assert error.what == "There is 1 run to compare" and error.do == "give two or more"
-    assert refused([]).what == "There is 0 run to compare"
+    assert error.what == "There is only one finished run to compare" and error.do == "give two or more"
+    assert refused([]).what == "There are no finished runs to compare"
 
 
 def test_seeds_alone_are_one_entry(tmp_path):

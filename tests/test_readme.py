@@ -124,7 +124,7 @@ def test_the_blocks_for_the_users_data_run(command, tmp_path, monkeypatch):
         else:
             monkeypatch.setattr(sys, "argv", words)
             runpy.run_path(words[0], run_name="__main__")
-    assert len(list(tmp_path.glob("runs/*/result.json"))) == 7 and (tmp_path / "features.parquet").exists()
+    assert len(list(tmp_path.glob("runs/*/result.json"))) == 8 and (tmp_path / "features.parquet").exists()
 
 
 @pytest.mark.slow

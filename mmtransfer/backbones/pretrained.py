@@ -159,7 +159,7 @@ def _loaded(name: str, config: Mapping[str, Any]) -> Backbone:
         raise MMTransferError(f"The weights do not fit config.json: {found}", f"--backbone {name}", "check both files")
     if old:
         more = f" and {len(old) - 10} more" if len(old) > 10 else ""
-        logger.info("dropped what a backbone does not have: %s%s", ", ".join(old[:10]), more)
+        logger.info("dropped of the checkpoint, as only its own training needed it: %s%s", ", ".join(old[:10]), more)
     return backbone
 
 

@@ -6,7 +6,8 @@ import dataclasses
 
 import tyro
 
-from mmtransfer.cli import tables
+from mmtransfer.cli import records, tables
+from mmtransfer.cli.layout import show_json
 from mmtransfer.cli.words import parse
 
 
@@ -19,6 +20,8 @@ class Words:
     differ in their seed alone are put together."""
     all_pairs: bool = False
     """Test every pair, and not only the best with each of the others."""
+    json: bool = False
+    """Print JSON instead of a table: entries with scores and costs, and the tested differences."""
 
 
 def run(words: list[str]) -> None:
@@ -26,4 +29,8 @@ def run(words: list[str]) -> None:
     said = parse(Words, words, "compare", "Scores, costs and paired tests of finished runs.")
     from mmtransfer.comparison import compare
 
-    tables.show_comparison(compare(said.runs, said.all_pairs))
+    comparison = compare(said.runs, said.all_pairs)
+    if said.json:
+        show_json(records.of_comparison(comparison))
+    else:
+        tables.show_comparison(comparison)

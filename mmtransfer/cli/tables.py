@@ -14,7 +14,8 @@ if TYPE_CHECKING:  # loads evaluate, and with it transformers
     from mmtransfer.search.journal import Search
 
 from mmtransfer import launcher
-from mmtransfer.terminal import visible
+from mmtransfer.cli.layout import show_table
+from mmtransfer.terminal import console, visible
 
 
 def show(run: Any) -> None:
@@ -39,49 +40,31 @@ def _few(run: Any, names: Iterable[str]) -> list[str]:
 
 def show_spread(repeats: Any) -> None:
     """The end of several runs: the mean of each score, its interval, and the spread over the seeds."""
-    from rich.console import Console
-    from rich.table import Table
-
     from mmtransfer.metrics.intervals import Estimate
 
     if not launcher.is_main():
         return
     for split, metrics in repeats.metrics.items():
         title = f"{split}: {len(repeats.runs)} seeds"
-        table = Table("metric", "mean", "95 % interval", "sd", "min", "max", title=title, title_justify="left")
+        rows = []
         for name in _few(repeats.runs[0], metrics):
             spread = metrics[name]
             cells = ["-" if spread[key] is None else f"{spread[key]:.4f}" for key in ("mean", "sd", "min", "max")]
             interval = Estimate(spread["mean"], spread["low"], spread["high"]).interval()
-            table.add_row(visible(name), cells[0], interval, *cells[1:])
-        Console(markup=False).print(table)
+            rows.append([name, cells[0], interval, *cells[1:]])
+        columns = ("metric", "mean", "95 % interval", "sd", "min", "max")
+        show_table(title, columns, rows, numbers=columns[1:])
     print(visible(f"the runs and repeats.json are in {repeats.folder}"))
 
 
 def show_scores(split: str, scores: Mapping[str, Score]) -> None:
     """Prints value, interval and number of examples, by name."""
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title=visible(split), title_justify="left")
-    for name, justify in (("metric", "left"), ("value", "right"), ("95 % interval", "right"), ("n", "right")):
-        table.add_column(name, justify=justify)  # type: ignore[arg-type]
-    for name, score in scores.items():
-        value = "-" if score.value is None else f"{score.value:.4f}"
-        table.add_row(visible(name), value, score.interval(), str(score.n))
-    Console(markup=False).print(table)  # f1[a] is a name, and no style
-
-
-def show_rows(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title=visible(title), title_justify="left")
-    for name in columns:
-        table.add_column(name)
-    for row in rows:
-        table.add_row(*map(visible, row))
-    Console(markup=False).print(table)
+    rows = [
+        [name, "-" if score.value is None else f"{score.value:.4f}", score.interval(), str(score.n)]
+        for name, score in scores.items()
+    ]
+    columns = ("metric", "value", "95 % interval", "n")
+    show_table(split, columns, rows, numbers=columns[1:])
 
 
 def show_rehearsal(plan: Rehearsal) -> None:
@@ -100,7 +83,7 @@ def show_rehearsal(plan: Rehearsal) -> None:
     rows.append(["memory", f"{plan.memory / 2**20:,.0f} MiB", "at the peak so far, of these few steps"])
     disk = ", ".join(f"{name} {size / 2**20:,.1f}" for name, size in plan.disk.items())
     rows.append(["disk", f"{sum(plan.disk.values()) / 2**20:,.1f} MiB", disk])
-    show_rows("what the run would take; nothing has been written", ("", "", ""), rows)
+    show_table("what the run would take; nothing has been written", ("", "", ""), rows)
 
 
 BOARD = 10
@@ -149,7 +132,7 @@ def show_outlook(search: Search) -> None:
         rungs = ", then ".join(f"{plan.kept(n)} to {share:.0%}" for n, share in enumerate(plan.shares))
         rows.append(["trainings", f"{rungs} of {plan.epochs} epochs", f"about {plan.seconds:.0f} s"])
     rows.append(["budget", f"{search.budget.seconds:.0f} s", f"{search.budget.elapsed:.0f} s of it to look at this"])
-    show_rows("what the search would try; nothing has been written", ("", "", ""), rows)
+    show_table("what the search would try; nothing has been written", ("", "", ""), rows)
 
 
 def show_ranking(task: str, ranking: Ranking) -> None:
@@ -162,7 +145,7 @@ def show_ranking(task: str, ranking: Ranking) -> None:
         speed, seconds = f"{ranked.examples_per_second:.0f}", f"{ranked.seconds:.0f}"
         rows.append(["*" if ranked.best else "", ranked.backbone, *score, speed, *size, seconds])
     rows += [["", backbone, "not to be had", *[""] * (len(columns) - 3)] for backbone in ranking.missing]
-    show_rows(f"{task}: linear probe, cross-validated", columns, rows)
+    show_table(f"{task}: linear probe, cross-validated", columns, rows, numbers=columns[2:])
 
 
 def _short(count: float) -> str:
@@ -213,7 +196,6 @@ def _rule(comparison: Comparison) -> str:
 
 
 def _show_entries(comparison: Comparison) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     note = "" if comparison.split == "test" else " (it chose the epochs: scores are a little too good)"
@@ -225,9 +207,9 @@ def _show_entries(comparison: Comparison) -> None:
         table.add_row(metric, *(spoken(entry.scores(comparison.split, metric)) for entry in entries))
     for name, key, written in COSTS:
         table.add_row(name, *(written(entry.cost()[key]) for entry in entries))
-    console = Console(markup=False)
+    out = console()
     # what is not a terminal has no width of its own: no line of the table is folded there
-    console.print(table, width=None if console.is_terminal else max(80, 24 + 30 * len(entries)), crop=False)
+    out.print(table, width=None if out.is_terminal else max(80, 24 + 30 * len(entries)), crop=False)
 
 
 def spoken(scores: Sequence[Mapping[str, Any]]) -> str:

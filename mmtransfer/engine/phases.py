@@ -362,8 +362,7 @@ def _say_padding(plan: Plan) -> None:
     before = [random[start : start + size] for start in range(0, len(random), size)]
     planned = [batch for step in range(len(epoch)) for batch in epoch.micro_batches(step)]
     logger.info(
-        "padding: %.0f %% of what is computed in batches of %d as they come, %.0f %% as planned",
-        100 * padding_share(plan.lengths, before),
-        size,
+        "padding: %.0f %% of the computation, with examples of like length in one batch; in random order %.0f %%",
         100 * padding_share(plan.lengths, planned),
+        100 * padding_share(plan.lengths, before),
     )
