@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mmtransfer.cli import tables
+from mmtransfer.cli import ending, tables
 from mmtransfer.cli.flags import parse
 from mmtransfer.cli.installation import check_trio
 from mmtransfer.cli.words import plain, taken
@@ -62,7 +62,7 @@ def run(words: list[str]) -> None:
         tables.show_outlook(outlook(task, **given, started=process_started()))
         return
     found = auto(task, **given, started=process_started())
-    tables.show(found)
+    ending.show(found)
     tables.show_choice(found)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mmtransfer import launcher
-from mmtransfer.cli import tables
+from mmtransfer.cli import ending, tables
 from mmtransfer.cli.flags import parse
 from mmtransfer.cli.installation import check_trio
 from mmtransfer.defaults import BUILTIN, CASE, DEFAULTS, OWN_DATA, without_data
@@ -63,7 +63,7 @@ def _fit(settings: Mapping[str, Any], versus: bool | None, builtin: bool) -> Non
         check_versus(settings)
         settings = comparable(settings)
     done = fit(**settings)
-    tables.show(done)
+    ending.show(done)
     if versus:
         comparison = versus_scratch(settings, done)
         if launcher.is_main():

@@ -6,7 +6,7 @@ import dataclasses
 
 import tyro
 
-from mmtransfer.cli import tables
+from mmtransfer.cli import ending
 from mmtransfer.cli.installation import check_trio
 from mmtransfer.cli.words import parse
 
@@ -31,4 +31,4 @@ def run(words: list[str]) -> None:
     check_trio()
     from mmtransfer.soup import soup
 
-    tables.show(soup(said.runs, said.out, said.overwrite))
+    ending.show(soup(said.runs, said.out, said.overwrite))

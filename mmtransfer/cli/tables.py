@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # loads evaluate, and with it transformers
@@ -13,28 +13,8 @@ if TYPE_CHECKING:  # loads evaluate, and with it transformers
     from mmtransfer.rehearsal import Rehearsal
     from mmtransfer.search.journal import Search
 
-from mmtransfer import launcher
+from mmtransfer import launcher, showing
 from mmtransfer.terminal import visible
-
-
-def show(run: Any) -> None:
-    """The end of a run: scores with intervals, time, where it is and what to do with it."""
-    from mmtransfer.metrics.intervals import Score
-
-    if not launcher.is_main():
-        return
-    for split, metrics in run.metrics.items():
-        own = "" if split in (run.result["data"] or {}) else ", cross-validated on the training data"
-        show_scores(split + own, {name: Score.of(metrics[name]) for name in _few(run, metrics)})
-    place = visible(str(run.folder.path))
-    print(f"{run.result['seconds']['total']:.0f} s; the run is in {place}")
-    print(f"next: mmtransfer predict {place} INPUT")
-
-
-def _few(run: Any, names: Iterable[str]) -> list[str]:
-    """The scores worth a line: the one that decides, and those that are not of one label or near to another."""
-    primary = run.result["primary"]["name"]
-    return [name for name in names if name == primary or not name.endswith(("]", "_micro", "_weighted"))]
 
 
 def show_spread(repeats: Any) -> None:
@@ -49,7 +29,7 @@ def show_spread(repeats: Any) -> None:
     for split, metrics in repeats.metrics.items():
         title = f"{split}: {len(repeats.runs)} seeds"
         table = Table("metric", "mean", "95 % interval", "sd", "min", "max", title=title, title_justify="left")
-        for name in _few(repeats.runs[0], metrics):
+        for name in showing.telling(metrics, repeats.runs[0].result["primary"]["name"]):
             spread = metrics[name]
             cells = ["-" if spread[key] is None else f"{spread[key]:.4f}" for key in ("mean", "sd", "min", "max")]
             interval = Estimate(spread["mean"], spread["low"], spread["high"]).interval()

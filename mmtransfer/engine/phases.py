@@ -55,6 +55,8 @@ def train(
     if any(isinstance(phase.solver, Loop) for phase in phases):
         _say_padding(_plan(training, splits))
         _say_cut(model, phases, _plan(training, splits))
+    ahead = _plan(training, splits).steps_per_epoch
+    training.outlook.plan(training.clock, training.config.max_minutes, splits, phases, ahead)
     outcome = Outcome(model, splits)
     while state.phase < len(phases):
         phase, last = phases[state.phase], state.phase == len(phases) - 1
