@@ -46,9 +46,9 @@ def fit(config: RunConfig | None = None, **fields: Unpack[Settings]) -> Run:
 
     `config`: all settings, or None; `fields`: settings by name, before those of `config`, which `RunConfig` explains.
     `strategy` may be a name or a strategy object such as `strategies.Partial(n=2)`, or one of your own; `backbone` a
-    name, a folder, or a module of torch (`backbones.wrap`); data may be paths, `builtin:NAME`, `hub:NAME`, frames, dicts of
-    columns, Datasets (of torch or the hub) or lists of rows. `train` has
-    to be given, unless `resume` is: `train="builtin"` takes the task's built-in data, with settings that suit it.
+    name, a folder, or a module of torch (`backbones.wrap`); data may be paths, `builtin:NAME`, `hub:NAME`, frames,
+    dicts of columns, Datasets (of torch or the hub) or lists of rows. `train` has to be given, unless `resume` is:
+    `train="builtin"` takes the task's built-in data, with settings that suit it.
     Raises MMTransferError for what a user can mend, before the first step where it can be known then.
 
     >>> data = {"train": "train.csv", "test": "test.csv", "backbone": "path/to/bert"}

@@ -125,6 +125,8 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
     def _examples(self, X: Any, labels: list[str]) -> tuple[Any, dict[str, str]]:
         """Inputs with their labels as `fit` takes them, and the settings that say where the labels are."""
         kind = INPUTS[TASKS[self._task()].input]
+        if not kind.in_files and getattr(getattr(X, "dtype", None), "kind", "O") in "biufc":
+            raise MMTransferError("X is an array of numbers, and no texts", "X", "give a list of texts, one an example")
         inputs = given.gather(X, kind, Columns())[0]
         if frames.is_frame(inputs) or isinstance(inputs, Mapping):
             table = frames.rows_of(inputs, "X")

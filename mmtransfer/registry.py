@@ -28,6 +28,7 @@ class Registry(Generic[T]):
     ) -> None:
         self.kind, self.option, self.group, self.admit = kind, option, group, admit
         self._entries: dict[str, T] = {}
+        self._imported: dict[str, T] = {}
 
     def add(self, name: str, entry: T) -> T:
         """Registers `entry`; raises ValueError if the name has another owner."""
@@ -50,11 +51,14 @@ class Registry(Generic[T]):
         return next((name for name, point in self._outside().items() if point.value == place), None)
 
     def __getitem__(self, name: str) -> T:
-        if name not in self._entries:
-            if name not in self._outside():
-                raise unknown(self.kind, name, self, self.option)
-            self._entries[name] = self._loaded(name, self._outside()[name])
-        return self._entries[name]
+        if name in self._entries:
+            return self._entries[name]
+        point = self._outside().get(name)
+        if point is None:
+            raise unknown(self.kind, name, self, self.option)
+        if name not in self._imported:
+            self._imported[name] = self._loaded(name, point)
+        return self._imported[name]
 
     def __contains__(self, name: object) -> bool:
         return name in self._entries or name in self._outside()

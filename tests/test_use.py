@@ -20,6 +20,7 @@ import torch
 from PIL import Image
 
 import mmtransfer as mmt
+from mmtransfer.cli import ending
 from mmtransfer.config import IMAGE, TEXT
 from mmtransfer.errors import MMTransferError
 
@@ -187,3 +188,27 @@ def test_a_run_gives_frames(place: Path) -> None:
     assert list(run.history.columns)[:4] == ["step", "phase", "epoch", "loss"] and not len(run.history)
     with pytest.raises(MMTransferError, match="The run has no predictions on test"):
         mmt.load(place / "image").to_frame("test")
+
+
+def test_a_run_ends_in_one_table(place: Path, capsys: Any, monkeypatch: Any) -> None:
+    run = mmt.load(place / "text")
+    metrics = run.result["metrics"]
+    metrics["test"]["top5"] = metrics["test"]["accuracy"]
+    metrics["test"]["f1[green]"] |= {"value": 0.25, "low": 0.1, "high": 0.5}
+    ending.show(run)
+    shown = capsys.readouterr().out
+    assert shown.count("┏") == 1 and "top5" not in shown and "f1_macro" in shown and "recall[" not in shown
+    lines = shown.splitlines()
+    assert lines[0].strip() == "test" and max(map(len, lines)) <= 80 + len(str(place))
+    (validation,) = [line for line in lines if line.startswith("validation")]
+    score = run.metrics["validation"]["accuracy"]
+    assert validation.endswith(f": accuracy {score}, n={score.n}")
+    assert "worst class: green, F1 0.2500 (0.1000 to 0.5000), n=4" in lines
+    assert lines[-1] == f"next: mmtransfer predict {place / 'text'} INPUT"
+    monkeypatch.setattr(ending, "_classes", lambda run: 20)
+    ending.show(run)
+    assert "top5" in capsys.readouterr().out
+    for split in metrics:  # of more than 20 classes there are none of each
+        metrics[split] = {name: score for name, score in metrics[split].items() if "[" not in name}
+    ending.show(run)
+    assert "worst class: " in capsys.readouterr().out

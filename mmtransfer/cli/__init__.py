@@ -19,7 +19,7 @@ USAGE = """usage: mmtransfer VERB ...
 
   fit TASK --train DATA ...         train a model: image-classification, text-classification, audio-classification,
                                     token-classification, speech-recognition
-  predict RUN INPUT [--out X.csv]   predict a file, a folder or a CSV with a finished run
+  predict RUN INPUT...              predict files, folders, tables, texts or lines of standard input (-) with a run
   evaluate RUN --test DATA          score a finished run, or a backbone that carries a head, on labelled data
   embed RUN|BACKBONE DATA --out X   pooled features with ids, as X.npy or X.parquet
   compare RUN RUN ...               scores, costs and tested differences of finished runs

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("mmtransfer")
 FIRST = 5
-"""Steps, or batches of a pass through frozen stages, after which it is told; of fewer, the last of them."""
+"""Steps, or batches of a pass through frozen stages, after which it is told; of fewer steps, the last of them."""
 FORWARD = 1 / 3
 """Time that scoring an example takes, over that of training on it: a pass forward, of three that a step takes."""
 
@@ -64,12 +64,13 @@ class Outlook:
 
     def _counts(self, planned: int) -> bool:
         """Counts a step; whether it is the one to speak after. The first one alone does not tell: it warms up."""
-        if not planned or self._counted >= FIRST:
+        first = max(2, min(FIRST, planned))
+        if not planned or self._counted >= first:
             return False
         self._counted += 1
         if self._counted == 1:
             self._begun = time.monotonic()
-        return self._counted == FIRST
+        return self._counted == first
 
     def _tell(self, left: float) -> None:
         assert self.clock is not None
@@ -81,9 +82,9 @@ class Outlook:
 def spoken(seconds: float) -> str:
     """A time as one says it.
 
-    >>> spoken(41.3), spoken(150), spoken(11_000)
+    >>> spoken(41.3), spoken(160), spoken(11_000)
     ('41 seconds', '3 minutes', '3.1 hours')
     """
     if seconds < 91:
         return f"{max(1, round(seconds))} second{'' if seconds < 1.5 else 's'}"
-    return f"{seconds / 60 + 0.5:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
+    return f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
