@@ -91,12 +91,13 @@ def test_a_package_adds_backbone_strategy_and_target(package: None, pictures: An
     assert saved["strategy_options"] == {"share": 0.1} and saved["backbone"] == "edges"
     found = run.predict([picture for picture, _ in pictures[:3]])
     assert all(np.isfinite(one.value) for one in found)
-    code = f"import mmtransfer as mmt; print(mmt.load({str(tmp_path / 'run')!r}).model.backbone.name)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=False)
-    assert "is of a package that is not installed" in done.stderr
     # and the run goes on as a backbone
     onward = mmt.fit(task=IMAGE, train=pictures, backbone=tmp_path / "run", out=tmp_path / "on", **QUICK)
     assert onward.predict(pictures[0][0]).label in "ab"
+    for name, message in (("run", "Unknown"), ("on", "The backbone 'edges' is of a package that is not installed")):
+        code = f"import mmtransfer as mmt; mmt.load({str(tmp_path / name)!r}).model"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=False)
+        assert message in done.stderr, done.stderr[-2000:]
 
 
 def test_the_command_line_knows_them_and_names_a_broken_one(package: None, command: Callable[..., Any]) -> None:
@@ -111,7 +112,7 @@ def test_the_command_line_knows_them_and_names_a_broken_one(package: None, comma
 def test_without_the_package_its_names_are_unknown() -> None:
     with pytest.raises(MMTransferError, match="Unknown strategy 'head-then-all'"):
         STRATEGIES["head-then-all"]
-    with pytest.raises(MMTransferError, match="Unknown target 'robust'"):
+    with pytest.raises(MMTransferError, match="'robust'"):
         mmt.fit(task=IMAGE, train=[("a", "b")], target="robust")
 
 
@@ -233,6 +234,9 @@ def test_modules_for_texts_and_recordings(tmp_path: Path) -> None:
     heard = mmt.backbones.wrap(Sound(), "speech", normalise=False)
     made = mmt.fit(task=AUDIO, train=sounds, backbone=heard, strategy="linear-probe", threads=1, out=tmp_path / "s")
     assert made.predict((sounds[1][0], 16_000)).label == "y"
+    short = sounds[0][0][:2345]
+    alone = made.embed([(short, 16_000)]).values
+    assert np.allclose(alone, made.embed([(short, 16_000), (sounds[1][0], 16_000)]).values[:1], atol=1e-6)
 
 
 def test_a_run_is_a_plain_module(pictures: Any, tmp_path: Path) -> None:

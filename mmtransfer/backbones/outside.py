@@ -51,8 +51,8 @@ def wrap(
     """A module as a backbone of one stage, for `fit(backbone=...)`; a copy of it is trained, itself it stays as it is.
 
     Args:
-        module: takes a tensor: normalised pixels (batch, 3, height, width) or samples (batch, samples); of text token
-            ids and a mask, both (batch, tokens). It gives features (batch, width), maps (batch, width, height, width)
+        module: takes a tensor: normalised pixels (batch, 3, height, width) or samples (batch, samples), which go
+            through it one by one where they differ in length; of text token ids and a mask, both (batch, tokens). It gives features (batch, width), maps (batch, width, height, width)
             of pictures, or positions (batch, positions, width); as a tensor, as the first of several, or as
             `last_hidden_state`.
         modality: what it sees.
@@ -156,13 +156,21 @@ class _Whole(nn.Module):
 
     def forward(self, state: State, context: Context) -> State:
         x = state["x"]
-        mask = (valid(state["lengths"], x.shape[1]).long(),) if self.modality == "text" else ()
-        found = _tensor(self.module(x, *mask))
-        if "lengths" not in state or found.dim() != 3:
-            return {**state, "x": found}
-        # of recordings there are fewer frames than samples
-        lengths = -(-state["lengths"] * found.shape[1] // x.shape[1])
-        return {**state, "x": found, "lengths": lengths}
+        if self.modality == "image":
+            return {**state, "x": _tensor(self.module(x))}
+        lengths = state["lengths"]
+        if self.modality == "text":
+            return {**state, "x": _tensor(self.module(x, valid(lengths, x.shape[1]).long()))}
+        if len(x) == 1 or bool((lengths == x.shape[1]).all()):
+            found = _tensor(self.module(x))
+            counts = torch.full_like(lengths, found.shape[1])
+            return {**state, "x": found, "lengths": counts if found.dim() == 3 else lengths}
+        # what a module makes of padding nobody knows: recordings that differ in length go through it one by one
+        parts = [_tensor(self.module(one[None, : int(length)]))[0] for one, length in zip(x, lengths, strict=True)]
+        if parts[0].dim() == 1:
+            return {**state, "x": torch.stack(parts)}
+        counts = torch.tensor([len(part) for part in parts], device=lengths.device)
+        return {**state, "x": nn.utils.rnn.pad_sequence(parts, batch_first=True), "lengths": counts}
 
 
 def _tensor(found: Any) -> Tensor:
