@@ -52,9 +52,9 @@ def wrap(
 
     Args:
         module: takes a tensor: normalised pixels (batch, 3, height, width) or samples (batch, samples), which go
-            through it one by one where they differ in length; of text token ids and a mask, both (batch, tokens). It gives features (batch, width), maps (batch, width, height, width)
-            of pictures, or positions (batch, positions, width); as a tensor, as the first of several, or as
-            `last_hidden_state`.
+            through it one by one where they differ in length; of text token ids and a mask, both (batch, tokens). It
+            gives features (batch, width), maps (batch, channels, height, width) of pictures, or positions (batch,
+            positions, width); as a tensor, as the first of several, or as `last_hidden_state`.
         modality: what it sees.
         pool: what the module gives -> (batch, width); None: the mean over a map, and over the positions that hold
             anything.
