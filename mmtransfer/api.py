@@ -97,7 +97,8 @@ def load(folder: str | Path, **fields: Any) -> Run:
     module = fields.pop("backbone", None)
     if module is not None:
         saved = place.read_config()
-        outside.offer(module, TASKS[saved["task"]].modality, str(saved["backbone"]))
+        shape = {"image_size": saved["image_size"]} if saved.get("image_size") else {}
+        outside.offer(module, TASKS[saved["task"]].modality, str(saved["backbone"]), **shape)
     strange = fields.keys() - {*COLUMNS, "skip_bad", "decode"}
     if strange:
         raise MMTransferError(

@@ -72,7 +72,9 @@ def resolve(config: RunConfig | None = None, **fields: Any) -> RunConfig:
         given["strategy"] = strategies.name_of(strategy)
         given["strategy_options"] = dataclasses.asdict(strategy)
     if isinstance(given.get("backbone"), nn.Module):
-        given["backbone"] = outside.offer(given["backbone"], TASKS[given.get("task", RunConfig.task)].modality)
+        modality = TASKS[given.get("task", RunConfig.task)].modality
+        shape = {name: given[name] for name in ("image_size",) if name in given}
+        given["backbone"] = outside.offer(given["backbone"], modality, **shape)
     make(given, "the settings")
     if given.get("resume"):
         return complete(_resumed(given))

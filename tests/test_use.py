@@ -95,6 +95,7 @@ def test_pictures_are_predicted_in_every_form(place: Path) -> None:
         assert [one.label for one in run.predict(given)] == wanted, type(given)
     for one in (str(files[3]), files[3], Image.open(files[3]), pixels[3], channels_first[3], files[3].read_bytes()):
         assert run.predict(one).label == wanted[3], type(one)
+    assert len(run.predict(pixels[..., 0])) == 8 and run.predict(pixels[0, ..., 0]).label  # grey ones
     with pytest.raises(MMTransferError, match="must be from 0 to 1: leave out Normalize"):
         run.predict(channels_first[3] / 255 - 0.5)
 

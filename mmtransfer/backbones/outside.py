@@ -187,9 +187,10 @@ def is_outside(name: str) -> bool:
     return name.startswith(PREFIX) or name in POINTS
 
 
-def offer(given: nn.Module, modality: str, name: str | None = None) -> str:
-    """Takes a module, or a backbone of `wrap`, under a name, or one of its own; returns that."""
-    backbone = given if isinstance(given, Backbone) else wrap(given, modality)  # type: ignore[arg-type]
+def offer(given: nn.Module, modality: str, name: str | None = None, **shape: Any) -> str:
+    """Takes a module, or a backbone of `wrap`, under a name, or one of its own; returns that. `shape`: of a module, as
+    `wrap` takes it."""
+    backbone = given if isinstance(given, Backbone) else wrap(given, modality, **shape)  # type: ignore[arg-type]
     taken = name or next(own for own in _names(backbone.name or PREFIX + type(given).__name__) if own not in _MODULES)
     backbone = copy.deepcopy(backbone)
     backbone.name = backbone.source = taken

@@ -72,10 +72,15 @@ def _files(given: Any, kind: InputKind) -> tuple[Any, bool]:
     """Of pictures and recordings: an array has one axis more where it holds several."""
     axes = getattr(given, "ndim", None)
     if axes is not None:
-        single = axes == 1 if kind.name == "audio" else axes in (2, 3)
+        single = axes == 1 if kind.name == "audio" else axes == 2 or (axes == 3 and _is_coloured(given))
         return ([given], True) if single else (list(given), False)
     rated = isinstance(given, tuple) and len(given) == 2 and hasattr(given[0], "ndim") and not hasattr(given[1], "ndim")
     return ([given], True) if isinstance(given, bytes | Image.Image) or rated else (given, False)
+
+
+def _is_coloured(pixels: Any) -> bool:
+    """Whether three axes are one picture's, and not those of several grey ones; a tensor may have its channels first."""
+    return pixels.shape[2] == 3 or (not isinstance(pixels, np.ndarray) and pixels.shape[0] in (1, 3))
 
 
 def _is_one_text(given: Any, kind: InputKind, columns: Columns) -> bool:
