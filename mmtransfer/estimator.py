@@ -29,7 +29,6 @@ from mmtransfer.signatures import parameters
 
 KINDS: Mapping[str, str] = {"image": IMAGE, "text": TEXT, "audio": AUDIO}
 """Short names of the tasks."""
-OWN = ("task", "out")
 OTHERS = {
     *("task", "out", "train", "validation", "test", "test_group", "group_column", "label_column", "label_separator"),
     *("target", "skip_bad", "based_on", "resume", "overwrite"),
@@ -42,7 +41,11 @@ KEPT = ("config.json", "result.json", "environment.json", "model")
 """What of a run is pickled."""
 
 
-class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+class NoInputs(MMTransferError, ValueError):
+    """X and y cannot be fitted: what scikit-learn's tools expect as a ValueError."""
+
+
+class Classifier(ClassifierMixin, BaseEstimator):
     """A classifier of pictures, texts or recordings that scikit-learn's tools can hold.
 
     Args:
@@ -74,7 +77,8 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
     def fit(self, X: Any, y: Any) -> Classifier:
         """Trains on inputs X and classes y of the same number; a tenth of them is held out to choose the best epoch.
 
-        Raises MMTransferError for inputs that cannot be read, and where X and y differ in length.
+        Raises MMTransferError for inputs that cannot be read; one that is a ValueError as well where X and y differ in
+        length, or X holds none.
         """
         if y is None:
             raise ValueError("Classifier requires y to be passed, but the target y is None")
@@ -97,13 +101,15 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
 
     def predict(self, X: Any) -> np.ndarray:
         """The class of each input, (n,), of the type that y had."""
+        found = self._predictions(X)
         numbers = {name: number for number, name in enumerate(self._names())}
-        return np.asarray(self.classes_[[numbers[one.label] for one in self._predictions(X)]])
+        return np.asarray(self.classes_[[numbers[one.label] for one in found]])
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """The probability of each class, (n, classes), in the order of `classes_`; above 1,000 classes those of the
         best five, and zeros."""
-        names, found = self._names(), self._predictions(X)
+        found = self._predictions(X)
+        names = self._names()
         return np.array([[one.scores.get(name, 0.0) for name in names] for one in found], np.float64)
 
     def _predictions(self, X: Any) -> list[Any]:
@@ -122,11 +128,11 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
             raise unknown("task", self.task, [*KINDS, *KINDS.values()], "Classifier(task=...)")
         return task
 
-    def _examples(self, X: Any, labels: list[str]) -> tuple[Any, dict[str, str]]:
+    def _examples(self, X: Any, labels: list[str]) -> tuple[Any, dict[str, Any]]:
         """Inputs with their labels as `fit` takes them, and the settings that say where the labels are."""
         kind = INPUTS[TASKS[self._task()].input]
         if not kind.in_files and getattr(getattr(X, "dtype", None), "kind", "O") in "biufc":
-            raise MMTransferError("X is an array of numbers, and no texts", "X", "give a list of texts, one an example")
+            raise NoInputs("X is an array of numbers, and no texts", "X", "give a list of texts, one an example")
         inputs = given.gather(X, kind, Columns())[0]
         if frames.is_frame(inputs) or isinstance(inputs, Mapping):
             table = frames.rows_of(inputs, "X")
@@ -135,7 +141,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
             name = next(name for name in ("label", "label_", "label__") if name not in table.header)
             return {**{own: table.column(own) for own in table.header}, name: labels}, {"label_column": name}
         if not isinstance(inputs, list | tuple):
-            raise MMTransferError(
+            raise NoInputs(
                 f"X cannot be a {type(X).__name__}", "X", "give a list, an array, a series or a frame of inputs"
             )
         _refuse_other_length(len(inputs), len(labels))
@@ -178,7 +184,7 @@ def _is_default(name: str, value: Any) -> bool:
 
 def _refuse_other_length(inputs: int, labels: int) -> None:
     if inputs != labels:
-        raise MMTransferError(f"X has {inputs} inputs and y {labels} classes", "X, y", "give one class for each input")
+        raise NoInputs(f"X has {inputs} inputs and y {labels} classes", "X, y", "give one class for each input")
 
 
 def _next(folder: Path) -> Path:

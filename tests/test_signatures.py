@@ -33,7 +33,7 @@ def written() -> str:
         "",
         "",
         "class Settings(TypedDict, total=False):",
-        '    """What `fit` takes; None where the task, the strategy or the machine is to choose."""',
+        '    """What `fit` takes; what is left out is chosen by the task, the strategy or the machine."""',
         "",
     ]
     for name, field in FIELDS.items():

@@ -28,7 +28,7 @@ Pool = Callable[[Tensor], Tensor]
 def _admitted(name: str, found: Any) -> Callable[[], Backbone]:
     if not callable(found):
         raise TypeError("it must be a function without arguments that gives a Backbone, such as one of `wrap`")
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 POINTS: Registry[Callable[[], Backbone]] = Registry("backbone", "--backbone", "mmtransfer.backbones", _admitted)

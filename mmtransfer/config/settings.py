@@ -29,7 +29,7 @@ from mmtransfer.config.options import (
 from mmtransfer.config.tasks import IMAGE, TASKS
 from mmtransfer.errors import MMTransferError, unknown
 
-PATHS = ("train", "validation", "test", "backbone", "weights", "lm", "out")
+PATHS = ("train", "validation", "test", "backbone", "weights", "lm", "cache_dir", "out")
 """Settings that may be given as a Path."""
 EXCLUSIVE = (("fraction", "shots", "shots_minutes"), ("test", "test_group"))
 """Settings of which one at most may be given."""
@@ -128,7 +128,7 @@ def choices(name: str) -> tuple[str, ...]:
     >>> choices("target")
     ('single-label', 'multi-label', 'regression')
     """
-    kinds, _ = _kinds(RunConfig)[name]  # type: ignore[arg-type]
+    kinds, _ = _kinds(RunConfig)[name]
     own = tuple(option for one in kinds if typing.get_origin(one) is Literal for option in typing.get_args(one))
     taken = {*own, *(target for parts in TASKS.values() for target in parts.targets)}
     added = registry.points(OUTSIDE[name]) if name in OUTSIDE else ()

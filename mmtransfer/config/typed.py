@@ -8,7 +8,7 @@ from typing import Any, Literal, TypedDict
 
 
 class Settings(TypedDict, total=False):
-    """What `fit` takes; None where the task, the strategy or the machine is to choose."""
+    """What `fit` takes; what is left out is chosen by the task, the strategy or the machine."""
 
     train: Any
     """Training data: a class folder, a table (CSV, TSV, JSON, Parquet, CoNLL), a folder with metadata.csv or with a
