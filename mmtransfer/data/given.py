@@ -79,7 +79,7 @@ def _files(given: Any, kind: InputKind) -> tuple[Any, bool]:
 
 
 def _is_coloured(pixels: Any) -> bool:
-    """Whether three axes are one picture's, and not those of several grey ones; a tensor may have its channels first."""
+    """Whether three axes are one picture, and not several grey ones; a tensor may have its channels first."""
     return pixels.shape[2] == 3 or (not isinstance(pixels, np.ndarray) and pixels.shape[0] in (1, 3))
 
 
