@@ -96,9 +96,7 @@ def load(folder: str | Path, **fields: Any) -> Run:
     place = RunFolder(Path(folder))
     module = fields.pop("backbone", None)
     if module is not None:
-        saved = place.read_config()
-        shape = {"image_size": saved["image_size"]} if saved.get("image_size") else {}
-        outside.offer(module, TASKS[saved["task"]].modality, str(saved["backbone"]), **shape)
+        outside.lend(module, weights.description(place.model), str(folder))
     strange = fields.keys() - {*COLUMNS, "skip_bad", "decode"}
     if strange:
         raise MMTransferError(
@@ -174,7 +172,7 @@ class Run:
         >>> mmt.load("runs/a").to_frame("test").columns[:4].tolist()
         ['id', 'prediction', 'score', 'target']
         """
-        return dataframes.predictions(self.folder, self.result, split)
+        return dataframes.predictions(self.folder, self.result, self.config, split)
 
     @property
     def history(self) -> pandas.DataFrame:
@@ -190,7 +188,7 @@ class Run:
         >>> mmt.load("runs/a").confusion.to_numpy().tolist()
         [[7, 0], [0, 7]]
         """
-        return dataframes.confusion(self.folder, self.result)
+        return dataframes.confusion(self.folder, self.result, self.config)
 
     @cached_property
     def model(self) -> Model:

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mmtransfer.config import RunConfig
 from mmtransfer.errors import MMTransferError
 from mmtransfer.run import RunFolder
+from mmtransfer.tasks import TASKS
 
 if TYPE_CHECKING:
     import pandas
@@ -18,7 +20,7 @@ HISTORY = ("step", "phase", "epoch", "loss", "lr", "examples_per_second", "stall
 """Columns of a run's history: those of log.jsonl."""
 
 
-def predictions(folder: RunFolder, result: Mapping[str, Any], split: str) -> pandas.DataFrame:
+def predictions(folder: RunFolder, result: Mapping[str, Any], config: RunConfig, split: str) -> pandas.DataFrame:
     """Stored predictions, a row an example, sorted by id; `score`, the probability of the answer, where there is one
     class each.
 
@@ -27,7 +29,7 @@ def predictions(folder: RunFolder, result: Mapping[str, Any], split: str) -> pan
     import pandas
 
     frame = pandas.DataFrame(folder.read_predictions(_scored(folder, result, split)))
-    if "logits" in frame and folder.read_config().get("target") == "single-label":
+    if "logits" in frame and _is_of_classes(config):
         logits = [np.asarray(row, np.float64) for row in frame["logits"]]
         sums = frame.get("log_sum", [np.logaddexp.reduce(row) for row in logits])
         scores = [float(np.exp(row.max() - total)) for row, total in zip(logits, sums, strict=True)]
@@ -44,7 +46,7 @@ def history(folder: RunFolder) -> pandas.DataFrame:
     return frame if len(frame) else pandas.DataFrame(columns=list(HISTORY))
 
 
-def confusion(folder: RunFolder, result: Mapping[str, Any]) -> pandas.DataFrame:
+def confusion(folder: RunFolder, result: Mapping[str, Any], config: RunConfig) -> pandas.DataFrame:
     """How many examples of each class (rows) got each answer (columns): of the test data, of validation where there
     are none.
 
@@ -54,7 +56,7 @@ def confusion(folder: RunFolder, result: Mapping[str, Any]) -> pandas.DataFrame:
 
     split = result["primary"]["split"]
     state = folder.read(folder.model / "task.json", {"state": {}})["state"]
-    if folder.read_config().get("target") != "single-label" or "labels" not in state:
+    if not _is_of_classes(config) or "labels" not in state:
         raise MMTransferError(
             "Only one class an example makes a confusion matrix",
             str(folder.path),
@@ -65,6 +67,11 @@ def confusion(folder: RunFolder, result: Mapping[str, Any]) -> pandas.DataFrame:
         pandas.Series(stored["target"], name="target"), pandas.Series(stored["prediction"], name="prediction")
     )
     return counts.reindex(index=state["labels"], columns=state["labels"], fill_value=0)
+
+
+def _is_of_classes(config: RunConfig) -> bool:
+    """Whether an answer is one class."""
+    return TASKS[config.task].target(config).kind == "label"
 
 
 def _scored(folder: RunFolder, result: Mapping[str, Any], split: str) -> str:

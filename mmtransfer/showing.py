@@ -58,7 +58,7 @@ TOP_FROM = 20
 
 def _way(result: Mapping[str, Any]) -> str:
     backbone = (result.get("backbone") or {}).get("name")
-    return result["strategy"]["name"] + (f" on {backbone}" if backbone else "")
+    return str((result.get("strategy") or {}).get("name", "trained")) + (f" on {backbone}" if backbone else "")
 
 
 def _primary(result: Mapping[str, Any]) -> Mapping[str, Any] | None:

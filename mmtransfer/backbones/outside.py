@@ -200,6 +200,16 @@ def offer(given: nn.Module, modality: str, name: str | None = None, **shape: Any
     return taken
 
 
+def lend(given: nn.Module, described: Mapping[str, Any], where: str) -> None:
+    """Takes the module of a run that was made with one in another process. Raises MMTransferError where the run's
+    backbone is none. `described`: its backbone.json."""
+    name = described["config"].get("module") if described["family"] == MODULE else None
+    if name is None:
+        raise MMTransferError("The run's backbone is no module of Python", where, "leave backbone out")
+    shape = {"image_size": described["preprocess"]["image_size"]} if described["modality"] == "image" else {}
+    offer(given, described["modality"], str(name), **shape)
+
+
 def _names(name: str) -> Any:
     yield name
     number = 2

@@ -64,9 +64,11 @@ def _worst(run: Run, split: str) -> str | None:
     if known:
         name = min(known, key=lambda name: known[name].value or 0.0)
         return f"{name}, F1 {known[name]}, n={known[name].n}"
-    if kept or "f1_macro" not in metrics or run.config.target != "single-label":
+    if kept or "f1_macro" not in metrics:
         return None
     records = run.folder.read_predictions(split, without=("logits", "loss"), needed=("target", "prediction"))
+    if not all(isinstance(target, str) for target in records["target"]):
+        return None
     found = _f1(records)
     name = min(found, key=lambda name: found[name])
     return f"{name}, F1 {found[name]:.4f}, n={records['target'].count(name)}"
