@@ -165,7 +165,10 @@ def _drafted(source: Any, asked: Request, option: str, split: str, reading: Read
                 option,
                 "give a path, hub:NAME, builtin:NAME, a frame, a dict of columns, a Dataset, or a list of rows",
             )
-        source = rows
+        # of a Dataset with labels, where only inputs are asked for
+        source = (
+            rows if asked.labelled else [row[0] if isinstance(row, tuple) and len(row) == 2 else row for row in rows]
+        )
     return from_list(source, asked)
 
 

@@ -84,6 +84,7 @@ def test_a_dataset_of_torch_names_its_classes(channels_first: bool) -> None:
     table = sources.load(whole, "image", Columns(kind="label"))
     assert table.answers == ["cat", "dog"] * 2
     assert sources.load(Subset(whole, [1, 3]), "image", Columns(kind="label")).answers == ["dog", "dog"]
+    assert sources.load(whole, "image", labelled=False).column("image") == table.column("image")
     shown = sources.load([(Image.fromarray(np.full((8, 10, 3), 50, np.uint8)), "cat")], "image", Columns(kind="label"))
     assert table.column("image")[1] == shown.column("image")[0]  # the same picture in both forms
 
