@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from mmtransfer.errors import MMTransferError, unknown
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 T = TypeVar("T")
 
@@ -88,4 +90,6 @@ class Registry(Generic[T]):
 @cache
 def points(group: str) -> dict[str, EntryPoint]:
     """The entry points of a group, by name; nothing of their packages is imported."""
+    from importlib.metadata import entry_points  # its own imports take a share of a command's start
+
     return {point.name: point for point in entry_points(group=group)}
