@@ -151,6 +151,7 @@ def test_a_module_is_a_backbone(pictures: Any, tmp_path: Path) -> None:
     run = mmt.fit(**given, backbone=module, strategy="full", out=tmp_path / "run")
     assert torch.equal(module.conv.weight, before)  # a copy is trained
     assert run.config.backbone.startswith("python:Tiny") and run.model.backbone.width == 5
+    assert mmt.fit(**given, backbone=module, out=tmp_path / "again").config.backbone == run.config.backbone
     moved = run.model.backbone.state_dict()["stages.0.module.conv.weight"]
     assert not torch.equal(moved, before)
     probe = mmt.fit(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import torch
@@ -33,8 +34,9 @@ def _admitted(name: str, found: Any) -> Callable[[], Backbone]:
 
 POINTS: Registry[Callable[[], Backbone]] = Registry("backbone", "--backbone", "mmtransfer.backbones", _admitted)
 """Of other packages: functions that make a backbone with its weights."""
-_MODULES: dict[str, Backbone] = {}
-"""What Python has given, by name, for as long as the process lives: runs of it are opened again."""
+_MODULES: dict[str, tuple[nn.Module, Backbone]] = {}
+"""What Python has given, by name, and the backbone made of it, for as long as the process lives: runs of it are opened
+again."""
 
 
 def wrap(
@@ -191,13 +193,13 @@ def offer(given: nn.Module, modality: str, name: str | None = None, **shape: Any
     """Takes a module, or a backbone of `wrap`, under a name, or one of its own; returns that. `shape`: of a module, as
     `wrap` takes it."""
     backbone = given if isinstance(given, Backbone) else wrap(given, modality, **shape)  # type: ignore[arg-type]
-    taken = name or next(own for own in _names(backbone.name or PREFIX + type(given).__name__) if own not in _MODULES)
+    own = name or next(name for name in _names(backbone.name) if name not in _MODULES or _MODULES[name][0] is given)
     backbone = copy.deepcopy(backbone)
-    backbone.name = backbone.source = taken
+    backbone.name = backbone.source = own
     if isinstance(backbone, ModuleBackbone):
-        backbone.config = {"module": taken}
-    _MODULES[taken] = backbone
-    return taken
+        backbone.config = {"module": own}
+    _MODULES[own] = (given, backbone)
+    return own
 
 
 def lend(given: nn.Module, described: Mapping[str, Any], where: str) -> None:
@@ -210,12 +212,10 @@ def lend(given: nn.Module, described: Mapping[str, Any], where: str) -> None:
     offer(given, described["modality"], str(name), **shape)
 
 
-def _names(name: str) -> Any:
-    yield name
-    number = 2
-    while True:
-        yield f"{name}-{number}"
-        number += 1
+def _names(name: str) -> Iterator[str]:
+    """A name, and those that another one of it may have."""
+    name = name if name.startswith(PREFIX) else PREFIX + name
+    return itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
 
 
 def load(name: str, random: bool = False) -> Backbone:
@@ -228,7 +228,7 @@ def load(name: str, random: bool = False) -> Backbone:
             "leave it out, and scratch too; draw them before you give it",
         )
     if name in _MODULES:
-        return copy.deepcopy(_MODULES[name])
+        return copy.deepcopy(_MODULES[name][1])
     if name.startswith(PREFIX):
         raise MMTransferError(
             "The backbone is a module of Python, which no file holds",
