@@ -44,7 +44,8 @@ to train:
   demo                      what transfer is worth, on built-in data: three
                             tasks in a few minutes
 to use a run:
-  predict RUN INPUT         predict a file, a folder or a table
+  predict RUN INPUT...      predict files, folders, tables, texts, or lines of
+                            standard input (-)
   evaluate RUN --test DATA  score a run on labelled data, or a backbone that
                             has a head
   embed RUN DATA --out X    features of a run or backbone, as .npy or .parquet

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mmtransfer.cli import help, records, tables
+from mmtransfer.cli import ending, help, records, tables
 from mmtransfer.cli.flags import parse
 from mmtransfer.cli.installation import check_trio
 from mmtransfer.cli.layout import show_json
@@ -76,7 +76,7 @@ def run(words: list[str]) -> None:
     if as_json:
         show_json({**records.of_run(found), "auto": found.result["auto"]})
         return
-    tables.show(found)
+    ending.show(found)
     tables.show_choice(found)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mmtransfer import launcher
-from mmtransfer.cli import help, records, tables
+from mmtransfer.cli import ending, help, records, tables
 from mmtransfer.cli.flags import parse
 from mmtransfer.cli.installation import check_trio
 from mmtransfer.cli.layout import show_json
@@ -78,7 +78,7 @@ def _fit(settings: Mapping[str, Any], versus: bool | None, builtin: bool, as_jso
         settings = comparable(settings)
     done = fit(**settings)
     if not as_json:
-        tables.show(done)
+        ending.show(done)
     comparison = versus_scratch(settings, done) if versus else None
     if as_json:
         beside = {} if comparison is None else {"versus_scratch": records.of_comparison(comparison)}

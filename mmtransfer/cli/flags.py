@@ -141,6 +141,8 @@ def _settings(task: str, base: Mapping[str, Any], strategy: str) -> Iterator[Opt
         default = tuple(default) if isinstance(default, list) else default  # JSON has no tuples
         if name == "strategy":
             kind, default = Literal[tuple(strategies.STRATEGIES)], strategy
+        elif name in configuration.OUTSIDE:
+            kind = Literal[configuration.choices(name)]
         elif default is None and types.NoneType not in typing.get_args(kind) and kind is not Any:
             kind = kind | None  # filled in by the machine or the strategy
         elif default is not None and types.NoneType in typing.get_args(kind):

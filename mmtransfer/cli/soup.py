@@ -6,7 +6,7 @@ import dataclasses
 
 import tyro
 
-from mmtransfer.cli import records, tables
+from mmtransfer.cli import ending, records
 from mmtransfer.cli.installation import check_trio
 from mmtransfer.cli.layout import show_json
 from mmtransfer.cli.words import parse
@@ -38,4 +38,4 @@ def run(words: list[str]) -> None:
     if said.json:
         show_json(records.of_run(made))
     else:
-        tables.show(made)
+        ending.show(made)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # loads evaluate, and with it transformers
@@ -13,29 +13,9 @@ if TYPE_CHECKING:  # loads evaluate, and with it transformers
     from mmtransfer.rehearsal import Rehearsal
     from mmtransfer.search.journal import Search
 
-from mmtransfer import launcher
+from mmtransfer import launcher, showing
 from mmtransfer.cli.layout import show_table
 from mmtransfer.terminal import console, visible
-
-
-def show(run: Any) -> None:
-    """The end of a run: scores with intervals, time, where it is and what to do with it."""
-    from mmtransfer.metrics.intervals import Score
-
-    if not launcher.is_main():
-        return
-    for split, metrics in run.metrics.items():
-        own = "" if split in (run.result["data"] or {}) else ", cross-validated on the training data"
-        show_scores(split + own, {name: Score.of(metrics[name]) for name in _few(run, metrics)})
-    place = visible(str(run.folder.path))
-    print(f"{run.result['seconds']['total']:.0f} s; the run is in {place}")
-    print(f"next: mmtransfer predict {place} INPUT")
-
-
-def _few(run: Any, names: Iterable[str]) -> list[str]:
-    """The scores worth a line: the one that decides, and those that are not of one label or near to another."""
-    primary = run.result["primary"]["name"]
-    return [name for name in names if name == primary or not name.endswith(("]", "_micro", "_weighted"))]
 
 
 def show_spread(repeats: Any) -> None:
@@ -47,7 +27,7 @@ def show_spread(repeats: Any) -> None:
     for split, metrics in repeats.metrics.items():
         title = f"{split}: {len(repeats.runs)} seeds"
         rows = []
-        for name in _few(repeats.runs[0], metrics):
+        for name in showing.telling(metrics, repeats.runs[0].result["primary"]["name"]):
             spread = metrics[name]
             cells = ["-" if spread[key] is None else f"{spread[key]:.4f}" for key in ("mean", "sd", "min", "max")]
             interval = Estimate(spread["mean"], spread["low"], spread["high"]).interval()
@@ -111,7 +91,7 @@ def show_choice(run: Any) -> None:
         cells = [value, score.interval(), str(score.n), steps, f"{trial['seconds']:.0f}"]
         rows.append([mark, backbone, trial["way"], *cells])
     columns = ("", "backbone", "way", f"validation {metric['name']}", "95 % interval", "n", "steps", "seconds")
-    show_rows(f"the best of {len(about['trials'])} trials, which auto.json tells", columns, rows)
+    show_table(f"the best of {len(about['trials'])} trials, which auto.json tells", columns, rows)
     print("* was chosen. Its validation score is the best of several, so it is a little too good; the test data were")
     print("looked at once, at the end")
 

@@ -36,8 +36,11 @@ def refuse(mode: str, plan: Sequence[Phase], task: Task) -> None:
 
 
 def can_be_stored(splits: Mapping[str, States]) -> bool:
-    """Whether there is a cache to store these states in, and all examples can be named."""
-    return all(states.cache.mode != "off" and states.examples.table is not None for states in splits.values())
+    """Whether there is a cache to store these states in, and all examples, and the backbone's code, can be named."""
+    return all(
+        states.cache.mode != "off" and states.examples.table is not None and states.model.backbone.storable
+        for states in splits.values()
+    )
 
 
 def choose_keys(training: Training, phase: Phase, splits: Mapping[str, States]) -> dict[str, str]:

@@ -54,9 +54,13 @@ def train(
     """
     state, kept = training.state, model.trained(phases)
     state.budget = state.budget or model.task.input.budget()
+    steps = 0
     if any(isinstance(phase.solver, Loop) for phase in phases):
-        _say_padding(_plan(training, splits))
-        _say_cut(model, phases, _plan(training, splits))
+        plan = _plan(training, splits)
+        _say_padding(plan)
+        _say_cut(model, phases, plan)
+        steps = plan.steps_per_epoch
+    training.outlook.plan(training.clock, training.config.max_minutes, splits, phases, steps)
     outcome = Outcome(model, splits)
     while state.phase < len(phases):
         phase, last = phases[state.phase], state.phase == len(phases) - 1

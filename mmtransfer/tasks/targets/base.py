@@ -135,6 +135,11 @@ class Target(ABC):
         `targets`: on the host; padded outputs may have more positions than they.
         """
 
+    def plain(self, outputs: Outputs) -> Tensor:
+        """The outputs as one tensor that needs nothing else to be understood: logits, under the temperature that they
+        are read with; log-probabilities of symbols; numbers in the units of the data."""
+        return outputs["logits"] if "logits" in outputs else outputs["log_probs"]
+
     @abstractmethod
     def predict(self, outputs: Outputs) -> Predictions:
         """Answers, as records hold them, and what is stored with them."""
