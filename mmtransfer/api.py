@@ -289,6 +289,30 @@ class Run:
             self._records(table, "evaluating", (self.result.get("cache") or {}).get("cut"))
         )
 
+    def report(self, out: str | Path | None = None, data: Any = None, explain: bool = True) -> Path:
+        """Writes one page of what the run has come to, RUN/report.html if `out` is None; arguments as of `mmt.report`.
+
+        >>> mmt.load("runs/a").report(explain=False).name
+        'report.html'
+        """
+        from mmtransfer.report import report
+
+        return report([self.folder.path], out, data, (lambda _: self) if explain else None)
+
+    def worst(self, n: int = 20, data: Any = None) -> pandas.DataFrame:
+        """The most wrong answers on test data (on validation data where there are none), the worst first: id, input
+        (text or path), truth, answer, confidence. `data`: as of `mmt.report`.
+
+        >>> mmt.load("runs/a").worst().columns.tolist()
+        ['id', 'input', 'truth', 'answer', 'confidence']
+        """
+        import pandas
+
+        from mmtransfer.report.evidence import gather
+        from mmtransfer.report.worst import Worst, worst
+
+        return pandas.DataFrame(worst(gather(self.folder.path, data), n), columns=list(Worst._fields))
+
     def _table(self, source: Any, labelled: bool, option: str) -> Table:
         task = self.model.task
         columns = task.columns()

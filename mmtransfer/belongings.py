@@ -26,6 +26,8 @@ FILES = (
     "result.json",
     "config.json",
     "log.jsonl",
+    "README.md",
+    "report.html",
     "predictions/validation.parquet",
     "predictions/test.parquet",
     *CHECKPOINTS,

@@ -11,23 +11,32 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from mmtransfer import differing
 from mmtransfer.comparable import Loaded, columns, load_runs
 from mmtransfer.errors import MMTransferError, damaged, suggestion
-from mmtransfer.metrics import paired
+from mmtransfer.metrics import crossed, paired, stored
 from mmtransfer.metrics.paired import Difference
 from mmtransfer.metrics.stored import METRICS, metric_of
+
+if TYPE_CHECKING:
+    import pandas
 
 LEVEL = 0.05
 """An adjusted p below it is a difference."""
 NO_SETTINGS = {"seed", "out", "resume", "overwrite", "threads", "workers", "log_every", "checkpoint_every"}
 NO_SETTINGS |= {"checkpoint_minutes", "keep_checkpoints", "track"}
 """Fields in which runs of one entry may differ."""
+
+
+SEED = re.compile(r"seed-\d+", re.ASCII)
+"""Names of folders that say nothing but the seed."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +46,12 @@ class Entry:
     name: str
     results: Sequence[Mapping[str, Any]]
     predictions: Sequence[Mapping[str, list[Any]]]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Of the first run."""
+    folders: Sequence[Path] = ()
+    """Of the runs."""
+    intervals: dict[str, tuple[float | None, float | None]] = field(default_factory=dict, compare=False, repr=False)
+    """By metric, what `interval` has found: a bootstrap takes a second."""
 
     def scores(self, split: str, metric: str) -> list[Mapping[str, Any]]:
         """value, low, high, n, method of each run."""
@@ -46,6 +61,19 @@ class Entry:
         """The runs' mean value of a metric; None where a run has none."""
         values = [score["value"] for score in self.scores(split, metric)]
         return None if None in values else statistics.fmean(values)
+
+    def interval(self, split: str, metric: str) -> tuple[float | None, float | None]:
+        """95 % of the mean: of one run its own; of several by a bootstrap of examples and seeds; None where there is
+        none."""
+        scores = self.scores(split, metric)
+        if len(scores) == 1:
+            return scores[0]["low"], scores[0]["high"]
+        if metric not in self.intervals:
+            drawn = None if self.mean(split, metric) is None else stored.drawn(metric, self.predictions)
+            self.intervals[metric] = (
+                _crossed(drawn, len(scores)) if drawn is not None and drawn.units > 1 else (None, None)
+            )
+        return self.intervals[metric]
 
     def cost(self) -> dict[str, float]:
         """Means over the runs: seconds in all and of training, examples/s, parameters, peak bytes."""
@@ -141,6 +169,58 @@ class Comparison:
     told: Sequence[Contrast]
     """The same pairs by the other scores, not judged."""
 
+    @property
+    def primary(self) -> str:
+        """The score that decides."""
+        return self.metrics[0]
+
+    @property
+    def ranked(self) -> list[Entry]:
+        """The entries, the best first."""
+        higher = self.verdicts[0].higher_is_better
+        return sorted(self.entries, key=lambda entry: -_merit(entry.mean(self.split, self.primary), higher))
+
+    def against_best(self, entry: Entry) -> Verdict | None:
+        """The verdict of an entry and the best; None of the best itself."""
+        pair = {entry.name, self.best.name}
+        return next((verdict for verdict in self.verdicts if {verdict.first, verdict.second} == pair), None)
+
+    def labels(self) -> dict[str, str]:
+        """By an entry's name, the settings in which it differs from others, in words."""
+        words = differing.labels([entry.settings for entry in self.entries], [entry.name for entry in self.entries])
+        return dict(zip((entry.name for entry in self.entries), words, strict=True))
+
+    def to_frame(self) -> pandas.DataFrame:
+        """A row an entry, the best first: `name`, the settings in which they differ; `run`; `seeds`; the score that
+        decides with its interval `low`, `high`; `difference` to the best with `difference_low`, `difference_high`, its
+        adjusted `p`, and whether it is `shown`; the other scores; costs.
+
+        >>> frame = mmt.compare(["runs/a", "runs/b"]).to_frame()
+        >>> frame[["run", "accuracy"]].values.tolist()
+        [['a', 1.0], ['b', 1.0]]
+        """
+        import pandas
+
+        return pandas.DataFrame(
+            [self._row(entry, name) for entry in self.ranked for name in [self.labels()[entry.name]]]
+        )
+
+    def _row(self, entry: Entry, name: str) -> dict[str, Any]:
+        low, high = entry.interval(self.split, self.primary)
+        row: dict[str, Any] = {"name": name, "run": entry.name, "seeds": len(entry.results)}
+        row |= {self.primary: entry.mean(self.split, self.primary), "low": low, "high": high}
+        verdict = self.against_best(entry)
+        gap, sign = (None, 1) if verdict is None else (verdict.difference, 1 if verdict.first == entry.name else -1)
+        ends = (None, None) if gap is None or gap.low is None or gap.high is None else (sign * gap.low, sign * gap.high)
+        row |= {"difference": None if gap is None else sign * gap.value}
+        row |= (
+            {"difference_low": None, "difference_high": None}
+            if ends[0] is None
+            else {"difference_low": min(ends), "difference_high": max(ends)}
+        )
+        row |= {"p": verdict.adjusted if verdict else None, "shown": bool(verdict and verdict.better)}
+        return row | {other: entry.mean(self.split, other) for other in self.metrics[1:]} | entry.cost()
+
 
 def compare(folders: Sequence[str | Path], all_pairs: bool = False) -> Comparison:
     """Compares finished runs of one task on one test set.
@@ -194,6 +274,10 @@ def compare(folders: Sequence[str | Path], all_pairs: bool = False) -> Compariso
     return Comparison(task, split, metrics, metric.counted, entries, best, all_pairs, verdicts, told)
 
 
+def _crossed(drawn: crossed.Drawn, runs: int) -> tuple[float, float]:
+    return crossed.crossed(drawn.statistic, drawn.units, runs, drawn.share, drawn.lowest)
+
+
 def _contrast(name: str, first: Entry, second: Entry) -> Contrast:
     metric = metric_of(name, first.predictions[0])
     assert metric is not None  # the primary one gives its own name, and is told beside none that it does not know
@@ -228,7 +312,13 @@ def _entries(loaded: Sequence[Loaded], split: str, primary: str) -> list[Entry]:
         if found["id"] != ids:
             raise MMTransferError("The predictions are of other examples than result.json", str(path), "run it again")
     return [
-        Entry(name, [run.result for run in runs], [predictions[run.place.path] for run in runs])
+        Entry(
+            name,
+            [run.result for run in runs],
+            [predictions[run.place.path] for run in runs],
+            runs[0].config,
+            [run.place.path for run in runs],
+        )
         for name, runs in zip(names, groups.values(), strict=True)
     ]
 
@@ -238,7 +328,7 @@ def _names(groups: Sequence[Sequence[Loaded]]) -> list[str]:
     names = []
     for runs in groups:
         folders = [run.place.path.resolve() for run in runs]
-        name = folders[0].name
+        name = folders[0].parent.name if SEED.fullmatch(folders[0].name) else folders[0].name
         if len(folders) > 1:
             common = os.path.commonprefix([folder.name for folder in folders]).rstrip("-_0123456789")
             name = f"{folders[0].parent.name if common in ('', 'seed') else common} ({len(folders)} seeds)"

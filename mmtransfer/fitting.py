@@ -14,7 +14,7 @@ from typing import Any
 from accelerate import Accelerator
 from torch import Tensor
 
-from mmtransfer import disk
+from mmtransfer import card, disk
 from mmtransfer.backbones import adapters
 from mmtransfer.config import RunConfig
 from mmtransfer.engine import (
@@ -274,6 +274,8 @@ def finish(training: Training, folder: RunFolder, report: Report) -> None:
     """Writes the result of a run that has succeeded, which needs no checkpoints any more."""
     settle(training)
     report.write("finished")
+    if training.machine.is_main:
+        card.write(folder)
     if training.machine.is_main and not training.config.keep_checkpoints:
         checkpoint.remove(folder.checkpoints)
     training.machine.accelerator.wait_for_everyone()

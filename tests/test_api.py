@@ -93,6 +93,7 @@ def test_result_json_has_exactly_the_keys_of_the_specification(runs, task):
         assert set(result["data"][split]) == {"source", "n", "fingerprint", "content", "skipped"}
     for phase in result["phases"]:
         keys = {"name", "solver", "epochs", "steps", "seconds", "best", "penalty", "scale", "path", "layer", "layers"}
+        keys |= {"folds", "validations"}
         assert set(phase) == keys and set(phase["best"]) == {"epoch", "value"}
     for metrics in result["metrics"].values():
         assert metrics and all(set(score) == {"value", "low", "high", "n", "method"} for score in metrics.values())
@@ -104,7 +105,7 @@ def test_result_json_has_exactly_the_keys_of_the_specification(runs, task):
 @pytest.mark.parametrize("task", TASKS)
 def test_a_run_folder_holds_what_it_should(runs, task):
     there = {path.name for path in runs[task].folder.path.iterdir()}
-    assert there == {"config.json", "result.json", "model", "predictions", "log.jsonl", "environment.json"}
+    assert there == {"config.json", "result.json", "model", "predictions", "log.jsonl", "environment.json", "README.md"}
     model = {path.name for path in runs[task].folder.model.iterdir()}
     others = {"config.json", "model.safetensors.index.json", "tokenizer_config.json"}  # transformers' own
     more = {

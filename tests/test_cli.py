@@ -86,7 +86,11 @@ def plain(hint: typing.Any) -> str:
 
 
 def verbs() -> list[str]:
-    return [verb for verb in re.findall(r"^  (\w+) ", cli.USAGE, re.MULTILINE) if verb not in ("fit", "rank", "auto")]
+    return [
+        verb
+        for verb in re.findall(r"^  (\w+) ", cli.USAGE, re.MULTILINE)
+        if verb not in ("fit", "rank", "auto", "sweep")
+    ]
 
 
 def listing() -> str:

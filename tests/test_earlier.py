@@ -59,6 +59,14 @@ def test_two_of_them_are_compared(
     assert {"image": "accuracy", "text": "accuracy", "speech": "wer"}[name] in printed
 
 
+@pytest.mark.parametrize("name", TASKS)
+def test_it_has_a_page(earlier: dict[str, Any], name: str, command: Callable[..., tuple[int, str, str]]) -> None:
+    status, printed, said = command("report", f"runs/{name}-0", "--out", "page.html", "--no-explain")
+    assert (status, printed) == (0, "the page is page.html\n"), said
+    page = Path("page.html").read_text()
+    assert "with 95 % confidence" in page and 'id="examples"' in page and 'id="settings"' in page
+
+
 def test_its_checkpoint_is_refused_with_both_versions(
     earlier: dict[str, Any], command: Callable[..., tuple[int, str, str]]
 ) -> None:

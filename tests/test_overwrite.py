@@ -91,7 +91,7 @@ def test_all_that_is_a_runs_is_removed(settings, run, finished):
     again = mmt.fit(**settings, out=run, overwrite=True, seed=1)
     assert again.result["seed"] == 1 and mmt.load(finished).result["seed"] == 0
     there = {path.name for path in run.iterdir()}
-    assert there == {"config.json", "environment.json", "result.json", "log.jsonl", "model", "predictions"}
+    assert there == {"config.json", "environment.json", "result.json", "log.jsonl", "model", "predictions", "README.md"}
 
 
 @pytest.mark.parametrize("task", [IMAGE, SPEECH])

@@ -8,6 +8,7 @@ from mmtransfer.cli import ending, help, records, tables
 from mmtransfer.cli.flags import parse
 from mmtransfer.cli.installation import check_trio
 from mmtransfer.cli.layout import show_json
+from mmtransfer.cli.pages import show_page
 from mmtransfer.cli.words import plain, taken
 from mmtransfer.defaults import DEFAULTS, without_data
 from mmtransfer.errors import MMTransferError, unknown
@@ -63,7 +64,7 @@ def run(words: list[str]) -> None:
     own: dict[str, Any] = {"backbones": [name for word in backbones for name in word.split(",") if name] or None}
     own["prefer"] = prefer[0] if prefer else None
     own["max_parameters"] = _whole(parameters[0]) if parameters else None
-    rehearsed, as_json = settings.pop("dry_run", False), settings.pop("json", False)
+    rehearsed, as_json, paged = (settings.pop(name, False) for name in ("dry_run", "json", "report"))
     given = {name: value for name, value in settings.items() if name != "task"} | own
     check_trio()
     from mmtransfer.auto import auto, outlook
@@ -78,6 +79,8 @@ def run(words: list[str]) -> None:
         return
     ending.show(found)
     tables.show_choice(found)
+    if paged:
+        show_page(found.folder.path)
 
 
 def _whole(word: str) -> int:

@@ -20,6 +20,9 @@ class Words:
     differ in their seed alone are put together."""
     all_pairs: bool = False
     """Test every pair, and not only the best with each of the others."""
+    out: str | None = None
+    """File to write: .html, a page with verdicts, costs and the examples that decide; .md, .csv or .json, a row a
+    configuration, the best first."""
     json: bool = False
     """Print JSON instead of a table: entries with scores and costs, and the tested differences."""
 
@@ -28,9 +31,16 @@ def run(words: list[str]) -> None:
     """Prints scores, costs and verdicts."""
     said = parse(Words, words, "compare", "Scores, costs and paired tests of finished runs.")
     from mmtransfer.comparison import compare
+    from mmtransfer.report import exports
 
+    if said.out is not None:
+        exports.check(said.out)
     comparison = compare(said.runs, said.all_pairs)
     if said.json:
         show_json(records.of_comparison(comparison))
     else:
         tables.show_comparison(comparison)
+    if said.out is not None:
+        exports.export(comparison, said.out)
+        if not said.json:
+            print(f"the comparison is in {said.out}")

@@ -12,6 +12,7 @@ from mmtransfer.cli import ending, help, records, tables
 from mmtransfer.cli.flags import parse
 from mmtransfer.cli.installation import check_trio
 from mmtransfer.cli.layout import show_json
+from mmtransfer.cli.pages import show_page
 from mmtransfer.config import TEXT
 from mmtransfer.config.tasks import SEES
 from mmtransfer.defaults import BUILTIN, CASE, DEFAULTS, OWN_DATA, without_data
@@ -32,7 +33,7 @@ def run(words: list[str], choices: Mapping[str, Any] = types.MappingProxyType({}
     repeats, versus = settings.pop("repeats", 1), settings.pop("versus_scratch", None)
     if repeats < 1:
         raise MMTransferError(f"--repeats must be 1 or more, not {repeats}", "--repeats", "change the value")
-    rehearsed, as_json = settings.pop("dry_run", False), settings.pop("json", False)
+    rehearsed, as_json, paged = (settings.pop(name, False) for name in ("dry_run", "json", "report"))
     if settings.get("train") is None and not settings.get("resume"):
         if not program:
             raise without_data(task)
@@ -48,9 +49,9 @@ def run(words: list[str], choices: Mapping[str, Any] = types.MappingProxyType({}
         show_json(plan) if as_json else tables.show_rehearsal(plan)
         return
     if repeats > 1:
-        _repeat(settings, repeats, versus, as_json)
+        _repeat(settings, repeats, versus, as_json, paged)
         return
-    _fit(settings, versus, builtin, as_json)
+    _fit(settings, versus, builtin, as_json, paged)
     if builtin and launcher.is_main() and not as_json:
         command = f"accelerate launch {program}" if program else f"mmtransfer fit {task}"
         print(f"next, with your own data: {command} {OWN_DATA[task]} --backbone builtin")
@@ -66,8 +67,8 @@ def _usage() -> str:
     )
 
 
-def _fit(settings: Mapping[str, Any], versus: bool | None, builtin: bool, as_json: bool) -> None:
-    """One run, and its control where that is asked for, or on built-in data not refused."""
+def _fit(settings: Mapping[str, Any], versus: bool | None, builtin: bool, as_json: bool, paged: bool) -> None:
+    """One run, and its control where that is asked for, or on built-in data not refused; `paged`: with a page."""
     from mmtransfer.api import fit
     from mmtransfer.control import check_versus, comparable, from_scratch, versus_scratch
 
@@ -81,13 +82,22 @@ def _fit(settings: Mapping[str, Any], versus: bool | None, builtin: bool, as_jso
         ending.show(done)
     comparison = versus_scratch(settings, done) if versus else None
     if as_json:
-        beside = {} if comparison is None else {"versus_scratch": records.of_comparison(comparison)}
-        show_json({**records.of_run(done), **beside})
+        versed = {} if comparison is None else {"versus_scratch": records.of_comparison(comparison)}
+        show_json({**records.of_run(done), **versed})
     elif comparison is not None and launcher.is_main():
         tables.show_comparison(comparison)
+    if paged:
+        folders = [] if comparison is None else [path for entry in comparison.entries for path in entry.folders]
+        show_page(done.folder.path, *(path for path in folders if path != done.folder.path))
 
 
-def _repeat(settings: Mapping[str, Any], repeats: int, versus: bool | None, as_json: bool) -> None:
+def _repeat(settings: Mapping[str, Any], repeats: int, versus: bool | None, as_json: bool, paged: bool) -> None:
+    if paged:
+        raise MMTransferError(
+            "--repeats and --report exclude each other",
+            "the command line",
+            "leave out --report; then mmtransfer report OUT/seed-0",
+        )
     if versus:
         raise MMTransferError(
             "--repeats and --versus-scratch exclude each other",

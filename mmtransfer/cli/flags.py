@@ -80,6 +80,7 @@ OF_THE_VERB = (
         "Look at data and model, measure a few steps, and tell what the run would take; nothing is written.",
     ),
     Option("json", "--json", bool, False, "Print JSON instead of tables: the run's folder, scores and seconds."),
+    Option("report", "--report", bool, False, "At the end write one page of what has come out, OUT/report.html."),
 )
 """Flags that are no settings of a run."""
 

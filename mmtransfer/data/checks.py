@@ -63,7 +63,7 @@ def finish(
     bad = _bad_answers(draft, kind)
     table = None
     if kind.in_files and reading is not None:
-        table, faults = _surveyed(draft, _table(draft, input, source), max_seconds, reading)
+        table, faults = _surveyed(draft, as_table(draft, input, source), max_seconds, reading)
         bad |= faults
     else:
         bad |= _bad_inputs(draft, kind, max_seconds)
@@ -80,12 +80,13 @@ def finish(
             draft.places[first],
             bad[first],
         )
-    table = table or _table(draft, input, source)
+    table = table or as_table(draft, input, source)
     order = sorted(bad)
     return table.without(order, [bad[number] for number in order]) if bad else table
 
 
-def _table(draft: Draft, input: str, source: str) -> Table:
+def as_table(draft: Draft, input: str, source: str) -> Table:
+    """The table of a draft, bad examples among the others."""
     return make(input, source, draft.ids, draft.inputs, draft.answers, draft.groups, pairs=draft.pairs, kind=draft.kind)
 
 

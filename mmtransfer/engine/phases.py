@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import nullcontext
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -287,6 +288,8 @@ def _validate(
             with training.clock.part("checkpoint"):
                 training.saver.keep_best(state.best, model.tensors(kept))
     loss = sum(records["loss"]) / max(1, len(records["loss"]))
+    known = {"epoch": state.epoch, "steps": entry["steps"], "value": value, "loss": loss if isfinite(loss) else None}
+    entry["validations"] = [*entry.get("validations", ()), known]
     training.track({**tracking.numbers("validation", values), "validation/loss": loss})
     said = "undefined, so the last epoch is kept" if value is None else f"{value:.4f}"
     logger.info("%s epoch %d: validation %s %s, loss %.4f", phase.name, state.epoch, task.target.primary, said, loss)

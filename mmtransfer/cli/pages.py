@@ -1,0 +1,16 @@
+"""The page of a run, written at the end of a verb that makes one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mmtransfer import launcher
+from mmtransfer.terminal import visible
+
+
+def show_page(run: Path, *others: Path) -> None:
+    """Writes the page of a run, beside others where there are some, and says where it is."""
+    if launcher.is_main():
+        from mmtransfer.pages import report
+
+        print(visible(f"the page is {report(run, *others)}"))

@@ -1,0 +1,48 @@
+"""`mmtransfer report RUN ...`: one page of what runs have come to."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import webbrowser
+from pathlib import Path
+
+import tyro
+
+from mmtransfer.cli.words import parse
+
+logger = logging.getLogger("mmtransfer")
+
+
+@dataclasses.dataclass(frozen=True)
+class Words:
+    """What can be said after the verb."""
+
+    runs: tyro.conf.Positional[tuple[str, ...]]
+    """The folder of a run; of several, the first is told of at length, and all are compared."""
+    out: str | None = None
+    """The page to write, .html; RUN/report.html if not given."""
+    open: bool = False
+    """Open the page in a browser."""
+    data: str | None = None
+    """Where the data that the runs were scored on lie now, if they have moved."""
+    explain: bool = True
+    """Ask the model which words of the worst texts mattered, and when the words of the worst recordings were said; it
+    takes some seconds."""
+
+
+def run(words: list[str]) -> None:
+    """Writes the page and says where it is."""
+    said = parse(Words, words, "report", "One page of what a run has come to: a single file, for any browser.")
+    from mmtransfer.pages import report
+
+    place = report(*said.runs, out=said.out, data=said.data, explain=said.explain)
+    print(f"the page is {place}")
+    if said.open:
+        show(place)
+
+
+def show(place: Path) -> None:
+    """Opens a page in the user's browser, where there is one."""
+    if not webbrowser.open(place.resolve().as_uri()):
+        logger.warning("there is no browser to open %s with", place)

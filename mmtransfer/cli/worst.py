@@ -1,0 +1,60 @@
+"""`mmtransfer worst RUN`: the most wrong answers as text."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Annotated, Any
+
+import tyro
+
+from mmtransfer.cli.words import parse
+from mmtransfer.terminal import visible
+
+
+@dataclasses.dataclass(frozen=True)
+class Words:
+    """What can be said after the verb."""
+
+    run: tyro.conf.Positional[str]
+    """Folder of a finished run."""
+    n: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 20
+    """How many."""
+    data: str | None = None
+    """Where the data that the run was scored on lie now, if they have moved."""
+    json: bool = False
+    """Print JSON, a line an answer."""
+
+
+def run(words: list[str]) -> None:
+    """Prints input, truth, answer and confidence, the most wrong first."""
+    said = parse(Words, words, "worst", "The most wrong answers of a finished run.")
+    from mmtransfer.report.evidence import gather
+    from mmtransfer.report.worst import worst
+
+    evidence = gather(said.run, said.data)
+    rows = worst(evidence, said.n)
+    if said.json:
+        for row in rows:
+            print(json.dumps(row._asdict(), ensure_ascii=False))
+        return
+    answers = evidence.answers
+    assert answers is not None  # else there were no rows
+    wrong = int((~answers.right).sum())
+    called = "answers by distance" if answers.kind == "value" else f"wrong answers of {len(answers):,}"
+    print(f"{wrong:,} {called} on {evidence.split} data; the {len(rows)} worst first, by {answers.worse_by}")
+    for number, row in enumerate(rows, 1):
+        _show(number, row)
+    if evidence.inputs.why:
+        print(visible(evidence.inputs.why))
+
+
+def _show(number: int, row: Any) -> None:
+    """Two or three lines of an answer."""
+    sure = "" if row.confidence is None else f"  ({100 * row.confidence:.1f} % sure)"
+    text = " ".join(row.input.split())
+    print(visible(f"\n{number:>3}  {text if len(text) <= 300 else text[:297] + '...'}"))
+    if row.input != row.id:
+        print(visible(f"     id      {row.id}"))
+    print(visible(f"     truth   {row.truth}"))
+    print(visible(f"     answer  {row.answer}{sure}"))

@@ -1,0 +1,86 @@
+"""What is wrong, how wrong, and what is taken for what: by kind of answer, against counts made by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import run_folders
+
+from mmtransfer.config import TEXT
+from mmtransfer.metrics import wilson
+from mmtransfer.report import alignment
+from mmtransfer.report.evidence import gather
+
+
+def labelled(folder: Path) -> Path:
+    """Five examples; the last two are wrong, the last one with more confidence."""
+    logits = np.log(np.array([[0.8, 0.1, 0.1], [0.1, 0.6, 0.3], [0.2, 0.2, 0.6], [0.5, 0.4, 0.1], [0.9, 0.05, 0.05]]))
+    true = [0, 1, 2, 1, 2]
+    columns = {
+        "id": list("abcde"),
+        "target": ["ant", "bee", "fly", "bee", "fly"],
+        "prediction": ["ant", "bee", "fly", "ant", "ant"],
+        "logits": list(logits.astype(np.float32)),
+        "loss": [-float(logits[row, number]) for row, number in enumerate(true)],
+    }
+    return run_folders.write(folder, TEXT, columns, {"accuracy": wilson(3, 5)}, ["ant", "bee", "fly"])
+
+
+def test_labels(tmp_path):
+    answers = gather(labelled(tmp_path / "run")).answers
+    assert answers.right.tolist() == [True, True, True, False, False]
+    assert answers.order.tolist() == [4, 3, 2, 1, 0]
+    assert np.allclose(answers.confidence, [0.8, 0.6, 0.6, 0.5, 0.9], atol=1e-6)
+    assert np.allclose(answers.badness[[3, 4]], [0.6, 0.95], atol=1e-6)
+    assert answers.pairs() == [("bee", "ant", 1, 2), ("fly", "ant", 1, 2)]
+    assert answers.counts() == [("ant", 1, 3, 1), ("bee", 2, 1, 1), ("fly", 2, 1, 1)]
+    sure, right = answers.reliability()
+    assert right.sum() == 3 and np.allclose(sure, answers.confidence)
+
+
+def test_transcripts(tmp_path):
+    answers = gather(run_folders.heard(tmp_path)).answers
+    assert answers.aligned[0] == [("the", "the"), ("cat", "cat"), ("sat", "sad"), ("down", None)]
+    assert (answers.edits[:3].tolist(), answers.right[:3].tolist()) == ([2, 0, 2], [False, True, False])
+    pairs = {pair[:2]: pair[2:] for pair in answers.pairs()}
+    assert pairs == {("sat", "sad"): (8, 8), ("down", ""): (8, 8), ("two", "too"): (8, 8), ("", "six"): (8, 8)}
+
+
+def test_tags(tmp_path):
+    answers = gather(run_folders.tagged(tmp_path / "run")).answers
+    assert answers.called == "type" and answers.badness[:3].tolist() == [1, 1, 0]
+    assert [pair[:3] for pair in answers.pairs()] == [("B-name", "B-place", 20), ("I-place", "O", 20)]
+    assert answers.counts() == [("name", 20, 0, 0), ("place", 20, 40, 0)]
+
+
+def test_several_labels(tmp_path):
+    answers = gather(run_folders.several(tmp_path / "run")).answers
+    wrong = [len(set(a) ^ set(b)) for a, b in zip(answers.truths, answers.answers, strict=True)]
+    assert np.floor(answers.badness).astype(int).tolist() == wrong
+    for one in answers.counts():
+        assert one.truths == sum(one.name in own for own in answers.truths)
+        assert one.hits == sum(
+            one.name in own and one.name in given for own, given in zip(answers.truths, answers.answers, strict=True)
+        )
+    assert sum(pair.times * (1 + bool(pair.truth and pair.answer)) for pair in answers.pairs()) == sum(wrong)
+
+
+def test_numbers(tmp_path):
+    answers = gather(run_folders.valued(tmp_path / "run")).answers
+    first = answers.order[0]
+    assert abs(answers.truths[first] - answers.answers[first]) == max(answers.badness)
+    assert not answers.right.any() and answers.pairs() == [] == answers.counts()
+
+
+def test_words_are_aligned_with_the_fewest_edits_and_the_most_hits():
+    assert alignment.pairs([], ["a"]) == [(None, "a")]
+    assert alignment.pairs(list("abc"), list("bcd")) == [("a", None), ("b", "b"), ("c", "c"), (None, "d")]
+    draw = np.random.default_rng(0)
+    from mmtransfer.metrics import align
+
+    for _ in range(30):
+        said, heard = (draw.choice(list("abc"), draw.integers(0, 7)).tolist() for _ in range(2))
+        pairs = alignment.pairs(said, heard)
+        assert [a for a, _ in pairs if a is not None] == said and [b for _, b in pairs if b is not None] == heard
+        assert sum(a != b for a, b in pairs) == align(said, heard).total
