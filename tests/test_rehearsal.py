@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 import tiny
 
@@ -47,7 +45,7 @@ def test_what_is_told_is_what_a_run_does(tmp_path, chosen):
 
 def test_a_part_that_is_computed_once_is_told_as_stored(tmp_path):
     settings = tiny.text_settings(tmp_path) | {"epochs": 3, "strategy": "partial", "strategy_options": {"n": 1}}
-    stored, every = mmt.dry_run(**settings), mmt.dry_run(**settings, cache="off")
+    stored, every = mmt.dry_run(**settings), mmt.dry_run(**settings | {"cache": "off"})
     assert stored.phases[0].stored and stored.disk["features"] > 0
     assert not every.phases[0].stored and every.disk["features"] == 0
 
@@ -92,5 +90,5 @@ def test_the_commands_write_nothing(tmp_path, capsys, monkeypatch):
     assert "phase full" in told and "nothing has been written" in told
     dispatch(["auto", TEXT, *flags, "--backbones", backbone, "--max-minutes", "5", "--dry-run"])
     told = capsys.readouterr().out
-    assert f"backbone {os.path.basename(backbone)}"[:12] in told and "trainings" in told and "300 s" in told
+    assert "examples/s" in told and "trainings" in told and "300 s" in told
     assert files_of(tmp_path) == before
