@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from mmtransfer.config import flag
 from mmtransfer.data.plan import Epoch, Plan, padding_share
-from mmtransfer.engine import budget, exact, layers, mixing, optim, processes, tracking
+from mmtransfer.engine import budget, exact, keeping, layers, mixing, optim, processes, tracking
 from mmtransfer.engine.anchoring import Start
 from mmtransfer.engine.averaging import applied
 from mmtransfer.engine.beside import Beside
@@ -90,7 +90,7 @@ def train(
         if outcome.status == "out of time":
             return outcome
         if isinstance(phase.solver, Exact) and not last:
-            _checkpoint(training, model, kept, None, is_best=state.best_value != best)
+            keeping.checkpoint(training, model, kept, None, is_best=state.best_value != best)
     return outcome
 
 
@@ -112,12 +112,12 @@ def _train_by_steps(
     entry = state.phases[state.phase]
     passes = Passes.of(training.config, training.machine, prepared, entry.get("graphs", {}).get("why_not"), rows)
     if optimizer_state:
-        _restore(optimizer, optimizer_state)
+        keeping.restore_moments(optimizer, optimizer_state)
 
     def save(is_best: bool = False) -> None:
         if passes.graphs is not None:
             entry["graphs"] = passes.graphs.figures.as_dict()
-        _checkpoint(training, model, kept, optimizer, beside, is_best)
+        keeping.checkpoint(training, model, kept, optimizer, beside, is_best)
 
     plan = _plan(training, splits)
     status: Status = "out of time" if training.stop.has_ended(state) else "finished"
@@ -144,7 +144,7 @@ def _train_by_steps(
             save(is_best and beside.average is None)  # what is best of averages is not what goes on
         if stopped:
             return _outcome(training, model, splits, "stopped")
-    load_best(training, model, kept)
+    keeping.load_best(training, model, kept)
     if phase.mix:
         try:
             mixing.choose(training, model, splits, beside.start, phase.mix)
@@ -303,55 +303,6 @@ def _validate(
 def _out_of_patience(training: Training) -> bool:
     patience = training.config.patience
     return patience is not None and training.state.since_best >= patience
-
-
-def _checkpoint(
-    training: Training,
-    model: Model,
-    kept: Collection[str],
-    optimizer: AcceleratedOptimizer | None,
-    beside: Beside | None = None,
-    is_best: bool = False,
-) -> None:
-    """Begins to write a checkpoint; `is_best`: whether the weights have just been kept as the best."""
-    if not training.machine.is_main:
-        return
-    state = training.state
-    moments = {
-        f"{number}.{name}": value
-        for number, moment in (optimizer.state_dict()["state"] if optimizer else {}).items()
-        for name, value in moment.items()
-        if isinstance(value, Tensor)
-    }
-    moments |= beside.tensors() if beside else {}
-    with training.clock.part("checkpoint"):
-        state.spent = training.clock.spent()
-        training.scaler.keep(state)
-        training.saver.save(state.state_dict(), model.tensors(kept), moments, is_best)
-
-
-def _restore(optimizer: AcceleratedOptimizer, tensors: dict[str, Tensor]) -> None:
-    moments: dict[int, dict[str, Any]] = {}
-    for key, value in tensors.items():
-        number, name = key.split(".", 1)
-        if number.isdecimal():  # else it is what stands beside the optimiser
-            moments.setdefault(int(number), {})[name] = value
-    groups = optimizer.state_dict()["param_groups"]
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    for place, parameter in enumerate(parameters):  # in the layout of the weights, which the file does not keep
-        for name, value in moments.get(place, {}).items():
-            if value.shape == parameter.shape:
-                moments[place][name] = torch.empty_like(parameter).copy_(value)
-    optimizer.load_state_dict({"state": moments, "param_groups": groups})
-
-
-def load_best(training: Training, model: Model, kept: Collection[str]) -> None:
-    """Puts the best validated weights so far, if there are any, into the model; `kept`: the backbone's among them."""
-    name, accelerator = training.state.best, training.machine.accelerator
-    if name is None:
-        return
-    processes.together(accelerator, lambda: model.load_tensors(training.saver.best(name)))
-    processes.broadcast(accelerator, model.tensors(kept).values())
 
 
 def _say_cut(model: Model, phases: Sequence[Phase], plan: Plan) -> None:

@@ -14,7 +14,7 @@ from accelerate import Accelerator
 
 from mmtransfer import fitting
 from mmtransfer.config import RunConfig
-from mmtransfer.engine import checkpoint, phases
+from mmtransfer.engine import checkpoint, keeping
 from mmtransfer.engine.clock import Clock
 from mmtransfer.engine.evaluation import evaluate
 from mmtransfer.engine.machine import Machine
@@ -169,7 +169,7 @@ class Bench:
             value = target.values(records)[target.primary]
             if trial.state == "paused" and (value is None or not state.improves(value, target.higher_is_better)):
                 # were it to end here, this would be what is kept
-                phases.load_best(training, outcome.model, kept)
+                keeping.load_best(training, outcome.model, kept)
                 trial.best = checkpoint.step_of(state.best)
                 records = target.tune(evaluate(model, validation, training.machine, "validating"))
         if records is None:
