@@ -109,7 +109,8 @@ def trained(
     with determinism.fastest_convolutions(images, machine.device):
         with clock.part("startup"):
             machine = _choose(prepared, machine)
-        config = replace(prepared.model.task.config, **machine.chosen(), **settings)
+        decided = {"strategy_options": prepared.config.strategy_options, **machine.chosen(), **settings}
+        config = replace(prepared.model.task.config, **decided)
         state = TrainState(data={name: table.ordered() for name, table in prepared.tables.items()})
         scaler = Scaler(machine.device, machine.precision)
         training = Training(config, machine, folder.path, state, prepared.cache, stop, clock, scaler, heads)

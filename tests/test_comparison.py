@@ -411,8 +411,7 @@ def test_runs_that_are_judged_by_different_metrics(tmp_path):
 
 
 def test_runs_under_different_text_rules(tmp_path):
-    a, b = classified(tmp_path / "a", 0.9), classified(tmp_path / "b", 0.5, lr=1)
-    edit(b, "config.json", lambda config: config.update(text_rule="basic"))
+    a, b = heard(tmp_path / "a", 0.1), heard(tmp_path / "b", 0.1, text_rule="basic")
     error = refused([a, b])
     assert error.what == "The runs are scored under different text rules"
     assert error.where == f"{a} under none; {b} under basic"

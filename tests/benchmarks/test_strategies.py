@@ -14,7 +14,8 @@ from benchmarks import strategies
 def page(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Of one set on which two strategies have run, a seed each, and of one that has no runs here."""
     folder = tmp_path_factory.mktemp("strategies")
-    cases = {"letters": tiny.text_settings(folder), "signs": {**tiny.text_settings(folder), "lr": 1e-3}}
+    settings = tiny.text_settings(folder)
+    cases = {"letters": settings, "signs": settings}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(strategies, "cases", lambda: cases)
         patch.setattr(strategies, "RUNS", Path(folder / "runs"))
