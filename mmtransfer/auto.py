@@ -28,7 +28,7 @@ from mmtransfer.search import final, refitting, sources, tuning
 from mmtransfer.search.budget import Budget
 from mmtransfer.search.halving import Plan
 from mmtransfer.search.journal import TRIALS, Search, told_of
-from mmtransfer.search.probing import look, probe
+from mmtransfer.search.probing import look, probe, widen
 from mmtransfer.search.sources import Source
 from mmtransfer.search.trial import Bench
 from mmtransfer.tasks import TASKS
@@ -185,6 +185,8 @@ def _run(search: Search, lock: Lock, warnings: Sequence[str]) -> None:
             probe(search, source.name, *found)
     if not search.facts and not search.stopped():
         raise _nothing(search)
+    if not search.stopped():
+        widen(search)
     if not search.stopped():
         tuning.tune(search)
     if search.best() is None:

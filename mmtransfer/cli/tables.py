@@ -73,8 +73,8 @@ BOARD = 10
 def show_choice(run: Any) -> None:
     """The best trials of a search, which of them was chosen, and what that says of its validation score."""
     from mmtransfer.metrics.intervals import Score
-    from mmtransfer.rank import named
     from mmtransfer.search.journal import told_of
+    from mmtransfer.search.trial import short
 
     about = told_of(run.folder)
     metric, trials = about["metric"], [trial for trial in about["trials"] if trial["validation"]]
@@ -87,9 +87,8 @@ def show_choice(run: Any) -> None:
         value = "-" if score.value is None else f"{score.value:.4f}"
         steps = f"{trial['steps']:,} of {trial['planned_steps']:,}" if trial["planned_steps"] else "exact"
         mark = "*" if trial["number"] == chosen else ""
-        backbone = named(trial["backbone"])["backbone"]
         cells = [value, score.interval(), str(score.n), steps, f"{trial['seconds']:.0f}"]
-        rows.append([mark, backbone, trial["way"], *cells])
+        rows.append([mark, short(trial["backbone"]), trial["way"], *cells])
     columns = ("", "backbone", "way", f"validation {metric['name']}", "95 % interval", "n", "steps", "seconds")
     show_table(f"the best of {len(about['trials'])} trials, which auto.json tells", columns, rows)
     print("* was chosen. Its validation score is the best of several, so it is a little too good; the test data were")
@@ -98,11 +97,13 @@ def show_choice(run: Any) -> None:
 
 def show_outlook(search: Search) -> None:
     """Prints what a search would try."""
+    from mmtransfer.search.trial import short
+
     rows = []
     for facts in search.facts.values():
         speed, ending = f"{facts.examples_per_second:.0f} examples/s", f"{facts.ending():.0f} s to score and save"
-        rows.append([f"backbone {facts.name}", f"{_short(facts.parameters)} parameters", f"{speed}, {ending}"])
-    rows += [[f"backbone {name}", "left out", why] for name, why in search.missing.items()]
+        rows.append([f"backbone {short(facts.name)}", f"{_short(facts.parameters)} parameters", f"{speed}, {ending}"])
+    rows += [[f"backbone {short(name)}", "left out", why] for name, why in search.missing.items()]
     counts = next(iter(search.facts.values())).examples
     rows.append(["data", ", ".join(f"{split} {count:,}" for split, count in counts.items()), "examples"])
     plan = search.plan

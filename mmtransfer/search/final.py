@@ -29,7 +29,7 @@ def choose(search: Search) -> Trial:
     """The best trial. Where the user has not asked for a strategy, a trained one only if it is better than the best
     probe on the very examples that it was scored on."""
     names = {facts.name for facts in tuning.backbones(search)}
-    trials = [trial for trial in search.trials if trial.score and trial.state != "failed" and trial.backbone in names]
+    trials = [trial for trial in search.trials if trial.counts and trial.backbone in names]
     best = min((trial for trial in trials if trial.name != PROBE), key=search.order, default=None)
     probe = min((trial for trial in trials if trial.name == PROBE), key=search.order, default=None)
     if best is None or probe is None or search.settings.get("strategy") not in (None, PROBE):
@@ -67,7 +67,7 @@ def finish(search: Search, chosen: Trial, lock: Lock, warnings: Sequence[str], r
     `records`: of validation, where the chosen one has been trained on those examples.
     """
     folder = search.folder
-    search.say(f"chosen: {chosen.backbone}, {chosen.name}; saving and scoring it")
+    search.say(f"chosen: {chosen.title}; saving and scoring it")
     for path in (folder.result, folder.model, folder.checkpoints):  # of what an earlier start has chosen
         files.remove(path)
     _take_over(chosen.folder, folder.path)

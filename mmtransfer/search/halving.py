@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 FACTOR = 3
 """Of the candidates of a rung one in so many goes on, for so many times as long."""
@@ -45,6 +45,8 @@ class Plan:
     """Of the full schedule, by rung; the last is 1."""
     seconds: float
     """That it is expected to take."""
+    again: float = 0.0
+    """How many times as long as its schedule the winner is trained again in the end."""
 
     def kept(self, rung: int) -> int:
         """Candidates of a rung."""
@@ -64,13 +66,13 @@ def plan(
         epochs: of a full schedule, which is made shorter where else not even one candidate could be trained, and
             longer, by a half at most, where the time is enough.
         fixed: whether the schedule stays as it is.
-        again: how many times as long as its schedule the winner is trained again in the end.
+        again: as in the plan; where there is no time for it, the plan is one without.
     """
     for many, candidates in _preferred(len(costs), epochs, fixed):
         found = _made(costs, steps, many, candidates, again)
         if found.seconds <= seconds:
             return found
-    return None
+    return plan(costs, steps, epochs, seconds, fixed) if again else None
 
 
 def _preferred(candidates: int, epochs: int, fixed: bool) -> Iterator[tuple[int, int]]:
@@ -85,7 +87,7 @@ def _preferred(candidates: int, epochs: int, fixed: bool) -> Iterator[tuple[int,
 
 def _made(costs: Sequence[Cost], steps: int, epochs: int, candidates: int, again: float) -> Plan:
     shares = _shares(candidates, steps * epochs)
-    found = Plan(epochs, candidates, shares, 0.0)
+    found = Plan(epochs, candidates, shares, 0.0, again)
     spent, done = sum(cost.once for cost in costs[:candidates]), 0.0
     for rung, share in enumerate(shares):
         # who goes on is not known: reckon with the slowest
@@ -94,7 +96,7 @@ def _made(costs: Sequence[Cost], steps: int, epochs: int, candidates: int, again
         done = share
     if again:
         spent += slowest[0].start + again * epochs * slowest[0].epoch
-    return Plan(epochs, candidates, shares, spent)
+    return replace(found, seconds=spent)
 
 
 def _shares(candidates: int, steps: int) -> tuple[float, ...]:

@@ -36,7 +36,7 @@ SAVED: Mapping[Any, Form] = {
     "settings": {},
     "search": {},
     "seconds": {"budget": float, "spent": float},
-    "plan": ({"epochs": int, "candidates": int, "shares": [float], "seconds": float}, None),
+    "plan": ({"epochs": int, "candidates": int, "shares": [float], "seconds": float, "again": float}, None),
     "metric": {"name": str, "higher_is_better": bool},
     "chosen": ({"trial": int}, None),
     "trials": [
@@ -139,8 +139,7 @@ class Search:
 
     def best(self) -> Trial | None:
         """The best trial so far."""
-        scored = [trial for trial in self.trials if trial.score is not None and trial.state != "failed"]
-        return min(scored, key=self.order, default=None)
+        return min((trial for trial in self.trials if trial.counts), key=self.order, default=None)
 
     def learn(self, trial: Trial) -> None:
         """Reckons with what a trial has taken."""
@@ -159,7 +158,7 @@ class Search:
     def say(self, what: str) -> None:
         """The line of progress: what is tried, the best so far, the time left."""
         best = self.best()
-        found = f"best {self.metric} {best.score:.4f} ({best.backbone}, {best.name})" if best else "nothing scored yet"
+        found = f"best {self.metric} {best.score:.4f} by {best.title}" if best else "nothing scored yet"
         clock = f"{spoken(self.budget.elapsed)} of {spoken(self.budget.seconds)}"
         logger.info("auto %s | %s | %s | %s left", clock, what, found, spoken(self.budget.left))
 

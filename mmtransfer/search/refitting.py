@@ -38,7 +38,7 @@ def refit(search: Search, chosen: Trial) -> Trial | None:
     if not search.budget.allows(needed):
         return None
     count = facts.examples["train"] + facts.examples["validation"]
-    search.say(f"{chosen.backbone}, {chosen.name}: again on all {count} examples")
+    search.say(f"{chosen.title}: again on all {count} examples")
     config, number = replace(config, validation_fraction=0.0), search.next()
     prepared = search.bench.prepared(config)
     trial = Trial(number, chosen.backbone, f"{chosen.name}, on all data", config, search.place(number))

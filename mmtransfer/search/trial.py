@@ -23,6 +23,7 @@ from mmtransfer.engine.training import Heads, Outcome, Training
 from mmtransfer.lock import Lock
 from mmtransfer.metrics import Score
 from mmtransfer.preparation import Prepared, prepare
+from mmtransfer.rank import named
 from mmtransfer.reporting import Report
 from mmtransfer.run import RunFolder
 from mmtransfer.tasks.base import Records
@@ -30,7 +31,7 @@ from mmtransfer.tasks.base import Records
 logger = logging.getLogger("mmtransfer")
 CHOSEN = ("precision", "layout", "micro_batch_size", "micro_batch_tokens", "micro_batch_seconds")
 """Settings that the machine may have chosen for a trial when it began."""
-State = Literal["waiting", "paused", "finished", "out of time", "dropped", "failed"]
+State = Literal["waiting", "paused", "finished", "out of time", "dropped", "failed", "replaced"]
 
 
 @dataclass
@@ -71,6 +72,16 @@ class Trial:
     @property
     def value(self) -> float | None:
         return self.score.value if self.score else None
+
+    @property
+    def title(self) -> str:
+        """What a person calls it."""
+        return f"{short(self.backbone)}, {self.name}"
+
+    @property
+    def counts(self) -> bool:
+        """Whether it may be chosen."""
+        return self.score is not None and self.state not in ("failed", "replaced")
 
     @property
     def loss(self) -> float:
@@ -181,6 +192,12 @@ class Bench:
             RunFolder(trial.folder).write_predictions("validation", records)
         loss = sum(records["loss"]) / max(1, len(records["loss"]))
         trial.rungs.append({"steps": trial.steps, **trial.score.as_dict(), "loss": loss})
+
+
+def short(backbone: str) -> str:
+    """A backbone's name without its weights, and of a long path only the end."""
+    name = named(backbone)["backbone"]
+    return "/".join(Path(name).parts[-2:]) if Path(name).is_absolute() else name
 
 
 def _budgeted(training: Training, outcome: Outcome) -> dict[str, Any]:

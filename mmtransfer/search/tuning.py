@@ -74,19 +74,19 @@ def plan(search: Search) -> list[Entry]:
     if not entries:
         return []
     first, fixed = entries[0], "epochs" in search.settings
-    again = refitting.times(first.config, search.facts[first.backbone])
     if search.plan is None:
+        again = refitting.times(first.config, search.facts[first.backbone])
         seconds, costs = search.budget.left / MARGIN, [entry.cost for entry in entries]
         search.plan = halving.plan(costs, first.steps, first.config.epochs, seconds, fixed, again)
-    if search.plan is not None and again:
-        search.keep(first.cost.start + again * search.plan.epochs * first.cost.epoch)
+    if search.plan is not None and search.plan.again:
+        search.keep(first.cost.start + search.plan.again * search.plan.epochs * first.cost.epoch)
     return entries
 
 
 def backbones(search: Search) -> list[Facts]:
     """Those that are trained: the best, and the next where the probes do not tell them apart; with `--prefer` speed or
     size the fastest or smallest of those that are not shown to be worse."""
-    probes = sorted((trial for trial in search.trials if trial.name == PROBE and trial.score), key=search.order)
+    probes = sorted((trial for trial in search.trials if trial.name == PROBE and trial.counts), key=search.order)
     near = list(search.facts.values())
     if probes:
         best = probes[0].score
@@ -275,13 +275,13 @@ def _advance(search: Search, trial: Trial, until: int, where: str) -> None:
     """Goes on with a trial up to a step."""
     if not trial.trained:
         trial.config = _as_tried(search, trial)
-    search.say(f"{where}: {trial.backbone}, {trial.name}, to step {until} of {trial.planned}")
+    search.say(f"{where}: {trial.title}, to step {until} of {trial.planned}")
     try:
         search.bench.advance(trial, until, search.budget.deadline)
         search.learn(trial)
     except (MMTransferError, torch.OutOfMemoryError) as error:
         trial.state, trial.why = "failed", str(error).splitlines()[0]
-        logger.warning("auto: %s, %s is given up: %s", trial.backbone, trial.name, trial.why)
+        logger.warning("auto: %s is given up: %s", trial.title, trial.why)
     if trial.state == "out of time":
         trial.why = f"the time was spent at step {trial.steps}"
     search.write("searching")

@@ -50,7 +50,8 @@ def test_a_few_candidates_come_first_then_a_longer_schedule_then_more():
 def test_training_the_winner_again_is_reckoned_with():
     once, twice = plan([Cost(1, 9)], 100, 4, 1000, True), plan([Cost(1, 9)], 100, 4, 1000, True, again=1.25)
     assert once is not None and twice is not None and twice.seconds - once.seconds == pytest.approx(1 + 1.25 * 36)
-    assert plan([Cost(1, 9)], 100, 4, 80, True, again=1.25) is None
+    without = plan([Cost(1, 9)], 100, 4, 80, True, again=1.25)
+    assert without is not None and (twice.again, without.again) == (1.25, 0.0), "there is no time for it"
 
 
 def test_rungs_of_a_few_steps_are_left_out():
