@@ -26,9 +26,20 @@ def show(run: Any) -> None:
     for split, metrics in run.metrics.items():
         own = "" if split in (run.result["data"] or {}) else ", cross-validated on the training data"
         show_scores(split + own, {name: Score.of(metrics[name]) for name in _few(run, metrics)})
+    for split, errors in list((run.result.get("errors") or {}).items())[-1:]:
+        print(visible(often_wrong(split, errors)))
     place = visible(str(run.folder.path))
     print(f"{run.result['seconds']['total']:.0f} s; the run is in {place}")
     print(f"next: mmtransfer predict {place} INPUT")
+
+
+def often_wrong(split: str, errors: Mapping[str, Any]) -> str:
+    """The words that a transcript has most often wrong, in one line."""
+    rows = [(row["times"], f"{row['said']} as {row['heard']}") for row in errors["substituted"]]
+    rows += [(row["times"], f"{row['said']} not at all") for row in errors["deleted"]]
+    rows += [(row["times"], f"{row['heard']} where it was not said") for row in errors["inserted"]]
+    told = [f"{what} ({times} times)" for times, what in sorted(rows, key=lambda row: -row[0]) if times > 1]
+    return f"{split}, most often heard wrong: {', '.join(told[:5]) or 'no word more than once'}"
 
 
 def _few(run: Any, names: Iterable[str]) -> list[str]:
