@@ -49,17 +49,18 @@ def test_the_page_shows_what_is_known_of_every_row():
         "difference": {"value": -0.1, "low": -0.2, "high": -0.01},
         "rtf": {"greedy": 0.01, "auto": 0.02},
         "seconds": 60.4,
+        "cores": 2,
     }
     known = {
         "an4": decoded,
-        "fsdd": {"scores": {"wer": score}, "rtf": {"greedy": 0.01, "auto": 0.01}, "seconds": 5.0},
+        "fsdd": {"scores": {"wer": score}, "rtf": {"greedy": 0.01, "auto": 0.01}, "seconds": 5.0, "cores": 1},
         "fsdd-theo": decoded,
         "librispeech-1h": {"skipped": "no network"},
     }
     page = speech.render(known, [wer_intervals.measured(10, 0.0, simulations=5)])
     lines = {line.split(" | ")[0][2:]: line for line in page.splitlines() if line.startswith("| ")}
     assert "0.2000 (0.1000 to 0.3000) | 0.1000 (0.0500 to 0.1500) | -0.1000 (-0.2000 to -0.0100) | 50 %" in lines["AN4"]
-    assert "0.0100 / 0.0200 | 60 | Kaldi 0.106" in lines["AN4"]
+    assert "0.0100 / 0.0200 | 60 on 2 cores | Kaldi 0.106" in lines["AN4"]
     assert "so not used" in lines["FSDD, official split"]
     assert "skipped: no network" in lines["LibriSpeech 1 h, test-clean"] and "0.245" in page
     assert "not run" in lines["LibriSpeech 10 h, test-clean"]
