@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 
 import pytest
@@ -66,3 +67,10 @@ def test_the_page_shows_what_is_known_of_every_row():
     assert "not run" in lines["LibriSpeech 10 h, test-clean"]
     assert "mean of 1 of 6 speakers left out: greedy 0.2000, decoded 0.1000, 50 % fewer errors." in page
     assert all(row.data in lines for row in speech.ROWS)
+
+
+def test_the_page_is_of_the_figures_beside_it():
+    results, intervals = (
+        json.loads((speech.HERE / "results" / name).read_text()) for name in ("speech.json", "wer_intervals.json")
+    )
+    assert speech.render(results, intervals) == (speech.HERE / "speech.md").read_text()
