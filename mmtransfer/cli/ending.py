@@ -33,9 +33,20 @@ def show(run: Run) -> None:
     worst = _worst(run, splits[0]) if splits else None
     if worst is not None:
         print(visible(f"worst class: {worst}"))
+    for split, errors in list((run.result.get("errors") or {}).items())[-1:]:
+        print(visible(often_wrong(split, errors)))
     place = visible(str(run.folder.path))
     print(f"{run.result['seconds']['total']:.0f} s; the run is in {place}")
     print(f"next: mmtransfer predict {place} INPUT")
+
+
+def often_wrong(split: str, errors: Mapping[str, Any]) -> str:
+    """The words that a transcript has most often wrong, in one line."""
+    rows = [(row["times"], f"{row['said']} as {row['heard']}") for row in errors["substituted"]]
+    rows += [(row["times"], f"{row['said']} not at all") for row in errors["deleted"]]
+    rows += [(row["times"], f"{row['heard']} where it was not said") for row in errors["inserted"]]
+    told = [f"{what} ({times} times)" for times, what in sorted(rows, key=lambda row: -row[0]) if times > 1]
+    return f"{split}, most often heard wrong: {', '.join(told[:5]) or 'no word more than once'}"
 
 
 def _title(run: Run, split: str) -> str:

@@ -43,6 +43,8 @@ class Target(ABC):
     """Its direction."""
     timed: ClassVar[bool] = False
     """Whether it can say when what it predicts was said."""
+    explained: ClassVar[bool] = False
+    """Whether `errors` asks for the conditions of the inputs."""
     extra: tuple[str, ...] = ()
     """Columns of the table that records take along."""
 
@@ -198,6 +200,10 @@ class Target(ABC):
     def annotate(self, records: Records) -> Records:
         """The records with the columns that are stored but not needed for the scores."""
         return records
+
+    def errors(self, records: Records) -> dict[str, Any]:
+        """Where the errors are, as JSON, of what `annotate` gave; empty where nothing more than the scores is told."""
+        return {}
 
     def join(self, records: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
         """One record of those of an input's pieces, in their order."""
