@@ -20,7 +20,7 @@ LONGEST = 40
 """A longer word, such as a path, may be broken."""
 
 
-def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[str] = ()) -> None:
+def show_rows(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[str] = ()) -> None:
     """Prints rows under their columns, within the terminal's width, 80 columns where there is none.
 
     Where they are too wide long cells are folded, and where that does not do, each row is a few lines of
