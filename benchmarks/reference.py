@@ -6,10 +6,12 @@ of theirs leads nowhere.
 
 from __future__ import annotations
 
+import contextlib
 import html
+import importlib
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 MODULES = (
@@ -29,6 +31,7 @@ MODULES = (
     "mmtransfer.errors",
 )
 """What a program of somebody else's uses; the rest is told by CONTRIBUTING.md."""
+SCRIPT = re.compile(r"<script\b.*?</script>", re.DOTALL)
 ADDRESS = re.compile(r"^(https?:|mailto:|data:)")
 
 
@@ -38,13 +41,30 @@ def write(folder: Path) -> list[Path]:
 
     pdoc.render.configure(docformat="google", show_source=False)
     alone = [spec for name in MODULES for spec in (name, f"!{re.escape(name)}[.].+")]
-    pdoc.pdoc(*alone, output_directory=folder)
+    with _there():
+        pdoc.pdoc(*alone, output_directory=folder)
     return sorted(folder.rglob("*.html"))
+
+
+@contextlib.contextmanager
+def _there() -> Iterator[None]:
+    """Names that load at first use are in their modules meanwhile: pdoc looks nowhere else."""
+    added = []
+    for module in map(importlib.import_module, MODULES):
+        for name in getattr(module, "__all__", ()):
+            if name not in vars(module):
+                vars(module)[name] = getattr(module, name)
+                added.append((module, name))
+    try:
+        yield
+    finally:
+        for module, name in added:
+            vars(module).pop(name, None)
 
 
 def broken(pages: Sequence[Path]) -> list[str]:
     """Links between the pages that lead nowhere, as `page: link`."""
-    texts = {page.resolve(): page.read_text(encoding="utf-8") for page in pages}
+    texts = {page.resolve(): SCRIPT.sub("", page.read_text(encoding="utf-8")) for page in pages}
     places = {page: set(re.findall(r'\bid="([^"]+)"', text)) for page, text in texts.items()}
     lost = []
     for page, text in texts.items():

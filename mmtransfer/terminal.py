@@ -41,8 +41,12 @@ def console(stderr: bool = False) -> Console:
     is no terminal. What is printed is text, and no markup."""
     from rich.console import Console
 
+    class Told(Console):
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError  # rich would end with status 1; `forget_output` is ours
+
     plain = bool(os.environ.get("NO_COLOR"))
-    return Console(stderr=stderr, markup=False, highlight=False, color_system=None if plain else "auto")
+    return Told(stderr=stderr, markup=False, highlight=False, color_system=None if plain else "auto")
 
 
 def forget_output() -> None:

@@ -67,7 +67,8 @@ def test_what_is_typed_first_is_answered(command, tmp_path, monkeypatch, words, 
     told = said if expected else printed
     assert status == expected and all(part in told for part in parts), printed + said
     if expected:
-        assert not printed and [line.split(":")[0].strip() for line in said.splitlines()] == ["error", "where", "do"]
+        last = [line.split(":")[0].strip() for line in said.splitlines()[-3:]]
+        assert not printed and last == ["error", "where", "do"]
     assert not any(tmp_path.iterdir())
 
 
@@ -202,14 +203,14 @@ def test_colours_are_off_where_that_is_asked_for_and_off_a_terminal(command, mon
 def test_a_table_keeps_all_that_it_says_in_any_width(capsys, monkeypatch, columns):
     monkeypatch.setenv("COLUMNS", str(columns))
     rows = [["a/b", "1.0", "a long sentence that cannot stand in a line of its own there"], ["c", "10.25", "short"]]
-    layout.show_table("title", ("name", "value", "about"), rows, numbers=("value",))
+    layout.show_rows("title", ("name", "value", "about"), rows, numbers=("value",))
     printed = capsys.readouterr().out
     assert all(word in printed for row in rows for cell in row for word in cell.split())
     assert max(len(line.rstrip()) for line in printed.splitlines()) <= columns
 
 
 def test_names_do_not_reach_the_terminal_as_commands(capsys):
-    layout.show_table("\x1b[2Jtitle", ("name",), [["a\x1b[31mb\u202e"]])
+    layout.show_rows("\x1b[2Jtitle", ("name",), [["a\x1b[31mb\u202e"]])
     layout.show_json({"name": "a\x1b[31mb\u202e\x9b", "nan": float("nan")})
     printed = capsys.readouterr().out
     assert "\x1b" not in printed and "\u202e" not in printed and "\x9b" not in printed

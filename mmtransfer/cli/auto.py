@@ -71,7 +71,8 @@ def run(words: list[str]) -> None:
     from mmtransfer.engine.clock import process_started
 
     if rehearsed:
-        tables.show_outlook(outlook(task, **given, started=process_started()))
+        search = outlook(task, **given, started=process_started())
+        show_json(records.of_outlook(search)) if as_json else tables.show_outlook(search)
         return
     found = auto(task, **given, started=process_started())
     if as_json:

@@ -7,7 +7,7 @@ from typing import Literal
 
 import tyro
 
-from mmtransfer.cli.layout import show_json, show_table
+from mmtransfer.cli.layout import show_json, show_rows
 from mmtransfer.cli.words import parse
 from mmtransfer.terminal import visible
 
@@ -53,4 +53,4 @@ def run(words: list[str]) -> None:
         + [str(entry.get(name, "-")) for name in columns[3:]]
         for entry in store.listing()
     ]
-    show_table(f"{store.root}: {store.bytes() / 1e6:.1f} MB", columns, rows, numbers=("MB", "rows"))
+    show_rows(f"{store.root}: {store.bytes() / 1e6:.1f} MB", columns, rows, numbers=("MB", "rows"))

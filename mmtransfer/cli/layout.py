@@ -20,13 +20,7 @@ LONGEST = 40
 """A longer word, such as a path, may be broken."""
 
 
-def show_table(
-    title: str,
-    columns: Sequence[str],
-    rows: Sequence[Sequence[str]],
-    numbers: Sequence[str] = (),
-    width: int | None = None,
-) -> None:
+def show_rows(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[str] = ()) -> None:
     """Prints rows under their columns, within the terminal's width, 80 columns where there is none.
 
     Where they are too wide long cells are folded, and where that does not do, each row is a few lines of
@@ -37,14 +31,13 @@ def show_table(
     from rich.table import Table
 
     out = console()
-    room = width or out.width
     cells = [[visible(cell) for cell in row] for row in rows]
     widths = [_least(column) for column in zip(columns, *cells, strict=True)]
     least = sum(widths) + len(widths) - 1
-    if cells and least > room:
-        print(visible(title), *(_record(columns, row, room) for row in cells), sep="\n\n", end="\n\n")
+    if cells and least > out.width:
+        print(visible(title), *(_record(columns, row, out.width) for row in cells), sep="\n\n", end="\n\n")
         return
-    gap = 1 if least + len(widths) <= room else 0  # beside the one that the box has
+    gap = 1 if least + len(widths) <= out.width else 0  # beside the one that the box has
     style = {"title_style": "bold", "title_justify": "left", "box": box.SIMPLE, "show_edge": False}
     style |= {"pad_edge": False, "padding": (0, gap, 0, 0)}
     table = Table(title=visible(title), show_header=any(columns), **style)  # type: ignore[arg-type]
@@ -54,7 +47,7 @@ def show_table(
         table.add_column(name, justify=justify, no_wrap=whole, overflow="fold")  # type: ignore[arg-type]
     for row in cells:
         table.add_row(*row)
-    out.print(table, width=width)
+    out.print(table)
     print()
 
 

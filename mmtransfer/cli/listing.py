@@ -13,7 +13,7 @@ import tyro
 
 import mmtransfer
 from mmtransfer.cli.help import filled
-from mmtransfer.cli.layout import show_json, show_table
+from mmtransfer.cli.layout import show_json, show_rows
 from mmtransfer.cli.words import parse
 
 Kind = Literal["tasks", "backbones", "strategies", "data", "runs"]
@@ -55,7 +55,7 @@ def run(words: list[str]) -> None:
         return
     if found.rows:
         cells = [[told(row) for told in found.columns.values()] for row in found.rows]
-        show_table(found.title, list(found.columns), cells, numbers=("size",))
+        show_rows(found.title, list(found.columns), cells, numbers=("size",))
     else:
         print(f"{found.title}: none")
     print(filled(found.more))

@@ -34,36 +34,39 @@ def run(words: list[str]) -> None:
     """Prints what this machine is."""
     about = "Versions, devices and memory of this machine, in ten lines to paste into an issue."
     said = parse(Words, words, "machine", about)
-    facts = look()
+    facts = installed()
     if said.json:
-        show_json(facts)
+        show_json(facts | imported())
         return
-    for name, value in _lines(facts):
-        print(f"{name + ':':<13}{visible(value)}")
+    _show(_of_the_installation(facts))
+    _show(_of_torch(facts | imported()))
 
 
-def look() -> dict[str, Any]:
-    """What there is; sizes in bytes. The torch packages are imported, which shows whether they fit each other."""
+def installed() -> dict[str, Any]:
+    """What is known at once; sizes in bytes."""
     from mmtransfer.cache.store import Store, default_folder
 
-    try:
-        check_trio()
-        trio = "they fit each other"
-    except MMTransferError as error:
-        trio = f"{error.what}; {error.do}"
     store = Store(default_folder())
     return {
         "mmtransfer": mmtransfer.__version__,
         "python": platform.python_version(),
         "system": platform.platform(),
-        "trio": trio,
         "versions": {name: _version(name) for name in (*TRIO, *LIBRARIES)},
         "cores": launcher.cores(),
-        **_torch(),
         "free_disk_bytes": shutil.disk_usage(_existing(store.root)).free,
         "cache": {"folder": str(store.root), "bytes": store.bytes()},
         "hub": _hub(),
     }
+
+
+def imported() -> dict[str, Any]:
+    """What takes seconds: the torch packages are imported, which alone shows whether they fit each other."""
+    try:
+        check_trio()
+        trio = "they fit each other"
+    except MMTransferError as error:
+        trio = f"{error.what}; {error.do}"
+    return {"trio": trio, **_torch()}
 
 
 def _torch() -> dict[str, Any]:
@@ -97,22 +100,31 @@ def _hub() -> dict[str, Any]:
     return {"cache": str(constants.HF_HUB_CACHE), "offline": bool(constants.HF_HUB_OFFLINE)}
 
 
-def _lines(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """The ten lines: a name and what there is."""
+def _show(lines: Iterator[tuple[str, str]]) -> None:
+    for name, value in lines:
+        print(f"{name + ':':<13}{visible(value)}", flush=True)
+
+
+def _of_the_installation(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Lines, as a name and what there is."""
     yield "mmtransfer", f"{facts['mmtransfer']}, Python {facts['python']}"
     yield "system", facts["system"]
-    versions = facts["versions"]
-    yield "trio", f"{', '.join(f'{name} {versions[name]}' for name in TRIO)}: {facts['trio']}"
-    yield "libraries", ", ".join(f"{name} {versions[name]}" for name in LIBRARIES)
+    yield "libraries", ", ".join(f"{name} {facts['versions'][name]}" for name in LIBRARIES)
+    yield "cache", f"{facts['cache']['folder']}, {_gib(facts['cache']['bytes'])}"
+    yield "disk", f"{_gib(facts['free_disk_bytes'])} free where the cache is"
+    yield "hub", f"{facts['hub']['cache']}{', offline' if facts['hub']['offline'] else ''}"
+
+
+def _of_torch(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Likewise."""
+    trio = ", ".join(f"{name} {facts['versions'][name]}" for name in TRIO)
+    yield "trio", f"{trio}: {facts['trio']}"
     if facts["devices"] is None:
         yield "devices", "unknown: torch cannot be imported"
-    else:
-        yield "processor", f"{facts['processor']}, {_cores(facts['cores'])}, {_bf16(facts['cpu_bf16'])}"
-        yield "devices", "; ".join(map(_device, facts["devices"])) or f"no GPU ({_built(facts['cuda'])})"
-        yield "memory", f"{_gib(facts['free_memory_bytes'])} free"
-    yield "disk", f"{_gib(facts['free_disk_bytes'])} free where the cache is"
-    yield "cache", f"{facts['cache']['folder']}, {_gib(facts['cache']['bytes'])}"
-    yield "hub", f"{facts['hub']['cache']}{', offline' if facts['hub']['offline'] else ''}"
+        return
+    yield "memory", f"{_gib(facts['free_memory_bytes'])} free"
+    yield "processor", f"{facts['processor']}, {_cores(facts['cores'])}, {_bf16(facts['cpu_bf16'])}"
+    yield "devices", "; ".join(map(_device, facts["devices"])) or f"no GPU ({_built(facts['cuda'])})"
 
 
 def _device(device: dict[str, Any]) -> str:

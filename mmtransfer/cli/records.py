@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # loads evaluate, and with it transformers
     from mmtransfer.comparison import Comparison
     from mmtransfer.rank import Ranking
+    from mmtransfer.search.journal import Search
 
 
 def of_run(run: Any) -> dict[str, Any]:
@@ -31,6 +32,16 @@ def of_comparison(comparison: Comparison) -> dict[str, Any]:
             for entry in comparison.entries
         ],
         "verdicts": [{"verdict": str(verdict), **vars(verdict)} for verdict in comparison.verdicts],
+    }
+
+
+def of_outlook(search: Search) -> dict[str, Any]:
+    """What a search would try: backbones with what was measured of them, those left out, the trainings, the budget."""
+    return {
+        "backbones": [{**vars(facts), "ending_seconds": facts.ending()} for facts in search.facts.values()],
+        "missing": search.missing,
+        "plan": search.plan,
+        "budget": {"seconds": search.budget.seconds, "spent": search.budget.elapsed},
     }
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:  # loads evaluate, and with it transformers
     from mmtransfer.search.journal import Search
 
 from mmtransfer import launcher, showing
-from mmtransfer.cli.layout import show_table
+from mmtransfer.cli.layout import show_rows
 from mmtransfer.terminal import console, visible
 
 
@@ -33,7 +33,7 @@ def show_spread(repeats: Any) -> None:
             interval = Estimate(spread["mean"], spread["low"], spread["high"]).interval()
             rows.append([name, cells[0], interval, *cells[1:]])
         columns = ("metric", "mean", "95 % interval", "sd", "min", "max")
-        show_table(title, columns, rows, numbers=columns[1:])
+        show_rows(title, columns, rows, numbers=columns[1:])
     print(visible(f"the runs and repeats.json are in {repeats.folder}"))
 
 
@@ -44,7 +44,7 @@ def show_scores(split: str, scores: Mapping[str, Score]) -> None:
         for name, score in scores.items()
     ]
     columns = ("metric", "value", "95 % interval", "n")
-    show_table(split, columns, rows, numbers=columns[1:])
+    show_rows(split, columns, rows, numbers=columns[1:])
 
 
 def show_rehearsal(plan: Rehearsal) -> None:
@@ -63,7 +63,7 @@ def show_rehearsal(plan: Rehearsal) -> None:
     rows.append(["memory", f"{plan.memory / 2**20:,.0f} MiB", "at the peak so far, of these few steps"])
     disk = ", ".join(f"{name} {size / 2**20:,.1f}" for name, size in plan.disk.items())
     rows.append(["disk", f"{sum(plan.disk.values()) / 2**20:,.1f} MiB", disk])
-    show_table("what the run would take; nothing has been written", ("", "", ""), rows)
+    show_rows("what the run would take; nothing has been written", ("", "", ""), rows)
 
 
 BOARD = 10
@@ -90,7 +90,7 @@ def show_choice(run: Any) -> None:
         cells = [value, score.interval(), str(score.n), steps, f"{trial['seconds']:.0f}"]
         rows.append([mark, short(trial["backbone"]), trial["way"], *cells])
     columns = ("", "backbone", "way", f"validation {metric['name']}", "95 % interval", "n", "steps", "seconds")
-    show_table(f"the best of {len(about['trials'])} trials, which auto.json tells", columns, rows)
+    show_rows(f"the best of {len(about['trials'])} trials, which auto.json tells", columns, rows)
     print("* was chosen. Its validation score is the best of several, so it is a little too good; the test data were")
     print("looked at once, at the end")
 
@@ -113,7 +113,7 @@ def show_outlook(search: Search) -> None:
         rungs = ", then ".join(f"{plan.kept(n)} to {share:.0%}" for n, share in enumerate(plan.shares))
         rows.append(["trainings", f"{rungs} of {plan.epochs} epochs", f"about {plan.seconds:.0f} s"])
     rows.append(["budget", f"{search.budget.seconds:.0f} s", f"{search.budget.elapsed:.0f} s of it to look at this"])
-    show_table("what the search would try; nothing has been written", ("", "", ""), rows)
+    show_rows("what the search would try; nothing has been written", ("", "", ""), rows)
 
 
 def show_ranking(task: str, ranking: Ranking) -> None:
@@ -126,7 +126,7 @@ def show_ranking(task: str, ranking: Ranking) -> None:
         speed, seconds = f"{ranked.examples_per_second:.0f}", f"{ranked.seconds:.0f}"
         rows.append(["*" if ranked.best else "", ranked.backbone, *score, speed, *size, seconds])
     rows += [["", backbone, "not to be had", *[""] * (len(columns) - 3)] for backbone in ranking.missing]
-    show_table(f"{task}: linear probe, cross-validated", columns, rows, numbers=columns[2:])
+    show_rows(f"{task}: linear probe, cross-validated", columns, rows, numbers=columns[2:])
 
 
 def _short(count: float) -> str:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmtransfer.cli.tables import often_wrong
+from mmtransfer.cli.ending import often_wrong
 from mmtransfer.metrics import WER, align, pairs, word_errors
 from mmtransfer.metrics.confusions import MOST_WORDS, counted, marked
 
