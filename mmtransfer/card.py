@@ -88,10 +88,7 @@ def front_matter(evidence: Evidence, hub: str | None = None) -> str:
             metric_type=METRICS.get(metric, metric),
             metric_name=called(metric),
             metric_value=score.value,
-            metric_args={
-                "confidence": 0.95,
-                **{key: value for key, value in score.as_dict().items() if key != "value"},
-            },
+            metric_args={"confidence": 0.95, "low": score.low, "high": score.high, "n": score.n},
         )
         for metric, score in told(evidence).items()
         if score.value is not None
@@ -171,7 +168,7 @@ def _trained(evidence: Evidence) -> str:
         rows.append(("parameters", f"{count(parameters['total'])}, of these {count(parameters['trainable'])} trained"))
     for split, own in (result.get("data") or {}).items():
         rows.append((f"{split} data", f"{own['n']:,} of {place(own['source'])}, fingerprint {own['fingerprint']}"))
-    chosen = as_given({name: v for name, v in evidence.settings.items() if name not in LEFT_OUT}, evidence.task)
+    chosen = as_given({name: v for name, v in evidence.settings.items() if name not in LEFT_OUT and v}, evidence.task)
     rows += [(name, settings.spoken(value)) for name, value in chosen.items() if name not in ("strategy", "backbone")]
     seconds = (result.get("seconds") or {}).get("total")
     rows.append(("seconds", f"{seconds:.0f}" if seconds else "unknown"))

@@ -306,7 +306,9 @@ def _entries(loaded: Sequence[Loaded], split: str, primary: str) -> list[Entry]:
                 f"give one of them ({name})",
             )
     needed = list(dict.fromkeys(["id", *(name for kind in METRICS[primary] for name in kind.columns)]))
-    predictions = {run.place.path: columns(run.place, split, needed, ["target", "speaker"]) for run in loaded}
+    predictions = {
+        run.place.path: columns(run.place, split, needed, ["target", "prediction", "speaker"]) for run in loaded
+    }
     ids = predictions[loaded[0].place.path]["id"]
     for path, found in predictions.items():
         if found["id"] != ids:

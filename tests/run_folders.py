@@ -101,7 +101,7 @@ def texts(folder: Path, labels: Sequence[str], n: int = 200, **settings: Any) ->
     """A run on texts in test.csv beside it; `labels` may hold anything, and so do the texts."""
     import csv
 
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     targets = [labels[number % len(labels)] for number in range(n)]
     words = ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta"]
     rows = [(f"{' '.join(words[: 1 + number % 8])} number {number}", target) for number, target in enumerate(targets)]
@@ -140,11 +140,11 @@ def heard(folder: Path, n: int = 24) -> Path:
     answers = ["the cat sad", "a dog", "one too three four five six"]
     lines = ["file_name,text,speaker"]
     for number in range(n):
-        soundfile.write(place / f"{number}.wav", draw.normal(size=4000 + 200 * number) * 0.1, 16000)
-        lines.append(f"{number}.wav,{said[number % 3]},s{number % 3}")
+        soundfile.write(place / f"{number:02}.wav", draw.normal(size=4000 + 200 * number) * 0.1, 16000)
+        lines.append(f"{number:02}.wav,{said[number % 3]},s{number % 3}")
     (place / "metadata.csv").write_text("\n".join(lines) + "\n")
     columns: dict[str, list[Any]] = {
-        "id": [f"{number}.wav" for number in range(n)],
+        "id": [f"{number:02}.wav" for number in range(n)],
         "target": [said[number % 3] for number in range(n)],
         "prediction": [answers[number % 3] for number in range(n)],
         "speaker": [f"s{number % 3}" for number in range(n)],
@@ -164,7 +164,7 @@ def tagged(folder: Path, n: int = 60) -> Path:
     truths = [["O", "B-place", "I-place"], ["B-name", "O"], ["O", "O", "O"]]
     answers = [["O", "B-place", "O"], ["B-place", "O"], ["O", "O", "O"]]
     columns = {
-        "id": [str(number) for number in range(n)],
+        "id": [f"{number:03}" for number in range(n)],
         "target": [truths[number % 3] for number in range(n)],
         "prediction": [answers[number % 3] for number in range(n)],
         "confidence": [0.9] * n,
@@ -180,7 +180,7 @@ def several(folder: Path, n: int = 90) -> Path:
     there = draw.random((n, 3)) < 0.5
     logits = np.where(there ^ (draw.random((n, 3)) < 0.2), 1.0, -1.0).astype(np.float32)
     columns = {
-        "id": [str(number) for number in range(n)],
+        "id": [f"{number:03}" for number in range(n)],
         "target": [[name for name, own in zip(names, row, strict=True) if own] for row in there],
         "prediction": [[name for name, own in zip(names, row, strict=True) if own > 0] for row in logits],
         "logits": list(logits),
@@ -196,5 +196,5 @@ def valued(folder: Path, n: int = 90) -> Path:
     draw = np.random.default_rng(2)
     truths = draw.normal(size=n)
     answers = truths + 0.3 * draw.normal(size=n)
-    columns = {"id": [str(number) for number in range(n)], "target": truths.tolist(), "prediction": answers.tolist()}
+    columns = {"id": [f"{number:03}" for number in range(n)], "target": truths.tolist(), "prediction": answers.tolist()}
     return write(folder, TEXT, columns, {"r2": Score(0.9, 0.85, 0.95, n, "by hand")}, target="regression")

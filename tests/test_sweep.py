@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,10 @@ import pytest
 import tiny
 
 import mmtransfer as mmt
-from mmtransfer import sweep as sweeping
 from mmtransfer.config import TEXT
 from mmtransfer.errors import MMTransferError
+
+sweeping: Any = import_module("mmtransfer.sweep")  # the package has a function of that name
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +29,7 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def made(given: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> sweeping.Sweep:
+def made(given: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Any:
     return mmt.sweep(TEXT, **given, seeds=2, out=tmp_path_factory.mktemp("runs") / "sweep")
 
 

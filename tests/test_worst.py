@@ -15,9 +15,10 @@ from mmtransfer.report.worst import worst
 def test_they_are_listed_the_worst_first(tmp_path, command):
     run = run_folders.texts(tmp_path, ["ant", "bee", "fly"])
     rows = worst(gather(run), 5)
-    answers = gather(run).answers
+    evidence = gather(run)
+    answers = evidence.answers
     place = int(answers.order[0])
-    assert rows[0].id == str(place) and rows[0].input.endswith(f"number {place}")
+    assert rows[0].id == evidence.ids[place] and rows[0].input.endswith(f"number {rows[0].id}")
     assert (rows[0].truth, rows[0].answer) == (answers.truths[place], answers.answers[place])
     assert all(row.truth != row.answer for row in rows) and len(rows) == 5
     status, printed, said = command("worst", run, "-n", 5)
@@ -30,8 +31,8 @@ def test_they_are_listed_the_worst_first(tmp_path, command):
 
 def test_recordings_are_told_by_their_paths(tmp_path):
     rows = worst(gather(run_folders.heard(tmp_path)), 100)
-    assert len(rows) == 16 and rows[0].input == str(tmp_path / "test" / "23.wav")
-    assert rows[0].truth == "one two three four five" and rows[0].answer == "one too three four five six"
+    assert len(rows) == 16 and rows[0].input == str(tmp_path / "test" / "00.wav")
+    assert (rows[0].truth, rows[0].answer) == ("the cat sat down", "the cat sad")
 
 
 @pytest.mark.parametrize("make", ["tagged", "several", "valued"])

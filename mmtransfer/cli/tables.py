@@ -149,8 +149,14 @@ COSTS = (
 
 
 def show_comparison(comparison: Comparison) -> None:
-    """Prints scores, costs and verdicts, and what the verdicts and intervals are."""
-    _show_entries(comparison)
+    """Prints scores, costs and verdicts, and what the verdicts and intervals are; of two entries side by side, of more
+    a line each."""
+    if len(comparison.entries) > 2:
+        from mmtransfer.cli import configurations
+
+        configurations.show(comparison)
+    else:
+        _show_entries(comparison)
     for verdict in comparison.verdicts:
         print(visible(str(verdict)))
         for other in comparison.told:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 Pair = tuple[str | None, str | None]
 """(said, heard): None for a word that the other text has nothing for."""
 
@@ -16,12 +18,13 @@ def pairs(said: Sequence[str], heard: Sequence[str]) -> list[Pair]:
     """
     # a substitution costs a little more than a gap, so that of equally few edits the one with more equal words is taken
     gap = len(said) + len(heard) + 1
-    rows = [[gap * place for place in range(len(heard) + 1)]]
-    for number, word in enumerate(said):
-        row, before = [gap * (number + 1)], rows[-1]
-        for place, other in enumerate(heard):
-            row.append(min(before[place] + (gap + 1) * (word != other), before[place + 1] + gap, row[place] + gap))
-        rows.append(row)
+    other = np.array(heard, dtype=object)
+    steps = gap * np.arange(len(heard) + 1)
+    rows = [steps]
+    for word in said:
+        row = rows[-1] + gap
+        row[1:] = np.minimum(row[1:], rows[-1][:-1] + (gap + 1) * (other != word))
+        rows.append(np.minimum.accumulate(row - steps) + steps)  # words put in, one after the other
     found: list[Pair] = []
     i, j = len(said), len(heard)
     while i or j:

@@ -14,6 +14,18 @@ WIDTH, HEIGHT = 420.0, 260.0
 LEFT, RIGHT, TOP, BOTTOM = 52.0, 12.0, 12.0, 40.0
 
 
+def short(value: float) -> str:
+    """A number as it stands beside an axis.
+
+    >>> short(0.25), short(0.00015), short(120000.0)
+    ('0.25', '1.5e-4', '1.2e5')
+    """
+    if value == 0 or 1e-3 <= abs(value) < 1e5:
+        return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+    digits, _, power = f"{value:.2e}".partition("e")
+    return f"{digits.rstrip('0').rstrip('.')}e{int(power)}"
+
+
 @dataclass(frozen=True)
 class Axis:
     """From data to pixels."""
@@ -22,7 +34,7 @@ class Axis:
     low: float
     high: float
     log: bool = False
-    spoken: Callable[[float], str] = lambda value: f"{value:.3g}"
+    spoken: Callable[[float], str] = short
 
     def share(self, value: float) -> float:
         """0 at the lower end, 1 at the upper one."""
@@ -52,7 +64,7 @@ class Axis:
         else:
             margin = (high - low) * 0.06 or abs(high) * 0.1 or 1.0
             low, high = low - margin, high + margin
-        return cls(label, low, high, log, spoken or (lambda value: f"{value:.3g}"))
+        return cls(label, low, high, log, spoken or short)
 
 
 def _round_step(raw: float) -> float:
@@ -117,14 +129,17 @@ class Plot:
         return element("svg", *frame, *self.marks, viewBox=box, role="img", aria_label=self.told, class_="chart")
 
 
-CELL, LABELS = 22.0, 120.0
-SMALL_CELL = 12.0
+LABELS = 120.0
+CELLS = ((12, 34.0), (30, 22.0), (10_000, 12.0))
+"""Up to so many classes, pixels of a cell's side."""
+COUNTED = 20.0
+"""Pixels from which on a cell holds its number."""
 
 
 def heat(names: Sequence[str], cells: Sequence[tuple[int, int, int]], totals: Sequence[int], told: str) -> Markup:
     """A matrix: rows are truths, columns answers; `cells`: (row, column, times), those that are not 0; `totals`: of
     each row. A cell's colour is its share of the row, the diagonal's another one than the others'."""
-    size = CELL if len(names) <= 30 else SMALL_CELL
+    size = next(size for most, size in CELLS if len(names) <= most)
     side, shown = size * len(names), [name if len(name) <= 18 else f"{name[:17]}…" for name in names]
     parts: list[Markup] = []
     for place, name in enumerate(shown):
@@ -153,7 +168,7 @@ def heat(names: Sequence[str], cells: Sequence[tuple[int, int, int]], totals: Se
             data_p=names[column],
         )
         parts.append(box)
-        if size == CELL and times < 1000:
+        if size > COUNTED and times < 1000:
             tone = "count strong" if share > 0.55 else "count"
             parts.append(element("text", times, x=x + size / 2, y=y + size / 2 + 4, text_anchor="middle", class_=tone))
     whole = LABELS + side + 70  # the last names lean out

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from mmtransfer.data import audio
 from mmtransfer.report.evidence import Evidence
 
 SECONDS = 10.0
@@ -17,6 +18,8 @@ TEXTS, RECORDINGS = 30, 40
 """Most examples that it is asked about."""
 WORDS = 60
 """Words of the longest text of which each is left out in turn."""
+RATE = 16_000
+"""Samples a second of a recording that has no file of its own."""
 AT_ONCE = 8
 """Recordings between two looks at the clock."""
 
@@ -44,12 +47,18 @@ def _times(evidence: Evidence, run: Any, places: Sequence[int], end: float) -> I
         if time.monotonic() > end:
             return
         ids = known[start : start + AT_ONCE]
-        values = [evidence.inputs.column[id] for id in ids]
+        values = [_recording(evidence.inputs.column[id]) for id in ids]
         for id, prediction in zip(ids, run.predict(values), strict=True):
             words = [[round(word.start, 2), round(word.end, 2)] for word in prediction.words]
             place = evidence.ids.index(id)
             if len(words) == len(evidence.records["prediction"][place].split()):
                 yield id, {"times": words}
+
+
+def _recording(value: Mapping[str, Any]) -> Any:
+    """A recording as `predict` takes it among others: a path, or samples with their rate."""
+    alone = value["bytes"] is None and value.get("offset") is None and value.get("start") is None
+    return value["path"] if alone else (audio.read_samples(value, RATE).numpy(), RATE)
 
 
 def _words(evidence: Evidence, run: Any, places: Sequence[int], end: float) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -68,7 +68,7 @@ def check(place: Path) -> None:
 def write(place: Path, content: str) -> Path:
     """Writes a page, whole or not at all; what UTF-8 cannot hold is shown as an escape already."""
     with disk.writing(place):
-        files.write_bytes(place, content.encode("utf-8", "backslashreplace"), shared=True)
+        files.write_bytes(place, content.encode("utf-8", "backslashreplace"))
     return place
 
 

@@ -73,8 +73,19 @@ NAMES = {
     "brier": "Brier score",
 }
 """What scores are called on the page."""
+SAID = {
+    "macro": "mean over classes",
+    "micro": "of all decisions",
+    "weighted": "weighted by class",
+    "greedy": "without the language model",
+    "raw": "of transcripts as they were written",
+}
+"""What the ends of other names say."""
 
 
 def called(metric: str) -> str:
     """A score's name in words."""
+    base, _, rest = metric.rpartition("_")
+    if metric not in NAMES and rest in SAID:
+        return f"{called(base)}, {SAID[rest]}"
     return NAMES.get(metric, metric.replace("_", " "))

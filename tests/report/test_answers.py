@@ -30,7 +30,7 @@ def labelled(folder: Path) -> Path:
 def test_labels(tmp_path):
     answers = gather(labelled(tmp_path / "run")).answers
     assert answers.right.tolist() == [True, True, True, False, False]
-    assert answers.order.tolist() == [4, 3, 2, 1, 0]
+    assert answers.order.tolist() == [4, 3, 1, 2, 0]
     assert np.allclose(answers.confidence, [0.8, 0.6, 0.6, 0.5, 0.9], atol=1e-6)
     assert np.allclose(answers.badness[[3, 4]], [0.6, 0.95], atol=1e-6)
     assert answers.pairs() == [("bee", "ant", 1, 2), ("fly", "ant", 1, 2)]
@@ -41,10 +41,10 @@ def test_labels(tmp_path):
 
 def test_transcripts(tmp_path):
     answers = gather(run_folders.heard(tmp_path)).answers
-    assert answers.aligned[0] == [("the", "the"), ("cat", "cat"), ("sat", "sad"), ("down", None)]
+    assert answers.aligned[0] == [("the", "the"), ("cat", "cat"), ("sat", None), ("down", "sad")]
     assert (answers.edits[:3].tolist(), answers.right[:3].tolist()) == ([2, 0, 2], [False, True, False])
     pairs = {pair[:2]: pair[2:] for pair in answers.pairs()}
-    assert pairs == {("sat", "sad"): (8, 8), ("down", ""): (8, 8), ("two", "too"): (8, 8), ("", "six"): (8, 8)}
+    assert pairs == {("sat", ""): (8, 8), ("down", "sad"): (8, 8), ("two", "too"): (8, 8), ("", "six"): (8, 8)}
 
 
 def test_tags(tmp_path):

@@ -67,8 +67,8 @@ def test_examples_that_one_gets_right_and_the_other_wrong_are_counted(runs):
     page = report(runs[::2], runs[0].parent / "two.html").read_text()
     gained, lost = int((both[0] & ~both[1]).sum()), int((both[1] & ~both[0]).sum())
     assert f"{gained} right in the first alone, {lost} in the second alone" in page
-    place = int((both[0] & ~both[1]).argmax())
-    assert f"number {place}</th>" in page
+    id = comparison.entries[0].predictions[0]["id"][int((both[0] & ~both[1]).argmax())]
+    assert f"number {id}</th>" in page
 
 
 def test_every_format_holds_the_rows(runs, tmp_path, command):

@@ -37,8 +37,6 @@ class Answers(ABC):
     kind: ClassVar[str]
     worse_by: ClassVar[str]
     """What makes one answer worse than another, in words."""
-    called: ClassVar[str] = "class"
-    """What a row of the table of classes is."""
     paired: ClassVar[str] = "Taken for another"
     """What a list of `pairs` is called."""
 
@@ -52,6 +50,11 @@ class Answers(ABC):
 
     def __len__(self) -> int:
         return len(self.truths)
+
+    @property
+    def called(self) -> str:
+        """What a row of the table of classes is."""
+        return "class"
 
     @cached_property
     def logits(self) -> np.ndarray | None:

@@ -17,8 +17,11 @@ class LabelSetAnswers(Answers):
 
     kind = "labels"
     worse_by: ClassVar[str] = "labels left out or invented"
-    called: ClassVar[str] = "label"
     paired: ClassVar[str] = "Left out, invented, or one for the other"
+
+    @property
+    def called(self) -> str:
+        return "label"
 
     @cached_property
     def badness(self) -> np.ndarray:

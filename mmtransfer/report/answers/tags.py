@@ -19,7 +19,7 @@ class TagAnswers(Answers):
     worse_by: ClassVar[str] = "words with a wrong tag"
 
     @property
-    def called(self) -> str:  # type: ignore[override]  # known only with the data
+    def called(self) -> str:
         return "type" if self.spans else "tag"
 
     @cached_property

@@ -29,7 +29,7 @@ def environment() -> jinja2.Environment:
     made = jinja2.Environment(
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    made.filters |= {"shown": html.text, "called": called, "whisker": whisker, "digits": digits, "share": share}
+    made.filters.update(shown=html.text, called=called, whisker=whisker, digits=digits, share=share)
     return made
 
 
@@ -55,8 +55,8 @@ def digits(value: float | None) -> str:
 
 
 def share(value: float) -> str:
-    """0.123 as 12.3 %."""
-    return f"{100 * value:.1f} %"
+    """0.123 as 12 %."""
+    return f"{100 * value:.0f} %"
 
 
 def whisker(score: Estimate | None, low: float = 0.0, high: float = 1.0) -> Markup:

@@ -26,6 +26,8 @@ OF_PAIR = 4
 PAIRS = 20
 LONG, SHORT, FIRST = 2000, 400, 200
 """Characters of a text that are kept: of the first ones, of the others; how many are first."""
+EXTRA = 7
+"""The column of a row that holds what else is shown of it."""
 NAME = 200
 """Characters of an id that are kept."""
 
@@ -177,6 +179,18 @@ def make(evidence: Evidence, list_: Listed | None) -> Section | None:
         )
     if len(list_.data["rows"]) < len(answers):
         notes.append(f"The list holds {len(list_.data['rows']):,} of {len(answers):,} examples, the most wrong ones.")
-    wrong = int((~answers.right).sum())
-    body = render("examples.html", notes=notes, answers=answers, wrong=wrong, names=list_.data["names"])
+    wrong, hint = int((~answers.right).sum()), ""
+    if any(len(row) > EXTRA and "why" in row[EXTRA] for row in list_.data["rows"]):
+        hint = "Coloured words mattered: without an orange one the answer is less likely, without a blue one more."
+    if answers.kind == "transcript":
+        hint = "Struck out: left out; underlined: put in; two words: the upper one was said, the lower one heard."
+    body = render(
+        "examples.html",
+        notes=notes,
+        hint=hint,
+        input=evidence.input,
+        answers=answers,
+        wrong=wrong,
+        names=list_.data["names"],
+    )
     return Section("examples", "Most wrong examples", body)

@@ -94,7 +94,8 @@ def _pareto(comparison: Comparison, labels: dict[str, str], key: str, told: str,
             points.append((cost, value, entry))
     if len({cost for cost, *_ in points}) < 2:
         return None
-    front, best = [], -np.inf
+    front: list[tuple[float, float, Entry]] = []
+    best = -np.inf
     for cost, value, entry in sorted(points, key=lambda point: (point[0], -better * point[1])):
         if better * value > best:
             best = better * value

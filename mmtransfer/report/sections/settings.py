@@ -12,6 +12,8 @@ from mmtransfer.defaults import as_given
 from mmtransfer.report.evidence import Evidence
 from mmtransfer.report.sections.base import Section, render
 
+OF_THE_MACHINE = ("precision", "layout", "threads", "graphs")
+"""Settings that the machine fills in."""
 OWN = ("task", "out", "resume", "overwrite", "based_on")
 """Settings that say nothing of how the model was made."""
 
@@ -19,7 +21,7 @@ OWN = ("task", "out", "resume", "overwrite", "based_on")
 def make(evidence: Evidence) -> Section:
     """Two tables and the command."""
     settings = {name: value for name, value in evidence.settings.items() if name not in OWN}
-    chosen = as_given(settings, evidence.task)
+    chosen = {name: value for name, value in as_given(settings, evidence.task).items() if _says(name, value)}
     others = {name: value for name, value in settings.items() if name not in chosen and name in FIELDS}
     others = {name: value for name, value in others.items() if reads(name, evidence.task)}
     environment = _environment(evidence)
@@ -36,6 +38,11 @@ def make(evidence: Evidence) -> Section:
     return Section("settings", "Settings and versions", body)
 
 
+def _says(name: str, value: Any) -> bool:
+    """Whether a setting that is not at its default may have been chosen: `auto` leaves what the machine takes there."""
+    return name not in OF_THE_MACHINE and value not in ([], ())
+
+
 def spoken(value: Any) -> str:
     """A setting as text."""
     if isinstance(value, Mapping):
@@ -44,6 +51,8 @@ def spoken(value: Any) -> str:
         return "yes" if value else "no"
     if value is None or value == []:
         return "none"
+    if isinstance(value, float):
+        return f"{value:.6g}"
     return value if isinstance(value, str) else json.dumps(value)
 
 

@@ -1,7 +1,7 @@
 "use strict";
 (() => {
   const read = (id) => JSON.parse(document.getElementById(id).textContent);
-  const D = read("data"), M = read("media");
+  const D = read("page-data"), M = read("page-media");
   const byId = (id) => document.getElementById(id);
   // Columns of a row.
   const ID = 0, TRUTH = 1, ANSWER = 2, SURE = 3, TEXT = 5, MEDIUM = 6, MORE = 7;
@@ -120,11 +120,12 @@
   // The words of a text, the stronger coloured the more the answer leaned on them.
   const why = (row) => {
     const told = make("p", "text why");
+    const most = Math.max(0.05, ...row[MORE].why.map(([, weight]) => Math.abs(weight)));
     for (const [word, weight] of row[MORE].why) {
       if (!weight) { told.append(word); continue; }
       const mark = make("mark", weight < 0 ? "less" : "", word);
-      mark.style.setProperty("--a", Math.round(Math.min(1, Math.abs(weight)) * 70));
-      mark.title = `without it the answer is ${Math.abs(100 * weight).toFixed(0)} % ${weight > 0 ? "less" : "more"} likely`;
+      mark.style.setProperty("--a", Math.round((Math.abs(weight) / most) * 65));
+      mark.title = `without it the answer's probability is ${Math.abs(weight).toFixed(2)} ${weight > 0 ? "lower" : "higher"}`;
       told.append(mark);
     }
     return told;
