@@ -70,18 +70,27 @@ def measured(features: Features, n: int, seed: int) -> dict[str, Any]:
     path, model = [], None
     for point in found.path:
         model = logistic(rows, point.penalty * rows.square, model)
-        path.append([point.penalty, point.accuracy, round(point.loss, 6), accuracy(model)])
+        path.append([_short(point.penalty), round(point.accuracy or 0.0, 6), round(point.loss, 6), accuracy(model)])
     return {
         "examples": len(places),
-        "tenth": {"test": accuracy(tenth.final), "penalty": tenth.penalty, "seconds": round(between - begun, 2)},
+        "tenth": {
+            "test": accuracy(tenth.final),
+            "penalty": _short(tenth.penalty),
+            "seconds": round(between - begun, 2),
+        },
         "folds": {
             "test": accuracy(found.final),
-            "penalty": found.penalty,
+            "penalty": _short(found.penalty),
             "validation": round(float((found.held_out.argmax(1) == rows.targets[0]).float().mean()), 6),
             "seconds": round(ended - between, 2),
         },
         "path": path,
     }
+
+
+def _short(value: float) -> float:
+    """Three digits are enough to tell penalties apart."""
+    return float(f"{value:.3g}")
 
 
 def chosen(row: dict[str, Any], rule: str) -> float:
@@ -114,7 +123,7 @@ def run(names: Sequence[str], sizes: Sequence[int], draws: Sequence[int]) -> Non
                 if any(key.items() <= row.items() for row in known):
                     continue
                 known.append({**key, **measured(features, n, seed)})
-                files.write_text(RESULT, json.dumps(known, indent=1) + "\n")
+                files.write_text(RESULT, "[\n" + ",\n".join(map(json.dumps, known)) + "\n]\n")  # a line a row
                 print(json.dumps(known[-1]), flush=True)
 
 

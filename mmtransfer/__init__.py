@@ -2,8 +2,10 @@
 
     >>> import mmtransfer as mmt
     >>> run = mmt.fit(task="text-classification", train="train.csv", test="test.csv", backbone="path/to/bert")
-    >>> list(run.metrics["test"]["accuracy"])
-    ['value', 'low', 'high', 'n', 'method']
+    >>> print(run.metrics["test"]["accuracy"])
+    1.0000 (0.7847 to 1.0000)
+    >>> run.predict("a great plot").label
+    'positive'
 
 Public names load at first use (PEP 562): `import mmtransfer` loads neither torch nor transformers.
 """
@@ -29,6 +31,7 @@ _PUBLIC = {
     "push": ("mmtransfer.push", "push"),
     "dry_run": ("mmtransfer.rehearsal", "dry_run"),
     "auto": ("mmtransfer.auto", "auto"),
+    "Classifier": ("mmtransfer.estimator", "Classifier"),
     "Run": ("mmtransfer.api", "Run"),
     "RunConfig": ("mmtransfer.config", "RunConfig"),
     "MMTransferError": ("mmtransfer.errors", "MMTransferError"),

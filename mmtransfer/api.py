@@ -7,14 +7,17 @@ import logging
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
-from mmtransfer.backbones import carried, weights
+from mmtransfer import dataframes, showing, signatures
+from mmtransfer.backbones import carried, outside, weights
 from mmtransfer.backbones.manifest import MANIFEST
 from mmtransfer.cache import settings
 from mmtransfer.cache.settings import Cache
 from mmtransfer.config import RunConfig
-from mmtransfer.data import sources
+from mmtransfer.config.typed import Settings
+from mmtransfer.data import given, sources
+from mmtransfer.data.kinds import INPUTS
 from mmtransfer.data.sources import Table
 from mmtransfer.embedding import COLUMNS, Features, features_of
 from mmtransfer.engine import precision, processes, provenance
@@ -23,6 +26,7 @@ from mmtransfer.engine.features import cached_features
 from mmtransfer.engine.loading import examples_of
 from mmtransfer.engine.machine import Machine
 from mmtransfer.engine.model import Model
+from mmtransfer.engine.plain import PlainModel
 from mmtransfer.errors import MMTransferError, damaged
 from mmtransfer.reporting import hearing_warnings
 from mmtransfer.resolution import complete, resolve
@@ -37,18 +41,20 @@ if TYPE_CHECKING:
 logger = logging.getLogger("mmtransfer")
 
 
-def fit(config: RunConfig | None = None, **fields: Any) -> Run:
+def fit(config: RunConfig | None = None, **fields: Unpack[Settings]) -> Run:
     """Trains a model and writes its run folder.
 
-    `config`: all settings, or None; `fields`: settings by name, before those of `config`. `strategy` may be a name or
-    a strategy object such as `strategies.Partial(n=2)`; data may be paths, `builtin:NAME` or lists of rows. `train` has
-    to be given, unless `resume` is: `train="builtin"` takes the task's built-in data, with settings that suit it.
+    `config`: all settings, or None; `fields`: settings by name, before those of `config`, which `RunConfig` explains.
+    `strategy` may be a name or a strategy object such as `strategies.Partial(n=2)`, or one of your own; `backbone` a
+    name, a folder, or a module of torch (`backbones.wrap`); data may be paths, `builtin:NAME`, `hub:NAME`, frames,
+    dicts of columns, Datasets (of torch or the hub) or lists of rows. `train` has to be given, unless `resume` is:
+    `train="builtin"` takes the task's built-in data, with settings that suit it.
     Raises MMTransferError for what a user can mend, before the first step where it can be known then.
 
     >>> data = {"train": "train.csv", "test": "test.csv", "backbone": "path/to/bert"}
     >>> run = mmt.fit(task="text-classification", **data, strategy="linear-probe", out="runs/c")
-    >>> run.metrics["test"]["accuracy"]["value"]
-    1.0
+    >>> print(run.metrics["test"]["accuracy"])
+    1.0000 (0.7847 to 1.0000)
     """
     from mmtransfer.engine import determinism, sharding, tracking
     from mmtransfer.fitting import fit_run
@@ -73,9 +79,13 @@ def fit(config: RunConfig | None = None, **fields: Any) -> Run:
     return load(folder.path)
 
 
+fit.__signature__ = signatures.of_settings()  # type: ignore[attr-defined]
+
+
 def load(folder: str | Path, **fields: Any) -> Run:
-    """Opens a run; `fields`: settings of reading data (`COLUMNS`, `skip_bad`) that other data need, and `decode`: how a
-    transcript is found, greedy or beam, where the run's own way is not wanted.
+    """Opens a run; `fields`: settings of reading data (`COLUMNS`, `skip_bad`) that other data need, `decode`: how a
+    transcript is found, greedy or beam, where the run's own way is not wanted; and `backbone`: the module of a run that
+    was given one in another process.
 
     Raises MMTransferError if the folder is no run, is damaged, or the run has not ended.
 
@@ -84,6 +94,9 @@ def load(folder: str | Path, **fields: Any) -> Run:
     ('linear-probe', 'finished')
     """
     place = RunFolder(Path(folder))
+    module = fields.pop("backbone", None)
+    if module is not None:
+        outside.lend(module, weights.description(place.model), str(folder))
     strange = fields.keys() - {*COLUMNS, "skip_bad", "decode"}
     if strange:
         raise MMTransferError(
@@ -116,11 +129,13 @@ def evaluate_backbone(backbone: str, test: Any, weights: str | None = None, **fi
     return task.target.measure(evaluate(model, examples_of(task, table), machine))
 
 
-@dataclass
+@dataclass(repr=False)
 class Run:
     """A run that has ended: its numbers, and its model, which is read at first use.
 
     >>> run = mmt.load("runs/a")
+    >>> run
+    Run(runs/a: text-classification, linear-probe on bert, test accuracy 1.0000 (0.7847 to 1.0000), n=14)
     >>> run.model.task.target.labels.names
     ['negative', 'positive']
     """
@@ -129,10 +144,51 @@ class Run:
     result: dict[str, Any]
     config: RunConfig
 
+    def __repr__(self) -> str:
+        return showing.line(self.folder, self.result)
+
+    def _repr_html_(self) -> str:
+        return showing.table(self.folder, self.result)
+
     @property
-    def metrics(self) -> dict[str, dict[str, dict[str, Any]]]:
-        """By split and name: value, low, high, n, method."""
-        return dict(self.result["metrics"])
+    def metrics(self) -> dict[str, dict[str, Score]]:
+        """By split and name the scores with their intervals: `score.value` or `score["value"]`, low, high, n, method.
+
+        >>> score = mmt.load("runs/a").metrics["test"]["accuracy"]
+        >>> score.value, score["value"], score.n
+        (1.0, 1.0, 14)
+        """
+        from mmtransfer.metrics.intervals import Score
+
+        stored = self.result["metrics"].items()
+        return {split: {name: Score.of(found) for name, found in scores.items()} for split, scores in stored}
+
+    def to_frame(self, split: str = "test") -> pandas.DataFrame:
+        """The stored predictions on `validation` or `test`: a row an example with id, target, prediction, loss, and
+        what else is kept of it; of one class each `score`, the probability of the answer.
+
+        Raises MMTransferError for a split that the run was not scored on.
+
+        >>> mmt.load("runs/a").to_frame("test").columns[:4].tolist()
+        ['id', 'prediction', 'score', 'target']
+        """
+        return dataframes.predictions(self.folder, self.result, self.config, split)
+
+    @property
+    def history(self) -> pandas.DataFrame:
+        """How training went: a row every `log_every` steps with step, phase, epoch, loss (the mean since the last row),
+        lr and examples_per_second; no rows where the head was found exactly."""
+        return dataframes.history(self.folder)
+
+    @property
+    def confusion(self) -> pandas.DataFrame:
+        """How many examples of each class (rows) got each answer (columns), of the test data, or of validation where
+        there are none. Raises MMTransferError where an example has not one class.
+
+        >>> mmt.load("runs/a").confusion.to_numpy().tolist()
+        [[7, 0], [0, 7]]
+        """
+        return dataframes.confusion(self.folder, self.result, self.config)
 
     @cached_property
     def model(self) -> Model:
@@ -162,14 +218,40 @@ class Run:
         precision.lay_out(model, self.config.layout)
         return model
 
-    def predict(self, inputs: Any) -> list[Prediction]:
-        """Predictions for a list of inputs (texts; image or audio files, PIL images, arrays), a file or a folder.
+    def torch(self) -> PlainModel:
+        """The model as a plain module of torch, from a tensor to a tensor (`PlainModel`); its parameters are the run's.
 
-        >>> [prediction.label for prediction in mmt.load("runs/a").predict(["a great plot", "an awful tune"])]
+        >>> module = mmt.load("runs/a").torch()
+        >>> module(*module.encode(["a great plot", "an awful tune"])).argmax(1).tolist()
+        [1, 0]
+        """
+        return PlainModel(self.model)
+
+    def predict(self, inputs: Any) -> Any:
+        """A `Prediction` for one input, a list of them for many.
+
+        `inputs`: one is a text, a picture (PIL image, array, file), a recording (file, (samples, rate), array). Many
+        are a list, an array with one more axis, a Series, a DataFrame, a dict of columns, a Dataset, a folder, a table.
+        A string is a path where something is there, where it has a separator or the suffix of a data file; other
+        strings are texts, for tasks on texts.
+
+        >>> run = mmt.load("runs/a")
+        >>> run.predict("a great plot").label
+        'positive'
+        >>> [prediction.label for prediction in run.predict(["a great plot", "an awful tune"])]
         ['positive', 'negative']
         """
+        source, alone = self._gathered(inputs)
+        predictions = self._predictions(source)
+        return predictions[0] if alone else predictions
+
+    def _gathered(self, inputs: Any) -> tuple[Any, bool]:
+        task = self.model.task
+        return given.gather(inputs, INPUTS[task.input.kind], task.columns())
+
+    def _predictions(self, source: Any) -> list[Prediction]:
         task, target = self.model.task, self.model.task.target
-        table = self._table(inputs, labelled=False, option="the inputs")
+        table = self._table(source, labelled=False, option="the inputs")
         pieces, owners = task.input.pieces(table)
         spans = task.input.spans(pieces)
         target.wants_times = target.timed
@@ -192,7 +274,7 @@ class Run:
         """
         model = self.model
         pooled = Model(model.backbone, model.head, model.task, model.precision, pooled=True)
-        return features_of(pooled, self.config, self._machine(), inputs)
+        return features_of(pooled, self.config, self._machine(), self._gathered(inputs)[0])
 
     def evaluate(self, test: Any) -> dict[str, Score]:
         """All metrics of the task on labelled data; features that a linear probe has cached of it are read.

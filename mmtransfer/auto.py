@@ -11,24 +11,24 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from mmtransfer import documents, strategies
+from mmtransfer import strategies
 from mmtransfer.api import Run, load
 from mmtransfer.backbones import check as check_backbone
 from mmtransfer.config import RunConfig
 from mmtransfer.defaults import without_data
 from mmtransfer.engine import processes
 from mmtransfer.engine.signals import Interrupted, collected
-from mmtransfer.errors import MMTransferError, damaged, unknown
+from mmtransfer.errors import MMTransferError, unknown
 from mmtransfer.lock import Lock
 from mmtransfer.preparation import Prepared
 from mmtransfer.rank import is_about, named
 from mmtransfer.reporting import hearing_warnings
 from mmtransfer.run import RunFolder, default_name, environment
-from mmtransfer.search import final, sources, tuning
+from mmtransfer.search import final, refitting, sources, tuning
 from mmtransfer.search.budget import Budget
 from mmtransfer.search.halving import Plan
-from mmtransfer.search.journal import FILE, SAVED, TRIALS, Search
-from mmtransfer.search.probing import look, probe
+from mmtransfer.search.journal import TRIALS, Search, told_of
+from mmtransfer.search.probing import look, probe, widen
 from mmtransfer.search.sources import Source
 from mmtransfer.search.trial import Bench
 from mmtransfer.tasks import TASKS
@@ -86,7 +86,7 @@ def auto(
     started, warnings, place = started or time.time(), list[str](), RunFolder(Path(out or default_name(task)))
     own = {"backbones": backbones, "prefer": prefer, "max_parameters": max_parameters, "max_minutes": max_minutes}
     given = {name: value for name, value in {"train": train, **fields}.items() if value is not None}
-    saved = _read(place) if resume else None
+    saved = told_of(place) if resume else None
     if saved is not None and saved["status"] == "finished":
         logger.info("%s has finished; nothing to resume", place.path)
         return load(place.path)
@@ -165,8 +165,8 @@ def _check(task: str, given: Mapping[str, Any], own: Mapping[str, Any]) -> None:
     if own["prefer"] not in get_args(Prefer):
         raise unknown("--prefer", str(own["prefer"]), get_args(Prefer), "--prefer")
     if not own["max_minutes"] > 0:
-        what = f"--max-minutes must be more than 0, not {own['max_minutes']}"
-        raise MMTransferError(what, "--max-minutes", "give more")
+        given_minutes = f"--max-minutes {own['max_minutes']:g}"
+        raise MMTransferError(f"{given_minutes} leaves no time", given_minutes, "give more than 0")
     if given.get("shots") == 0:
         raise MMTransferError("Without examples there is nothing to search by", "--shots 0", "give --shots 1 or more")
     for name in UNREAD:
@@ -174,19 +174,6 @@ def _check(task: str, given: Mapping[str, Any], own: Mapping[str, Any]) -> None:
             raise MMTransferError(f"auto does not read --{name.replace('_', '-')}", "the settings", "leave it out")
     for backbone in own.get("backbones") or ():
         check_backbone(named(backbone)["backbone"])
-
-
-def _read(folder: RunFolder) -> dict[str, Any]:
-    """auto.json of a search that is to be gone on with."""
-    path = folder.path / FILE
-    if not path.exists():
-        raise MMTransferError(
-            "There is no search to resume: auto.json is missing", f"--out {folder.path}", "check --out"
-        )
-    try:
-        return documents.read_json(path, SAVED)
-    except (OSError, ValueError) as error:
-        raise damaged(path, error) from None
 
 
 def _run(search: Search, lock: Lock, warnings: Sequence[str]) -> None:
@@ -199,6 +186,8 @@ def _run(search: Search, lock: Lock, warnings: Sequence[str]) -> None:
     if not search.facts and not search.stopped():
         raise _nothing(search)
     if not search.stopped():
+        widen(search)
+    if not search.stopped():
         tuning.tune(search)
     if search.best() is None:
         search.write("stopped" if search.stopped() else "failed")
@@ -207,7 +196,7 @@ def _run(search: Search, lock: Lock, warnings: Sequence[str]) -> None:
         why = next((trial.why for trial in search.trials if trial.why), "nothing could be tried")
         raise MMTransferError(f"No training has succeeded: {why}", f"--out {search.folder.path}", "see auto.json there")
     chosen = final.choose(search)
-    again = final.refit(search, chosen)
+    again = refitting.refit(search, chosen)
     final.finish(search, again or chosen, lock, warnings, chosen.records if again else None)
     stopped = search.stopped()
     search.write("stopped" if stopped else "finished", final.about(again or chosen))

@@ -60,7 +60,7 @@ FILES = (
     # a search's
     "auto.json",
     *(f"trials/[0-9]*/{name}" for name in ("environment.json", "result.json", "config.json", "log.jsonl", lock.NAME)),
-    *(f"trials/[0-9]*/{name}" for name in CHECKPOINTS),
+    *(f"trials/[0-9]*/{name}" for name in ("predictions/validation.parquet", *CHECKPOINTS)),
     # trackers name theirs as they like
     "tensorboard/**/events.out.tfevents*",
     "tensorboard/**/hparams.yml",

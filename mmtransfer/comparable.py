@@ -38,9 +38,8 @@ def load_runs(folders: Sequence[str | Path]) -> list[Loaded]:
     places = [place for folder in folders for place in runs_in(Path(folder))]
     loaded = [_read(place) for place in places]
     if len(loaded) < 2:
-        raise MMTransferError(
-            f"There is {len(loaded)} run to compare", str(places[0].path if places else "compare"), "give two or more"
-        )
+        what = "There is only one finished run to compare" if loaded else "There are no finished runs to compare"
+        raise MMTransferError(what, str(places[0].path if places else "compare"), "give two or more")
     paths = [os.path.realpath(place.path) for place in places]
     for path in paths:
         if paths.count(path) > 1:

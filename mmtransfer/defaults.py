@@ -156,5 +156,5 @@ def as_given(values: Mapping[str, Any], task: str | None = None) -> dict[str, An
     return {
         name: value
         for name, value in values.items()
-        if name == "task" or (value is not None and value != known.get(name))
+        if name == "task" or (value is not None and (known.get(name) is None or value != known[name]))
     }

@@ -14,15 +14,15 @@ from mmtransfer.control import versus_scratch
 from mmtransfer.defaults import DEMO, OWN_DATA
 from mmtransfer.errors import MMTransferError
 from mmtransfer.metrics import Score
-from mmtransfer.terminal import visible
+from mmtransfer.terminal import console, visible
 
 logger = logging.getLogger("mmtransfer")
 
 
-def demo(out: str | Path | None = None) -> list[Comparison]:
+def demo(out: str | Path | None = None, silent: bool = False) -> list[Comparison]:
     """Runs every task on its built-in data, from the built-in backbone and from scratch, and prints one table.
 
-    `out`: folder of the run folders; runs/demo-DATE-TIME if None. Needs no network.
+    `out`: folder of the run folders; runs/demo-DATE-TIME if None. `silent`: print nothing. Needs no network.
     """
     place = Path(out) if out is not None else Path("runs") / f"demo-{datetime.now():%Y%m%d-%H%M%S}"
     if place.exists() and not (place.is_dir() and not any(place.iterdir())):
@@ -34,6 +34,8 @@ def demo(out: str | Path | None = None) -> list[Comparison]:
         logger.info("%d of %d: %s", number, len(DEMO), task)
         settings: dict[str, Any] = {"task": task, "train": "builtin", "out": str(place / task)}
         found.append(versus_scratch(settings, fit(**settings)))
+    if silent:
+        return found
     _show(found)
     print(visible(f"the runs are in {place}; one of them again: mmtransfer fit TASK --train builtin"))
     for task in DEMO:
@@ -43,7 +45,6 @@ def demo(out: str | Path | None = None) -> list[Comparison]:
 
 def _show(comparisons: Sequence[Comparison]) -> None:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
     title = "transfer and scratch, same epochs: test scores with 95 % intervals"
@@ -60,7 +61,7 @@ def _show(comparisons: Sequence[Comparison]) -> None:
         seconds = " / ".join(f"{entry.cost()['seconds']:.0f}" for entry in comparison.entries)
         data = str(comparison.entries[0].results[0]["data"][split]["source"]).removeprefix("builtin:")
         table.add_row(f"{data}\n{first.metric}", *cells, f"{difference}\n{verdict}", seconds)
-    Console().print(table)
+    console().print(table)
 
 
 def _in_two_lines(estimate: str) -> str:

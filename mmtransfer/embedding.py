@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from mmtransfer.backbones import weights
 from mmtransfer.cache import settings
 from mmtransfer.cache.settings import Cache
 from mmtransfer.config import FIELDS, RunConfig
-from mmtransfer.data import sources
+from mmtransfer.data import frames, sources
 from mmtransfer.data.columnar import Rows
 from mmtransfer.engine import precision, processes, provenance
 from mmtransfer.engine.features import features
@@ -120,7 +121,8 @@ def features_of(model: Model, config: RunConfig, machine: Machine, data: Any, sp
     length. `config`: what the cache is, and whether bad rows are left out."""
     task, columns = model.task, model.task.columns()
     # the key of a few inputs at hand, a digest of all weights, would cost more than their features
-    mode = "off" if config.cache == "auto" and isinstance(data, list | tuple) else config.cache
+    at_hand = isinstance(data, list | tuple | Mapping) or frames.is_frame(data)
+    mode = "off" if config.cache == "auto" and at_hand else config.cache
     cache = settings.make(mode, config.cache_dir, config.cache_limit)
     reading = None if mode == "off" else provenance.kept_reading(cache, machine.is_main, "the inputs")
     skip, option = config.skip_bad, "the inputs"

@@ -109,7 +109,8 @@ def trained(
     with determinism.fastest_convolutions(images, machine.device):
         with clock.part("startup"):
             machine = _choose(prepared, machine)
-        config = replace(prepared.model.task.config, **machine.chosen(), **settings)
+        decided = {"strategy_options": prepared.config.strategy_options, **machine.chosen(), **settings}
+        config = replace(prepared.model.task.config, **decided)
         state = TrainState(data={name: table.ordered() for name, table in prepared.tables.items()})
         scaler = Scaler(machine.device, machine.precision)
         training = Training(config, machine, folder.path, state, prepared.cache, stop, clock, scaler, heads)
@@ -223,13 +224,15 @@ def score(training: Training, outcome: Outcome, folder: RunFolder, report: Repor
     The model is written first: whatever goes wrong with the data while it is scored, it is there.
     """
     machine, model, splits = training.machine, outcome.model.starting(), outcome.splits
-    task, metrics = model.task, dict[str, dict[str, Any]]()
+    task, metrics, errors = model.task, dict[str, dict[str, Any]](), dict[str, dict[str, Any]]()
 
-    def measure(split: str, records: Records) -> None:
+    def measure(split: str, examples: Examples, records: Records) -> None:
         scores = task.target.measure(records)
         metrics[split] = {name: value.as_dict() for name, value in scores.items()}
         if machine.is_main:
-            folder.write_predictions(split, task.target.annotate(records))
+            records = task.annotate(examples.rows, records)
+            folder.write_predictions(split, records)
+            errors[split] = task.target.errors(records)
         if split == "test":
             training.track(tracking.numbers(split, {name: score.value for name, score in scores.items()}))
 
@@ -248,12 +251,13 @@ def score(training: Training, outcome: Outcome, folder: RunFolder, report: Repor
         if machine.is_main:  # again, with what validation has tuned
             write_task(folder, model)
         if chosen is not None:
-            measure("validation", chosen)
+            measure("validation", splits.validation or splits.train, chosen)
         if splits.test is not None:
-            measure("test", _records(model, splits.test, "test", machine, folder.path))
+            measure("test", splits.test, _records(model, splits.test, "test", machine, folder.path))
     split = "test" if "test" in metrics else "validation"
     value = metrics[split][task.target.primary]["value"] if split in metrics else None
     report.known |= {"metrics": metrics, "primary": {"name": task.target.primary, "split": split, "value": value}}
+    report.known["errors"] = {name: found for name, found in errors.items() if found}
 
 
 def _records(model: Model, examples: Examples, split: str, machine: Machine, folder: Path) -> Records:

@@ -68,8 +68,7 @@ def prepare(config: RunConfig, machine: Machine, clock: Clock | None = None, alo
         _refuse_missing_data(config)  # before a backbone is loaded, which may take minutes
         backbone = backbones.load(config.backbone, config.weights, TASKS[config.task].modality)
         sha256 = weights.sha256(backbone)
-        plan = planned(config, len(backbone.stages))
-        adapt(backbone, plan, config.seed)
+        plan = adapt(backbone, planned(config, len(backbone.stages)), config.seed)
         _refuse_nothing(backbone, plan, config.strategy)
         task = TASKS[config.task].make(_with_augmentation(config, plan), backbone)
         config = task.config
@@ -119,12 +118,27 @@ def _refuse_missing_data(config: RunConfig) -> None:
         sources.refuse_missing(getattr(config, split), whose + flag(split))
 
 
-def adapt(backbone: Backbone, plan: Sequence[strategies.Phase], seed: int) -> None:
-    """Puts in the adapters that phases train."""
+def adapt(backbone: Backbone, plan: Sequence[strategies.Phase], seed: int) -> list[strategies.Phase]:
+    """Puts in the adapters that phases train.
+
+    Returns the phases. Of those that leave the first stage alone, stages in front in which nothing trains are left out,
+    such as one without layers for adapters: they are frozen like those before them, and computed once.
+    """
     for phase in plan:
         if phase.trains.adapters is not None:
             torch.manual_seed(number(seed, "adapters"))
             adapters.attach(backbone, phase.trains.stages, **dataclasses.asdict(phase.trains.adapters))
+    return [_narrowed(phase, backbone) for phase in plan]
+
+
+def _narrowed(phase: strategies.Phase, backbone: Backbone) -> strategies.Phase:
+    trains, rates = phase.trains, phase.rates
+    idle = 0
+    if 0 not in trains.stages:
+        while idle < len(trains.stages) and not backbone.selected(trains.stages[: idle + 1], trains.part):
+            idle += 1
+    trains = dataclasses.replace(trains, stages=trains.stages[idle:])
+    return dataclasses.replace(phase, trains=trains, rates=dataclasses.replace(rates, stages=rates.stages[idle:]))
 
 
 def _refuse_nothing(backbone: Backbone, plan: Sequence[strategies.Phase], strategy: str) -> None:

@@ -45,6 +45,7 @@ class Report:
             "phases": [],
             "metrics": {},
             "primary": None,
+            "errors": {},
             "throughput": None,
             "memory": {},
             "precision": None,

@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from mmtransfer import strategies
+from mmtransfer.backbones import outside
 from mmtransfer.config import FIELDS, SPEECH, RunConfig, default_of, flag, make, reads
 from mmtransfer.defaults import (
     BUILTIN,
@@ -69,15 +71,20 @@ def resolve(config: RunConfig | None = None, **fields: Any) -> RunConfig:
     if strategy is not None and not isinstance(strategy, str):
         given["strategy"] = strategies.name_of(strategy)
         given["strategy_options"] = dataclasses.asdict(strategy)
+    if isinstance(given.get("backbone"), nn.Module):
+        modality = TASKS[given.get("task", RunConfig.task)].modality
+        shape = {name: given[name] for name in ("image_size",) if name in given}
+        given["backbone"] = outside.offer(given["backbone"], modality, **shape)
     make(given, "the settings")
     if given.get("resume"):
         return complete(_resumed(given))
     task = given.setdefault("task", RunConfig.task)
     TASKS[task]
-    if given.get("train") is None or (given["train"] == CASE and task not in BUILTIN):
+    builtin = isinstance(given.get("train"), str) and given["train"] == CASE  # a frame compares cell by cell
+    if given.get("train") is None or (builtin and task not in BUILTIN):
         raise without_data(task)
     usual, ratio = {}, LIKE_THE_BACKBONE if task == SPEECH else HEAD_LR_RATIO
-    if isinstance(given["train"], str) and given["train"] == CASE:
+    if builtin:
         usual, ratio = _of_builtin(given), ratio if "backbone" in given else LIKE_THE_BACKBONE
         del given["train"]
     settings = {**usual, **given}
@@ -164,9 +171,10 @@ def _solver_of_a_probe(given: Mapping[str, Any], asked: str | None) -> str:
     unread = [flag(name) for name in OTHER_WAY if name in chosen]
     if unread:
         logger.warning(
-            "the head is found exactly, without %s; --strategy.solver loop would read %s",
+            "%s %s no effect: the head of a linear probe is solved for, not trained in steps; "
+            "--strategy.solver loop trains it in steps",
             ", ".join(unread),
-            "it" if len(unread) == 1 else "them",
+            "has" if len(unread) == 1 else "have",
         )
     return "exact"
 
@@ -175,6 +183,7 @@ def planned(config: RunConfig, stages: int) -> list[strategies.Phase]:
     """The phases of the configured strategy on a backbone of `stages` stages."""
     made = strategies.make(config.strategy, config.strategy_options)
     phases: list[strategies.Phase] = made.plan(stages, config.lr, config.epochs)
+    _check_plan(phases, stages, config.strategy)
     plan = [
         dataclasses.replace(phase, average=config.ema) if isinstance(phase.solver, strategies.Loop) else phase
         for phase in phases
@@ -182,6 +191,26 @@ def planned(config: RunConfig, stages: int) -> list[strategies.Phase]:
     if config.shots == 0:
         _check_zero_shot(config, plan)
     return plan
+
+
+def _check_plan(phases: Sequence[strategies.Phase], stages: int, name: str) -> None:
+    """Raises MMTransferError for what a strategy of somebody's own plans and nobody can do."""
+    listed = isinstance(phases, list | tuple) and phases and all(isinstance(one, strategies.Phase) for one in phases)
+    if not listed:
+        raise MMTransferError(f"The strategy {name} plans no phases", f"--strategy {name}", "return a list of Phase")
+    for phase in phases:
+        if not set(phase.trains.stages) <= set(range(stages)):
+            raise MMTransferError(
+                f"The phase {phase.name} trains the stages {phase.trains.stages}, and the backbone has {stages}",
+                f"--strategy {name}",
+                f"plan stages from 0 to {stages - 1}",
+            )
+        if len(phase.rates.stages) != len(phase.trains.stages):
+            raise MMTransferError(
+                f"The phase {phase.name} has {len(phase.rates.stages)} rates for {len(phase.trains.stages)} stages",
+                f"--strategy {name}",
+                "plan a rate for each stage that trains",
+            )
 
 
 def _check_zero_shot(config: RunConfig, plan: Sequence[strategies.Phase]) -> None:
@@ -212,7 +241,8 @@ def _resumed(given: dict[str, Any]) -> dict[str, Any]:
         )
     # a setting may be younger than the run
     saved = {name: default_of(name) for name in FIELDS} | folder.read_config(whole=True)
-    if given.get("train") == CASE and str(saved["train"]).startswith("builtin:"):
+    case = isinstance(given.get("train"), str) and given["train"] == CASE
+    if case and str(saved["train"]).startswith("builtin:"):
         given = {name: value for name, value in given.items() if name != "train"}  # the run was started so
     for name, value in given.items():
         rows = isinstance(saved.get(name), str) and saved[name].startswith("python:")

@@ -285,7 +285,7 @@ def environment(threads: int) -> dict[str, Any]:
         "python": platform.python_version(),
         "versions": versions,
         "platform": platform.platform(),
-        "processor": _processor(),
+        "processor": processor(),
         "cores": os.cpu_count(),
         "threads": threads,
         "device": _accelerator(),
@@ -314,7 +314,8 @@ def _accelerator() -> dict[str, Any] | None:
     }
 
 
-def _processor() -> str:
+def processor() -> str:
+    """The name of the CPU, as the system has it."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))

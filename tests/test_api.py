@@ -22,6 +22,7 @@ from mmtransfer.errors import MMTransferError
 from mmtransfer.metrics.spans import counts
 
 TASKS = tuple(tiny.MAKERS)
+LANGUAGE = {"words.arpa", "letters.arpa"}
 COMMON = {"weights": "none", "epochs": 1, "batch_size": 12, "threads": 1, "log_every": 2}
 
 RESULT = {
@@ -41,6 +42,7 @@ RESULT = {
     "phases": None,
     "metrics": {"validation", "test"},
     "primary": {"name", "split", "value"},
+    "errors": None,
     "throughput": {
         "examples_per_second",
         "tokens_or_seconds_of_audio_per_second",
@@ -67,6 +69,7 @@ def places(tmp_path_factory):
     for task, make in tiny.MAKERS.items():
         (folder / "data" / task).mkdir(parents=True)
         made[task] = settings(task, make(folder / "data" / task))
+    made[SPEECH]["decode"] = "beam"
     return folder, {task: {**given, **COMMON, "test": given["validation"]} for task, given in made.items()}
 
 
@@ -110,7 +113,7 @@ def test_a_run_folder_holds_what_it_should(runs, task):
     others = {"config.json", "model.safetensors.index.json", "tokenizer_config.json"}  # transformers' own
     more = {
         TEXT: others | {"tokenizer.json", "classifier.safetensors"},
-        SPEECH: others | {"vocab.json", "preprocessor_config.json", "lm_head.safetensors"},
+        SPEECH: others | {"vocab.json", "preprocessor_config.json", "lm_head.safetensors", *LANGUAGE},
         AUDIO: others - {"tokenizer_config.json"} | {"preprocessor_config.json", "classifier.safetensors"},
         TAGS: others | {"tokenizer.json", "classifier.safetensors"},
     }
@@ -139,7 +142,17 @@ def test_predictions_are_stored_for_every_example(runs, task, split):
     table = columns(runs[task], split)
     needed = {"id", "target", "prediction", "loss"}
     if task == SPEECH:
-        needed |= {"substitutions", "deletions", "insertions", "words", "speaker"}
+        needed |= {
+            "substitutions",
+            "deletions",
+            "insertions",
+            "words",
+            "speaker",
+            "alignment",
+            "seconds",
+            "snr",
+            "greedy",
+        }
     elif task == TAGS:
         needed |= {"confidence"}
     else:
@@ -163,12 +176,25 @@ def test_stored_predictions_give_the_scores_again(runs, task):
         assert run.result["primary"]["value"] == pytest.approx(sum(right) / len(right))
 
 
+def test_errors_of_transcripts_are_told(runs):
+    found, table = runs[SPEECH].result["errors"], columns(runs[SPEECH], "test").to_pydict()
+    assert set(found) == {"validation", "test"} and not runs[TEXT].result["errors"]
+    kinds = ("substitutions", "deletions", "insertions")
+    assert [found["test"][kind] for kind in kinds] == [sum(table[kind]) for kind in kinds]
+    for name in ("seconds", "snr"):  # of a tenth of a second nobody can tell the noise
+        known = {place: value for place, value in enumerate(table[name]) if value is not None}
+        parts = found["test"][f"by_{name}"]
+        assert len(known) > 4 and sum(part["words"] for part in parts) == sum(table["words"][n] for n in known)
+        assert (parts[0]["from"], parts[-1]["to"]) == (min(known.values()), max(known.values()))
+    assert {row["speaker"] for row in found["test"]["by_speaker"]} == set(table["speaker"])
+
+
 def test_another_process_predicts_the_same(runs, places):
     _, made = places
     script = """
-import json, sys
+import dataclasses, json, sys
 import mmtransfer as mmt
-found = [[vars(p) for p in mmt.load(folder).predict(data)] for folder, data in json.loads(sys.argv[1])]
+found = [[dataclasses.asdict(p) for p in mmt.load(folder).predict(data)] for folder, data in json.loads(sys.argv[1])]
 print(json.dumps(found))
 """
     asked = [(str(runs[task].folder.path), made[task]["test"]) for task in TASKS]

@@ -10,9 +10,10 @@ import tiny
 from safetensors.torch import load_file
 
 import mmtransfer as mmt
+from mmtransfer.auto import outlook
 from mmtransfer.config import TEXT
 from mmtransfer.errors import MMTransferError
-from mmtransfer.search import halving, journal, space, tuning
+from mmtransfer.search import halving, journal, probing, space, tuning
 from mmtransfer.search.space import Way
 
 WAYS = (Way("full"), Way("full", 3.0), Way("bitfit"))
@@ -100,6 +101,28 @@ def test_no_time_at_all_still_gives_a_probe(data, tmp_path, caplog):
     assert "there is no time to train" in caplog.text
 
 
+def test_a_probe_of_a_part_of_the_data_is_widened_where_time_is_left(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(probing, "_affordable", lambda *given: 0.2)
+    run = mmt.auto(TEXT, **data, out=tmp_path / "run", max_minutes=20, strategy="linear-probe")
+    part, whole = told(tmp_path / "run")["trials"]
+    assert part["state"] == "replaced" and part["validation"]["n"] == 50 and whole["validation"]["n"] == 120
+    assert told(tmp_path / "run")["chosen"]["trial"] == whole["number"] and run.config.shots is None
+
+
+def test_time_that_is_left_over_goes_to_the_best_that_was_dropped(data, few_ways, tmp_path):
+    mmt.auto(TEXT, **data, out=tmp_path / "run", max_minutes=20, epochs=6, strategy="full")
+    trained = [trial for trial in told(tmp_path / "run")["trials"] if trial["way"] in ("full", "full x3")]
+    assert [trial["steps"] for trial in trained] == [trial["planned_steps"] for trial in trained] and len(trained) == 2
+    assert sorted(len(trial["rungs"]) for trial in trained) == [2, 2]
+
+
+def test_a_search_can_be_looked_at_before_it_is_made(data):
+    search = outlook(TEXT, **data, max_minutes=20)
+    (facts,) = search.facts.values()
+    assert facts.examples == {"train": 96, "validation": 24, "test": 120} and not search.trials
+    assert search.plan is not None and search.plan.candidates > 1
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
@@ -107,7 +130,7 @@ def test_no_time_at_all_still_gives_a_probe(data, tmp_path, caplog):
         ({"backbones": ["no-such-network"]}, "no-such-network"),
         ({"backbones": ["org/not-here"]}, "org/not-here"),
         ({"prefer": "beauty"}, "beauty"),
-        ({"max_minutes": 0}, "max_minutes must be more than 0"),
+        ({"max_minutes": 0}, "max_minutes=0 leaves no time"),
         ({"stop_after": 3}, "auto does not read"),
         ({"train": None}, "There is no training data"),
     ],

@@ -86,7 +86,11 @@ def plain(hint: typing.Any) -> str:
 
 
 def verbs() -> list[str]:
-    return [verb for verb in re.findall(r"^  (\w+) ", cli.USAGE, re.MULTILINE) if verb not in ("fit", "rank", "auto", "sweep")]
+    return [
+        verb
+        for verb in re.findall(r"^  (\w+) ", cli.USAGE, re.MULTILINE)
+        if verb not in ("fit", "rank", "auto", "sweep")
+    ]
 
 
 def listing() -> str:
@@ -194,6 +198,14 @@ for words in {helps}:
     with contextlib.redirect_stdout(io.StringIO()) as printed, contextlib.suppress(SystemExit):
         main(words)
     assert "usage" in printed.getvalue(), words
+for words in {[["list", what] for what in ("tasks", "strategies", "data", "backbones", "runs")]}:
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        main(words)
+    assert words[1] in printed.getvalue(), words
+for words in (["fti"], ["predict"], ["fit", "{TEXT}", "--epochs", "x"]):
+    with contextlib.redirect_stderr(io.StringIO()) as said, contextlib.suppress(SystemExit):
+        main(words)
+    assert "do: " in said.getvalue(), words
 print(sorted({{name.split(".")[0] for name in sys.modules}} & {{"torch", "transformers", "datasets", "accelerate"}}))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)

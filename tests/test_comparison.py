@@ -289,8 +289,8 @@ def refused(folders: list[Path]) -> MMTransferError:
 
 def test_one_run_is_not_enough(tmp_path):
     error = refused([classified(tmp_path / "a", 0.9)])
-    assert error.what == "There is 1 run to compare" and error.do == "give two or more"
-    assert refused([]).what == "There is 0 run to compare"
+    assert error.what == "There is only one finished run to compare" and error.do == "give two or more"
+    assert refused([]).what == "There are no finished runs to compare"
 
 
 def test_seeds_alone_are_one_entry(tmp_path):
@@ -411,8 +411,7 @@ def test_runs_that_are_judged_by_different_metrics(tmp_path):
 
 
 def test_runs_under_different_text_rules(tmp_path):
-    a, b = classified(tmp_path / "a", 0.9), classified(tmp_path / "b", 0.5, lr=1)
-    edit(b, "config.json", lambda config: config.update(text_rule="basic"))
+    a, b = heard(tmp_path / "a", 0.1), heard(tmp_path / "b", 0.1, text_rule="basic")
     error = refused([a, b])
     assert error.what == "The runs are scored under different text rules"
     assert error.where == f"{a} under none; {b} under basic"

@@ -42,6 +42,12 @@ def test_it_predicts_evaluates_and_embeds_as_it_did(earlier: dict[str, Any], nam
     found = run.evaluate(known["test"])
     assert {key: found[key].value for key in known["scores"]} == pytest.approx(known["scores"], abs=1e-6)
     assert len(run.embed(known["inputs"]).ids) == len(answers)
+    assert run.config.task in repr(run) and "<table>" in run._repr_html_()
+    split = run.result["primary"]["split"]
+    frame = run.to_frame(split)
+    assert len(frame) == len(run.folder.read_predictions(split)["id"]) and len(run.history) >= 0
+    if name != "speech":
+        assert run.confusion.to_numpy().trace() == sum(frame["target"] == frame["prediction"])
 
 
 @pytest.mark.parametrize("name", TASKS)

@@ -124,7 +124,16 @@ def test_the_blocks_for_the_users_data_run(command, tmp_path, monkeypatch):
         else:
             monkeypatch.setattr(sys, "argv", words)
             runpy.run_path(words[0], run_name="__main__")
-    assert len(list(tmp_path.glob("runs/*/result.json"))) == 7 and (tmp_path / "features.parquet").exists()
+    assert len(list(tmp_path.glob("runs/*/result.json"))) == 8 and (tmp_path / "features.parquet").exists()
+
+
+def test_the_first_lines_of_python_print_what_they_say(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    exec(compile(blocks("python")[0], "README.md", "exec", dont_inherit=True), {})
+    printed, said = (text.split("\n") for text in (capsys.readouterr().out, blocks("text")[0]))
+    numbers = [[float(word) for word in re.findall(r"\d\.\d+", "\n".join(lines))] for lines in (printed, said)]
+    assert [re.sub(r"\d\.\d+", "", line) for line in printed] == [re.sub(r"\d\.\d+", "", line) for line in said]
+    assert numbers[0] == pytest.approx(numbers[1], abs=0.02)  # another processor rounds otherwise
 
 
 @pytest.mark.slow

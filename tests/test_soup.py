@@ -46,13 +46,13 @@ def test_weights_that_help_are_taken(made, monkeypatch) -> None:
 
 
 def test_what_has_another_start_is_refused(made) -> None:
-    seeded = api.fit(**made["settings"], seed=1, out=str(made["folder"] / "seed")).folder.path
-    with pytest.raises(MMTransferError, match="they differ in the training data|they differ in the seed"):
-        soup([made["runs"][0], seeded], made["folder"] / "no")
-    other = made["settings"] | {"backbone": str(tiny.bert(made["folder"] / "wide", list("abc"), hidden_size=32))}
-    wide = api.fit(**other, out=str(made["folder"] / "wide-run")).folder.path
-    with pytest.raises(MMTransferError, match="cannot be mixed with(.|\n)*they differ in the backbone"):
-        soup([made["runs"][0], wide], made["folder"] / "no")
+    learnt = tiny.bert(made["folder"] / "learnt", list("abc"), weights=True)
+    settings = made["settings"] | {"backbone": str(learnt), "weights": None}
+    runs = [api.fit(**settings, seed=n, out=str(made["folder"] / f"seed-{n}")).folder.path for n in (0, 1)]
+    with pytest.raises(MMTransferError, match="cannot be mixed with(.|\n)*they differ in the seed"):
+        soup(runs, made["folder"] / "no")
+    with pytest.raises(MMTransferError, match="they differ in the backbone"):  # random weights, and learnt ones
+        soup([made["runs"][0], runs[0]], made["folder"] / "no")
     with pytest.raises(MMTransferError, match="1 run makes no soup"):
         soup(made["runs"][:1], made["folder"] / "no")
     assert not (made["folder"] / "no").exists()

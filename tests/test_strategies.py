@@ -98,7 +98,7 @@ def test_a_probe_is_trained_by_the_loop_where_the_problem_is_another(caplog):
     with pytest.raises(MMTransferError, match="The exact solver does not read label_smoothing="):
         resolve(task=TEXT, train="x", strategy=LinearProbe(solver="exact"), label_smoothing=0.1)
     resolve(task=TEXT, train="data", strategy="linear-probe", epochs=3)
-    assert "the head is found exactly, without" in caplog.text
+    assert "is solved for, not trained in steps" in caplog.text
 
 
 def test_lp_ft_keeps_the_validation_data_from_the_head():

@@ -78,8 +78,7 @@ def begin(family: str, strategy: str, folder: Path, options: Mapping[str, Any] |
     settings = {"task": name, "strategy": strategy, "strategy_options": options or {}, "train": "-", "epochs": EPOCHS}
     settings |= {"batch_size": BATCH, "lr": 1e-3, "cache": "off", "checkpoint_every": 1, "log_every": 1, **own, **more}
     config = resolve(**settings)
-    plan = planned(config, len(backbone.stages))
-    adapt(backbone, plan, config.seed)
+    plan = adapt(backbone, planned(config, len(backbone.stages)), config.seed)
     task = TASKS[name].make(config, backbone)
     table = sources.load(rows_of(name), task.input.kind, task.columns())
     task.prepare(table)

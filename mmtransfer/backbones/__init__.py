@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mmtransfer import documents
-from mmtransfer.backbones import builtin, carried, deepspeech, pretrained, speech, text, timm_networks
+from mmtransfer.backbones import builtin, carried, deepspeech, outside, pretrained, speech, text, timm_networks
 from mmtransfer.backbones import weights as files
+from mmtransfer.backbones.outside import wrap
 from mmtransfer.backbones.staged import Backbone, State
 from mmtransfer.errors import MMTransferError, unknown
 
@@ -31,8 +32,8 @@ def load(name: str, weights: str | None = None, modality: str | None = None) -> 
 
     Args:
         name: `builtin` (the one that comes with the installation for this modality) or `builtin:NAME`, a run folder,
-            a local folder of transformers (config.json), a torchvision network, a named shape, or a hub name. What lies
-            on disk comes first.
+            a local folder of transformers (config.json), a torchvision network, a named shape, one of another package
+            (entry points `mmtransfer.backbones`), or a hub name. What lies on disk comes first.
         weights: None for the backbone's own (of a named shape: random ones), `none` for random ones (drawn from
             torch's generator), one of torchvision's weights names, or a .pth, .pt or .safetensors file.
         modality: `image`, `text` or `speech`, if only one will do.
@@ -91,6 +92,9 @@ def _source(name: str, weights: str | None, random: bool, modality: str | None) 
         return _Source("speech", lambda: _of_shape(name))
     if name == deepspeech.NAME:
         return _Source("speech", lambda: _deep_speech(weights, random), names_weights=True)
+    if outside.is_outside(name):
+        made = outside.load(name, weights == "none")
+        return _Source(made.modality, lambda: made)
     return _of_transformers(name, f"--backbone {name}", weights is None)
 
 
@@ -138,7 +142,7 @@ def check(name: str) -> None:
     place = Path(name).expanduser()
     if timm_networks.is_timm(name):
         return timm_networks.check(name)
-    if name in names() or builtin.is_builtin(name):
+    if name in names() or builtin.is_builtin(name) or outside.is_outside(name):
         return
     if (place / "model" / files.DESCRIPTION).is_file() or (place / "config.json").is_file():
         return
@@ -147,7 +151,7 @@ def check(name: str) -> None:
     # the hub's names without an owner are older than its image encoders
     ownerless = (*text.FAMILIES, *speech.FAMILIES)
     if "/" not in name and not any(name == family or name.startswith(f"{family}-") for family in ownerless):
-        raise unknown("backbone", name, [builtin.NAME, *names()], f"--backbone {name}")
+        raise unknown("backbone", name, [builtin.NAME, *names(), *outside.POINTS], f"--backbone {name}")
 
 
 def rebuild(description: Mapping[str, Any]) -> Backbone:
@@ -162,6 +166,8 @@ def rebuild(description: Mapping[str, Any]) -> Backbone:
 def _architecture(family: str, config: Mapping[str, Any]) -> Backbone:
     if family == deepspeech.NAME:
         return deepspeech.DeepSpeechBackbone(**config)
+    if family in (outside.MODULE, outside.POINT):
+        return outside.rebuild(family, config)
     if family == timm_networks.FAMILY:
         return timm_networks.build(config)
     if family not in pretrained.families():
@@ -216,4 +222,4 @@ def _no_backbone(place: Path, name: str) -> MMTransferError:
     )
 
 
-__all__ = ["Backbone", "State", "carried", "check", "load", "names", "rebuild"]
+__all__ = ["Backbone", "State", "carried", "check", "load", "names", "rebuild", "wrap"]

@@ -44,7 +44,8 @@ def modality_of(name: str, modality: str | None) -> str:
         return chosen
     if modality is None:
         options = ", ".join(PREFIX + option for option in MODALITIES)
-        raise MMTransferError("There is one built-in backbone a modality", f"backbone {name}", f"give one of {options}")
+        what = "There are three built-in backbones, and nothing here says which one is meant"
+        raise MMTransferError(what, f"backbone {name}", f"give one of {options}")
     return modality
 
 

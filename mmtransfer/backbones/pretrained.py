@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from torch import nn
 
 from mmtransfer import hub
-from mmtransfer.backbones import foreign, image_encoders, processors, speech, text
+from mmtransfer.backbones import foreign, image_encoders, processors, speech, text, whole_text
 from mmtransfer.backbones.staged import Backbone
 from mmtransfer.errors import MMTransferError, unknown
 
@@ -35,8 +35,8 @@ def family_of(config: Mapping[str, Any], where: str) -> Any:
     for registry in (text.FAMILIES, speech.FAMILIES, image_encoders.FAMILIES):
         if kind in registry:
             return registry[kind]
-    if kind in CONFIG_MAPPING and text.one_stage(_configured(config)) is not None:
-        return text.OneStage
+    if kind in CONFIG_MAPPING and whole_text.one_stage(_configured(config)) is not None:
+        return whole_text.OneStage
     code = foreign.code_named(config, "AutoModel") or foreign.code_named(config, "AutoConfig")
     if code:
         raise foreign.refusal(f"The model type {kind!r}", code, where)
@@ -82,7 +82,7 @@ def load_encoder(name: str, config: Mapping[str, Any], own_weights: bool) -> Bac
         logger.warning(
             "%s names code of its own (%s), which is never run: it is read as %s", name, code, backbone.family
         )
-    if isinstance(backbone, text.OneStage):
+    if isinstance(backbone, whole_text.OneStage):
         logger.warning("%s has no stages here: it is one stage, frozen or trained as a whole", backbone.family)
     if own_weights:
         backbone.source = name
@@ -122,7 +122,7 @@ def _library(family: Any, made: Any) -> tuple[Any, dict[str, Any]]:
 
     if family.library:
         return getattr(transformers, family.library), dict(family.options)
-    library: Any = text.one_stage(made)
+    library: Any = whole_text.one_stage(made)
     unpooled = "add_pooling_layer" in inspect.signature(library.__init__).parameters
     return library, {"add_pooling_layer": False} if unpooled else {}
 
@@ -159,7 +159,7 @@ def _loaded(name: str, config: Mapping[str, Any]) -> Backbone:
         raise MMTransferError(f"The weights do not fit config.json: {found}", f"--backbone {name}", "check both files")
     if old:
         more = f" and {len(old) - 10} more" if len(old) > 10 else ""
-        logger.info("dropped what a backbone does not have: %s%s", ", ".join(old[:10]), more)
+        logger.info("dropped of the checkpoint, as only its own training needed it: %s%s", ", ".join(old[:10]), more)
     return backbone
 
 

@@ -166,7 +166,7 @@ class Wav2Vec2Backbone(Backbone):
 
     def _settle(self) -> None:
         # DDP stops at parameters that get no gradient, which this one is while nothing is masked
-        trains = self.mask_prob > 0 and 1 not in self._frozen
+        trains = self.mask_prob > 0 and self._whole and 1 not in self._frozen
         self._projection.masked.requires_grad_(trains)
 
     def context(self, state: State, start: int) -> Context:

@@ -53,6 +53,8 @@ class Backbone(nn.Module):
     heads: tuple[str, ...] = ()
     targets: tuple[str, ...] = ()
     own_crop: bool = False
+    storable: bool = True
+    """Whether what it computes may be kept for later runs: its code is that of its family."""
 
     def __init__(self, stages: Iterable[nn.Module], library: nn.Module) -> None:
         """`library`: the model whose modules the stages are made of; its names are those of `library_state`."""
@@ -78,6 +80,17 @@ class Backbone(nn.Module):
     def pool(self, state: State) -> Tensor:
         """Features of the last stage that is run -> (batch, width)."""
         raise TypeError(f"{type(self).__name__} has no pooled features")
+
+    @property
+    def vocabulary(self) -> nn.Embedding | None:
+        """The embeddings of the words that the first stage looks up there and nowhere else; None where it has none."""
+        return None
+
+    def torch(self) -> nn.Module:
+        """A plain module from a tensor to pooled features (batch, width): `plain.PooledFeatures`."""
+        from mmtransfer.backbones.plain import PooledFeatures
+
+        return PooledFeatures(self)
 
     def lengths(self, input_lengths: Tensor) -> Tensor:
         """Valid positions after the last stage, from those of the input."""

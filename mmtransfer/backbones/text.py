@@ -1,11 +1,10 @@
 """Text encoders of transformers as stages: embeddings, then one per layer. A family is a class of about 20 lines.
 
-Any other encoder is one stage (`OneStage`): it can be frozen or trained as a whole.
+Any other encoder is one stage: whole_text.py.
 """
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from typing import Any, ClassVar, cast
 
@@ -72,6 +71,13 @@ class TextBackbone(Backbone):
         self.library, self.prefix = type(model).__name__, model.base_model_prefix
         self.width = int(model.config.hidden_size)
         self.positions = getattr(model.config, "max_position_embeddings", None)
+
+    @property
+    def vocabulary(self) -> nn.Embedding | None:
+        """None where the library's model is one stage, which may read the table elsewhere too, or scales the rows."""
+        size, first = self.config.get("vocab_size"), self.stages[0]
+        tables = [part for part in first.modules() if type(part) is nn.Embedding and part.num_embeddings == size]
+        return tables[0] if len(tables) == 1 and isinstance(first, Embeddings | GPT2Embeddings) else None
 
     def own_name(self, name: str) -> str:
         return library_name(name, self.prefix)
@@ -283,47 +289,6 @@ class ModernBertBackbone(TextBackbone):
         masks = {"full_attention": everything, "sliding_attention": near}
         rotations = cast(ModernBertEmbeddings, self.stages[0]).rotations
         return {kind: (masks[kind], rotations(x, kind)) for kind in set(self.config["layer_types"])}
-
-
-class WholeEncoder(nn.Module):
-    """The library's model from token ids to its last hidden state."""
-
-    def __init__(self, model: Any) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, state: State, context: Context) -> State:
-        mask = context["mask"][:, 0, 0]
-        padding = self.model.config.pad_token_id
-        ids = state["x"] if padding is None else state["x"].masked_fill(~mask, padding)
-        types = {"token_type_ids": state["types"]} if "types" in state else {}
-        return {**state, "x": self.model(input_ids=ids, attention_mask=mask.long(), **types).last_hidden_state}
-
-
-class OneStage(TextBackbone):
-    """An encoder of transformers that has no class here: frozen or trained as a whole."""
-
-    library = ""
-    attention = None
-    targets = ()
-
-    def __init__(self, model: Any) -> None:
-        super().__init__(model, [WholeEncoder(model)])
-
-    def is_head(self, name: str) -> bool:
-        return self.own_name(name) not in self._library_names.values()
-
-
-def one_stage(config: Any) -> type[Any] | None:
-    """The library's class for a configuration that has no family here, if it is a text encoder; else None."""
-    from transformers import MODEL_MAPPING
-
-    if type(config) not in MODEL_MAPPING or getattr(config, "is_encoder_decoder", False):
-        return None
-    mapped: Any = MODEL_MAPPING[type(config)]
-    found = mapped[0] if isinstance(mapped, tuple) else mapped
-    reads = "input_ids" in inspect.signature(found.forward).parameters and found.main_input_name == "input_ids"
-    return found if reads and hasattr(config, "hidden_size") and hasattr(config, "vocab_size") else None
 
 
 def check_pooling(name: str) -> None:

@@ -5,50 +5,63 @@ Nothing here loads torch before the words of the command line are known to be ri
 
 from __future__ import annotations
 
+import difflib
 import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from mmtransfer import disk, launcher, spelling, terminal
+from mmtransfer import __version__, disk, launcher, spelling, terminal
 from mmtransfer.cli import (
     auto,
     cache,
     compare,
+    completion,
     demo,
     embed,
     evaluate,
     fit,
+    help,
+    listing,
+    machine,
     predict,
-    push,
     rank,
-    report,
     soup,
-    sweep,
-    worst,
 )
-from mmtransfer.errors import MMTransferError, unknown
+from mmtransfer.errors import MMTransferError
 
 logger = logging.getLogger("mmtransfer")
 USAGE = """usage: mmtransfer VERB ...
 
-  fit TASK --train DATA ...         train a model: image-classification, text-classification, audio-classification,
-                                    token-classification, speech-recognition
-  predict RUN INPUT [--out X.csv]   predict a file, a folder or a CSV with a finished run
-  evaluate RUN --test DATA          score a finished run, or a backbone that carries a head, on labelled data
-  embed RUN|BACKBONE DATA --out X   pooled features with ids, as X.npy or X.parquet
-  report RUN [RUN ...] [--open]     one page: the verdict, the most wrong examples, what is taken for what, and all else
-  worst RUN [-n 20]                 the most wrong answers as text
-  compare RUN RUN ...               scores, costs and tested differences of finished runs
-  soup RUN RUN ... --out RUN        the mean of the weights of runs that differ in rates or regularisation, as a run
-  demo [--out FOLDER]               transfer beside scratch on built-in data, three tasks, a few minutes
-  rank TASK --train DATA --backbones A B ...   which backbone suits the data, before anything is trained
-  sweep TASK --strategies A B --backbones C D   every strategy on every backbone, with several seeds, as one table
-  push RUN ORG/NAME                 model and card of a finished run on the Hugging Face hub
-  auto TASK --train DATA [--max-minutes 10]    the best model for a budget: backbone, strategy and rate are searched
-  cache ls|rm [KEY ...]             stored features of frozen stages: list them, remove them
+to train:
+  fit TASK --train DATA     train a model for a task: image-classification,
+                            text-classification, audio-classification,
+                            token-classification or speech-recognition
+  auto TASK --train DATA    the best model within --max-minutes, 10 as a rule:
+                            backbone, strategy and rate are searched
+  rank TASK --train DATA --backbones A B ...
+                            which backbone suits the data, before any training
+  demo                      what transfer is worth, on built-in data: three
+                            tasks in a few minutes
+to use a run:
+  predict RUN INPUT...      predict files, folders, tables, texts, or lines of
+                            standard input (-)
+  evaluate RUN --test DATA  score a run on labelled data, or a backbone that
+                            has a head
+  embed RUN DATA --out X    features of a run or backbone, as .npy or .parquet
+  compare RUN RUN ...       scores, costs and tested differences of runs
+  soup RUN RUN ... --out RUN
+                            the mean of the weights of similar runs, as a run
+to look around:
+  list WHAT                 tasks, backbones, strategies, data or runs, with
+                            what is on this machine
+  machine                   versions, devices and memory, to paste in an issue
+  cache ls|rm               stored features: list them, remove them
+  completion SHELL          Tab completes verbs and flags: bash, zsh or fish
 
-`mmtransfer VERB --help` says more, `mmtransfer fit TASK --help` lists its flags; `--debug` shows stack traces."""
+`mmtransfer VERB --help` says more. `mmtransfer fit TASK --help` shows the flags
+that people set first, `--help-all` all. `--json` prints no tables, `--debug`
+stack traces. To begin: mmtransfer fit text-classification --train builtin"""
 
 VERBS: Mapping[str, Callable[[list[str]], None]] = {
     "fit": fit.run,
@@ -61,11 +74,30 @@ VERBS: Mapping[str, Callable[[list[str]], None]] = {
     "soup": soup.run,
     "auto": auto.run,
     "cache": cache.run,
-    "report": report.run,
-    "worst": worst.run,
-    "sweep": sweep.run,
-    "push": push.run,
+    "list": listing.run,
+    "machine": machine.run,
+    "completion": completion.run,
 }
+MEANT: Mapping[str, str] = {
+    "train": "fit",
+    "finetune": "fit",
+    "fine-tune": "fit",
+    "test": "evaluate",
+    "eval": "evaluate",
+    "score": "evaluate",
+    "infer": "predict",
+    "classify": "predict",
+    "transcribe": "predict",
+    "info": "machine",
+    "env": "machine",
+    "tasks": "list tasks",
+    "models": "list backbones",
+    "backbones": "list backbones",
+    "strategies": "list strategies",
+    "data": "list data",
+    "runs": "list runs",
+}
+"""What other tools call a verb."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -96,8 +128,12 @@ def _guarded(words: list[str], action: Callable[[], None]) -> None:
             try:
                 launcher.check()
                 logger.setLevel(logging.INFO if launcher.is_main() else logging.ERROR)
-                action()
+                try:
+                    action()
+                finally:
+                    sys.stdout.flush()  # what nobody reads is met here, and not when Python ends
             except BrokenPipeError:
+                terminal.forget_output()
                 sys.exit(0)
             except OSError as error:  # a disk's refusal, wherever it was met
                 if debug or not disk.refuses(error):
@@ -115,10 +151,23 @@ def _guarded(words: list[str], action: Callable[[], None]) -> None:
 
 
 def dispatch(words: list[str]) -> None:
-    """Calls the verb that the first word names."""
-    if not words or words[0] in ("-h", "--help"):
+    """Calls the verb that the first word names; `help VERB` is `VERB --help`."""
+    if words and words[0] == "help":
+        words = [*words[1:2], "--help"]
+    if not words or words[0] in help.HELP:
         print(USAGE)
         return
+    if words[0] in ("-V", "--version", "version"):
+        print(f"mmtransfer {__version__}")
+        return
     if words[0] not in VERBS:
-        raise unknown("verb", words[0], VERBS, "mmtransfer VERB")
+        raise _unknown_verb(words[0])
     VERBS[words[0]](words[1:])
+
+
+def _unknown_verb(word: str) -> MMTransferError:
+    """The error for a word that is no verb: it names the verb that is meant, where one can be guessed."""
+    close = difflib.get_close_matches(word.lower(), [*VERBS, *MEANT], n=1)
+    meant = MEANT.get(close[0], close[0]) if close else ""
+    do = f"did you mean {meant}? " if meant else ""
+    return MMTransferError(f"Unknown verb {word!r}", "mmtransfer VERB", f"{do}`mmtransfer --help` lists the verbs")

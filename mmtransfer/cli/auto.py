@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from mmtransfer.cli import tables
+from mmtransfer.cli import ending, help, records, tables
 from mmtransfer.cli.flags import parse
 from mmtransfer.cli.installation import check_trio
+from mmtransfer.cli.layout import show_json
 from mmtransfer.cli.pages import show_page
 from mmtransfer.cli.words import plain, taken
 from mmtransfer.defaults import DEFAULTS, without_data
@@ -15,28 +16,38 @@ from mmtransfer.errors import MMTransferError, unknown
 UNREAD = ("--backbone", "--repeats", "--versus-scratch", "--stop-after", "--track", "--config")
 """Flags of `fit` that a search does not read."""
 MINUTES = 10.0
-USAGE = f"""usage: mmtransfer auto TASK --train DATA [--test DATA] [--max-minutes {MINUTES:g}] [flags of fit]
+ABOUT = """Finds the best model for the data within a budget, everything included: exact probes on stored features \
+choose the backbones, then strategies, rates and regularisation are tried by successive halving, by validation \
+scores. The test data are looked at once, at the end.
+OUT is an ordinary run; OUT/auto.json tells every trial. Ctrl-C ends with the best so far, and --resume --out OUT \
+goes on."""
+FLAGS = (
+    help.Entry("--max-minutes", "NUMBER", "The budget, from the start of the process.", f"{MINUTES:g}"),
+    help.Entry(
+        "--backbones",
+        "NAME ...",
+        "What to choose from, NAME or NAME=WEIGHTS. If not given: the built-in backbone, what is in the caches of "
+        "torch and of the hub, and a short list where the network answers.",
+    ),
+    help.Entry("--prefer", "accuracy|speed|size", "What decides among backbones that are not told apart.", "accuracy"),
+    help.Entry("--max-parameters", "NUMBER", "Of a backbone, at most, such as 30M."),
+    help.Entry("--dry-run", "", "Tell what would be tried, and how fast it is here; nothing is written."),
+    help.Entry("--json", "", "Print JSON instead of tables."),
+)
 
-Finds the best model for the data within a budget, everything included: exact probes on cached features choose
-the backbones, then strategies, rates and regularisation are tried by successive halving, by validation scores.
-The test data are looked at once, at the end. OUT is an ordinary run; OUT/auto.json tells every trial.
-Ctrl-C ends with the best so far, and --resume --out OUT goes on.
 
-  --max-minutes {MINUTES:g}             the budget, from the start of the process
-  --backbones A B ...          what to choose from, NAME or NAME=WEIGHTS; by default the built-in backbone, what is in
-                               the caches of torch and of the hub, and a short list where the network answers
-  --prefer accuracy            accuracy, or among backbones that are not told apart: speed, size
-  --max-parameters N           of a backbone, at most
-  --dry-run                    tell what would be tried, and how fast it is here; nothing is written
-
-The other flags are those of `mmtransfer fit TASK --help`, without {", ".join(UNREAD)}.
-What they say is not searched over: with --strategy full only its rates and regularisation are."""
+def _help() -> str:
+    note = (
+        f"The other flags are those of `mmtransfer fit TASK --help-all`, without {', '.join(UNREAD)}. "
+        "What they say is not searched over: with --strategy full only its rates and regularisation are."
+    )
+    return help.page("mmtransfer auto TASK --train DATA [--test DATA] [flags]", ABOUT, FLAGS, note=note)
 
 
 def run(words: list[str]) -> None:
     """Searches, and tells the scores of what was found."""
-    if not words or {"-h", "--help"} & set(words):
-        print(USAGE)
+    if not words or help.asked(words):
+        print(_help())
         return
     task, words = words[0], words[1:]
     if task not in DEFAULTS:
@@ -53,17 +64,21 @@ def run(words: list[str]) -> None:
     own: dict[str, Any] = {"backbones": [name for word in backbones for name in word.split(",") if name] or None}
     own["prefer"] = prefer[0] if prefer else None
     own["max_parameters"] = _whole(parameters[0]) if parameters else None
-    rehearsed, paged = settings.pop("dry_run", False), settings.pop("report", False)
+    rehearsed, as_json, paged = (settings.pop(name, False) for name in ("dry_run", "json", "report"))
     given = {name: value for name, value in settings.items() if name != "task"} | own
     check_trio()
     from mmtransfer.auto import auto, outlook
     from mmtransfer.engine.clock import process_started
 
     if rehearsed:
-        tables.show_outlook(outlook(task, **given, started=process_started()))
+        search = outlook(task, **given, started=process_started())
+        show_json(records.of_outlook(search)) if as_json else tables.show_outlook(search)
         return
     found = auto(task, **given, started=process_started())
-    tables.show(found)
+    if as_json:
+        show_json({**records.of_run(found), "auto": found.result["auto"]})
+        return
+    ending.show(found)
     tables.show_choice(found)
     if paged:
         show_page(found.folder.path)

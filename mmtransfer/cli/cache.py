@@ -7,7 +7,7 @@ from typing import Literal
 
 import tyro
 
-from mmtransfer.cli import tables
+from mmtransfer.cli.layout import show_json, show_rows
 from mmtransfer.cli.words import parse
 from mmtransfer.terminal import visible
 
@@ -22,6 +22,8 @@ class Words:
     """Beginnings of the keys to remove; all entries if there are none."""
     cache_dir: str | None = None
     """Folder of the states; $MMTRANSFER_CACHE, or `mmtransfer` in the user's cache folder, if None."""
+    json: bool = False
+    """Print JSON instead of a table: the folder and its entries, or the bytes that were freed."""
 
 
 def run(words: list[str]) -> None:
@@ -36,7 +38,14 @@ def run(words: list[str]) -> None:
 
     store = make("auto", said.cache_dir, 0).store
     if said.action == "rm":
-        print(visible(f"{store.remove(list(said.keys)) / 1e6:.1f} MB freed in {store.root}"))
+        freed = store.remove(list(said.keys))
+        if said.json:
+            show_json({"folder": store.root, "freed_bytes": freed})
+        else:
+            print(visible(f"{freed / 1e6:.1f} MB freed in {store.root}"))
+        return
+    if said.json:
+        show_json({"folder": store.root, "bytes": store.bytes(), "entries": store.listing()})
         return
     columns = ("key", "state", "MB", "task", "split", "backbone", "cut", "rows")
     rows = [
@@ -44,4 +53,4 @@ def run(words: list[str]) -> None:
         + [str(entry.get(name, "-")) for name in columns[3:]]
         for entry in store.listing()
     ]
-    tables.show_rows(f"{store.root}: {store.bytes() / 1e6:.1f} MB", columns, rows)
+    show_rows(f"{store.root}: {store.bytes() / 1e6:.1f} MB", columns, rows, numbers=("MB", "rows"))

@@ -6,7 +6,8 @@ import dataclasses
 
 import tyro
 
-from mmtransfer.cli import tables
+from mmtransfer.cli import records, tables
+from mmtransfer.cli.layout import show_json
 from mmtransfer.cli.words import parse
 
 
@@ -22,6 +23,8 @@ class Words:
     out: str | None = None
     """File to write: .html, a page with verdicts, costs and the examples that decide; .md, .csv or .json, a row a
     configuration, the best first."""
+    json: bool = False
+    """Print JSON instead of a table: entries with scores and costs, and the tested differences."""
 
 
 def run(words: list[str]) -> None:
@@ -33,6 +36,11 @@ def run(words: list[str]) -> None:
     if said.out is not None:
         exports.check(said.out)
     comparison = compare(said.runs, said.all_pairs)
-    tables.show_comparison(comparison)
+    if said.json:
+        show_json(records.of_comparison(comparison))
+    else:
+        tables.show_comparison(comparison)
     if said.out is not None:
-        print(f"the comparison is in {exports.export(comparison, said.out)}")
+        exports.export(comparison, said.out)
+        if not said.json:
+            print(f"the comparison is in {said.out}")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 
+from mmtransfer.cli import records
 from mmtransfer.cli.installation import check_trio
+from mmtransfer.cli.layout import show_json
 from mmtransfer.cli.words import parse
 
 
@@ -14,6 +16,8 @@ class Words:
 
     out: str | None = None
     """Folder of the run folders; runs/demo-DATE-TIME if not given."""
+    json: bool = False
+    """Print JSON instead of a table: by task scores, costs and the tested difference."""
 
 
 def run(words: list[str]) -> None:
@@ -22,4 +26,6 @@ def run(words: list[str]) -> None:
     check_trio()
     from mmtransfer.demo import demo
 
-    demo(said.out)
+    comparisons = demo(said.out, silent=said.json)
+    if said.json:
+        show_json([records.of_comparison(comparison) for comparison in comparisons])

@@ -8,6 +8,7 @@ from typing import Literal
 import tyro
 
 from mmtransfer.cli import tables
+from mmtransfer.cli.layout import show_json
 from mmtransfer.cli.words import Columns, parse
 
 
@@ -31,7 +32,10 @@ class Words(Columns):
     decode: Literal["greedy", "beam"] | None = None
     """Of speech: how frames become text; the run's way if None."""
     skip_bad: bool = False
-    """Leave out examples that cannot be read or have an unknown label, aloud, instead of stopping."""
+    """Leave out examples that cannot be read or whose label the model does not know, and warn; without it they are an
+    error."""
+    json: bool = False
+    """Print JSON instead of a table: by name each score's value, interval and number of examples."""
 
 
 def run(words: list[str]) -> None:
@@ -40,4 +44,8 @@ def run(words: list[str]) -> None:
     said = parse(Words, words, "evaluate", about)
     from mmtransfer.scoring import evaluate
 
-    tables.show_scores("test", evaluate(said.run, said.test, said.weights, skip_bad=said.skip_bad, **said.settings()))
+    scores = evaluate(said.run, said.test, said.weights, skip_bad=said.skip_bad, **said.settings())
+    if said.json:
+        show_json({"test": scores})
+    else:
+        tables.show_scores("test", scores)

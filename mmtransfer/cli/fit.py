@@ -8,10 +8,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from mmtransfer import launcher
-from mmtransfer.cli import tables
+from mmtransfer.cli import ending, help, records, tables
 from mmtransfer.cli.flags import parse
 from mmtransfer.cli.installation import check_trio
+from mmtransfer.cli.layout import show_json
 from mmtransfer.cli.pages import show_page
+from mmtransfer.config import TEXT
+from mmtransfer.config.tasks import SEES
 from mmtransfer.defaults import BUILTIN, CASE, DEFAULTS, OWN_DATA, without_data
 from mmtransfer.errors import MMTransferError, unknown
 
@@ -20,8 +23,8 @@ logger = logging.getLogger("mmtransfer")
 
 def run(words: list[str], choices: Mapping[str, Any] = types.MappingProxyType({}), program: str = "") -> None:
     """`choices`: a recipe's settings, where the words say nothing; `program`: the recipe's own name."""
-    if not words or words[0] in ("-h", "--help"):
-        print(f"usage: mmtransfer fit TASK [flags]\n\nTASK: {', '.join(DEFAULTS)}; `--help` after it lists its flags")
+    if not words or words[0] in help.HELP:
+        print(_usage())
         return
     task, words = words[0], words[1:]
     if task not in DEFAULTS:
@@ -30,7 +33,7 @@ def run(words: list[str], choices: Mapping[str, Any] = types.MappingProxyType({}
     repeats, versus = settings.pop("repeats", 1), settings.pop("versus_scratch", None)
     if repeats < 1:
         raise MMTransferError(f"--repeats must be 1 or more, not {repeats}", "--repeats", "change the value")
-    rehearsed, paged = settings.pop("dry_run", False), settings.pop("report", False)
+    rehearsed, as_json, paged = (settings.pop(name, False) for name in ("dry_run", "json", "report"))
     if settings.get("train") is None and not settings.get("resume"):
         if not program:
             raise without_data(task)
@@ -42,18 +45,29 @@ def run(words: list[str], choices: Mapping[str, Any] = types.MappingProxyType({}
     if rehearsed:
         from mmtransfer.rehearsal import dry_run
 
-        tables.show_rehearsal(dry_run(**settings))
+        plan = dry_run(**settings)
+        show_json(plan) if as_json else tables.show_rehearsal(plan)
         return
     if repeats > 1:
-        _repeat(settings, repeats, versus, paged)
+        _repeat(settings, repeats, versus, as_json, paged)
         return
-    _fit(settings, versus, builtin, paged)
-    if builtin and launcher.is_main():
+    _fit(settings, versus, builtin, as_json, paged)
+    if builtin and launcher.is_main() and not as_json:
         command = f"accelerate launch {program}" if program else f"mmtransfer fit {task}"
         print(f"next, with your own data: {command} {OWN_DATA[task]} --backbone builtin")
 
 
-def _fit(settings: Mapping[str, Any], versus: bool | None, builtin: bool, paged: bool) -> None:
+def _usage() -> str:
+    """What is said of `fit` before a task is named."""
+    tasks = "\n".join(f"  {task:<24}{SEES[task]}" for task in DEFAULTS)
+    return (
+        f"usage: mmtransfer fit TASK --train DATA [flags]\n\nTrains a model. TASK is one of\n\n{tasks}\n\n"
+        "`mmtransfer fit TASK --help` shows the flags that people set first, --help-all\nall of them. "
+        f"To try it: mmtransfer fit {TEXT} --train builtin"
+    )
+
+
+def _fit(settings: Mapping[str, Any], versus: bool | None, builtin: bool, as_json: bool, paged: bool) -> None:
     """One run, and its control where that is asked for, or on built-in data not refused; `paged`: with a page."""
     from mmtransfer.api import fit
     from mmtransfer.control import check_versus, comparable, from_scratch, versus_scratch
@@ -64,18 +78,20 @@ def _fit(settings: Mapping[str, Any], versus: bool | None, builtin: bool, paged:
         check_versus(settings)
         settings = comparable(settings)
     done = fit(**settings)
-    tables.show(done)
-    beside = []
-    if versus:
-        comparison = versus_scratch(settings, done)
-        beside = [path for entry in comparison.entries for path in entry.folders if path != done.folder.path]
-        if launcher.is_main():
-            tables.show_comparison(comparison)
+    if not as_json:
+        ending.show(done)
+    comparison = versus_scratch(settings, done) if versus else None
+    if as_json:
+        versed = {} if comparison is None else {"versus_scratch": records.of_comparison(comparison)}
+        show_json({**records.of_run(done), **versed})
+    elif comparison is not None and launcher.is_main():
+        tables.show_comparison(comparison)
     if paged:
-        show_page(done.folder.path, *beside)
+        folders = [] if comparison is None else [path for entry in comparison.entries for path in entry.folders]
+        show_page(done.folder.path, *(path for path in folders if path != done.folder.path))
 
 
-def _repeat(settings: Mapping[str, Any], repeats: int, versus: bool | None, paged: bool) -> None:
+def _repeat(settings: Mapping[str, Any], repeats: int, versus: bool | None, as_json: bool, paged: bool) -> None:
     if paged:
         raise MMTransferError(
             "--repeats and --report exclude each other",
@@ -90,7 +106,8 @@ def _repeat(settings: Mapping[str, Any], repeats: int, versus: bool | None, page
         )
     from mmtransfer.repeats import repeat
 
-    tables.show_spread(repeat(n=repeats, **settings))
+    made = repeat(n=repeats, **settings)
+    show_json({"folder": made.folder, **made.as_dict()}) if as_json else tables.show_spread(made)
 
 
 def _announce(task: str, settings: Mapping[str, Any], repeats: int, versus: bool | None) -> None:

@@ -12,8 +12,12 @@ import tyro
 
 from mmtransfer import config as configuration
 from mmtransfer import strategies
+from mmtransfer.cli import help
+from mmtransfer.cli.parsing import parsed
 from mmtransfer.cli.words import plain, value_of
-from mmtransfer.config import FIELDS, RunConfig, flag, reads
+from mmtransfer.config import FIELDS, TASKS, RunConfig, flag, reads
+from mmtransfer.config.groups import Data, Machine, Model, Optimisation, Output
+from mmtransfer.config.options import OPTIONS
 from mmtransfer.defaults import DEFAULTS, as_given
 from mmtransfer.errors import MMTransferError, suggestion
 
@@ -36,8 +40,22 @@ class Option(NamedTuple):
     default: Any
     about: str
     """What --help says."""
+    group: str = "this command"
+    """What it stands under there."""
 
 
+FIRST = ("train", "test", "backbone", "strategy", "epochs", "batch_size", "lr", "max_minutes", "seed", "out")
+"""What people set first, which is all that --help shows; the rest is --help-all's."""
+GROUPS: Mapping[type[Any], str] = {
+    Data: "data",
+    Model: "model",
+    Optimisation: "training",
+    Machine: "this machine",
+    Output: "the run folder",
+}
+"""By the class of settings, what they stand under in the help; those of inputs and targets stand under their own."""
+INPUTS: Mapping[str, str] = {"image": "pictures", "audio": "recordings", "text": "texts", "words": "words"}
+"""By the name of an input, what its settings stand under."""
 OF_THE_VERB = (
     Option("config", "--config", str | None, None, "A JSON file of settings, such as a run's config.json."),
     Option(
@@ -61,6 +79,7 @@ OF_THE_VERB = (
         False,
         "Look at data and model, measure a few steps, and tell what the run would take; nothing is written.",
     ),
+    Option("json", "--json", bool, False, "Print JSON instead of tables: the run's folder, scores and seconds."),
     Option("report", "--report", bool, False, "At the end write one page of what has come out, OUT/report.html."),
 )
 """Flags that are no settings of a run."""
@@ -79,10 +98,12 @@ def parse(task: str, words: Sequence[str], choices: Mapping[str, Any], program: 
         base.pop("strategy_options", None)
     options = [*OF_THE_VERB, *_settings(task, base, strategy), *_strategy_options(base, strategy)]
     _refuse_unknown(words, task, strategy, [option.spelled for option in options])
-    about = f"Trains a model for {task} with the strategy {strategy}: {_summary(strategies.STRATEGIES[strategy])}"
-    parsed = _parsed(options, words, program, about)
+    if help.asked(words):
+        print(_help(task, strategy, options, words, program))
+        raise SystemExit(0)
+    said = parsed(_kind(options), words, program)
     spoken = {plain(word) for word in words if word.startswith("--")}
-    values = {option.key: getattr(parsed, option.key) for option in options if option.spelled in spoken}
+    values = {option.key: getattr(said, option.key) for option in options if option.spelled in spoken}
     values.pop("config", None)
     chosen = dict(base.get("strategy_options") or {})
     chosen |= {key.removeprefix(STRATEGY): value for key, value in values.items() if key.startswith(STRATEGY)}
@@ -109,7 +130,10 @@ def _base(task: str, choices: Mapping[str, Any], file: str | None) -> dict[str, 
 
 def _settings(task: str, base: Mapping[str, Any], strategy: str) -> Iterator[Option]:
     """The flags of a run's settings that the task reads."""
-    documents, hints = _documents(RunConfig), typing.get_type_hints(RunConfig)
+    documents, hints = help.documents_of(RunConfig), typing.get_type_hints(RunConfig)
+    groups = {
+        field.name: group for kind, group in (*GROUPS.items(), *_own_groups(task)) for field in dataclasses.fields(kind)
+    }
     for name in FIELDS:
         if name in NO_FLAGS or not reads(name, task):
             continue
@@ -118,27 +142,68 @@ def _settings(task: str, base: Mapping[str, Any], strategy: str) -> Iterator[Opt
         default = tuple(default) if isinstance(default, list) else default  # JSON has no tuples
         if name == "strategy":
             kind, default = Literal[tuple(strategies.STRATEGIES)], strategy
+        elif name in configuration.OUTSIDE:
+            kind = Literal[configuration.choices(name)]
         elif default is None and types.NoneType not in typing.get_args(kind) and kind is not Any:
             kind = kind | None  # filled in by the machine or the strategy
         elif default is not None and types.NoneType in typing.get_args(kind):
             kind = typing.Union[tuple(arg for arg in typing.get_args(kind) if arg is not types.NoneType)]  # noqa: UP007
-        yield Option(name, flag(name), kind, default, documents[name])
+        yield Option(name, flag(name), kind, default, documents[name], groups[name])
+
+
+def _own_groups(task: str) -> Iterator[tuple[type[Any], str]]:
+    """The settings of the task's input and target, and what they stand under in the help."""
+    parts = TASKS[task]
+    yield OPTIONS[parts.input], INPUTS[parts.input]
+    for target in parts.targets:
+        yield OPTIONS[target], "answers"
 
 
 def _strategy_options(base: Mapping[str, Any], strategy: str) -> Iterator[Option]:
     """The flags of a strategy's own options."""
     kind, given = strategies.STRATEGIES[strategy], base.get("strategy_options") or {}
-    documents, hints = _documents(kind), typing.get_type_hints(kind)
+    documents, hints = help.documents_of(kind), typing.get_type_hints(kind)
     for field in dataclasses.fields(kind):
         name = field.name
         default = given.get(name, field.default)
         spelled = f"--strategy.{name.replace('_', '-')}"
-        yield Option(f"{STRATEGY}{name}", spelled, hints[name], default, documents[name])
+        yield Option(f"{STRATEGY}{name}", spelled, hints[name], default, documents[name], f"--strategy {strategy}")
 
 
-def _parsed(options: Sequence[Option], words: Sequence[str], program: str, about: str) -> Any:
-    """An object with a field for each option; `about`: what the help says first."""
-    flags = dataclasses.make_dataclass(
+def _help(task: str, strategy: str, options: Sequence[Option], words: Sequence[str], program: str) -> str:
+    """The flags that people set first, and the strategy's own where it is named; or, with --help-all, all of them."""
+    every = help.HELP_ALL in words
+    named = (f"--strategy {strategy}",) if value_of(words, "--strategy") else ()
+    entries = [
+        help.entry(o.key, o.spelled, o.kind, o.default, o.about, o.group)._replace(
+            first=o.key in FIRST or o.group in named, **({"value": "FOLDER"} if o.key == "out" else {})
+        )
+        for o in options
+    ]
+    about = (
+        f"Trains a model for {task}, with the strategy {strategy} if no other is named.\n"
+        f"{strategy}: {' '.join(_summary(strategies.STRATEGIES[strategy]).split())}"
+    )
+    if every:
+        entries.sort(key=lambda one: one.group == OF_THE_VERB[0].group)
+        note = "A switch that a recipe or --config has turned on is turned off by --no-, such as --no-skip-bad."
+    else:
+        hidden = sum(not one.first for one in entries)
+        note = f"{hidden} more flags: {program} --help-all\nWhat the run would take, without running: add --dry-run"
+        # short enough without groups, but those of the strategy
+        entries = [one if one.group in named else one._replace(group="flags") for one in entries]
+    return help.page(f"{program} --train DATA [flags]", about, entries, every, note)
+
+
+def flags_of(task: str) -> type[Any]:
+    """A dataclass of all flags of a task and of the strategy that is usual for it."""
+    strategy = _default_of(task, "strategy")
+    return _kind([*OF_THE_VERB, *_settings(task, {}, strategy), *_strategy_options({}, strategy)])
+
+
+def _kind(options: Sequence[Option]) -> type[Any]:
+    """A dataclass with a field for each option."""
+    return dataclasses.make_dataclass(
         "Flags",
         [
             (
@@ -151,7 +216,6 @@ def _parsed(options: Sequence[Option], words: Sequence[str], program: str, about
         kw_only=True,
         frozen=True,
     )
-    return tyro.cli(flags, args=list(words), prog=program, description=about)
 
 
 def _default_of(task: str, name: str) -> Any:
@@ -162,7 +226,7 @@ def _default_of(task: str, name: str) -> Any:
 def _refuse_unknown(words: Sequence[str], task: str, strategy: str, known: Sequence[str]) -> None:
     for word in words:
         spelled = plain(word)
-        if not word.startswith("--") or spelled in known or spelled == "--help":
+        if not word.startswith("--") or spelled in known or spelled in help.HELP:
             continue
         name = spelled[2:].replace("-", "_")
         if name in FIELDS:
@@ -181,13 +245,6 @@ def _no_option(spelled: str, strategy: str, options: Sequence[str]) -> MMTransfe
         f"; {spelled} is one of {', '.join(owners)}" if owners else ""
     )
     return MMTransferError(f"{strategy} has no option {spelled}", "the command line", do)
-
-
-def _documents(kind: type[Any]) -> dict[str, str]:
-    """The docstrings under a dataclass's fields."""
-    from tyro._docstrings import get_field_docstring  # the parser that tyro's own help uses
-
-    return {field.name: get_field_docstring(kind, field.name, ()) or "" for field in dataclasses.fields(kind)}
 
 
 def _summary(kind: type[Any]) -> str:

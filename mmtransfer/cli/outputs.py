@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 from mmtransfer import disk, files
 from mmtransfer.cli import subtitles
 from mmtransfer.errors import MMTransferError
+from mmtransfer.terminal import visible
 
 if TYPE_CHECKING:
     from mmtransfer.tasks import Prediction
@@ -48,8 +49,33 @@ def check_times(path: str | Path, timed: bool) -> None:
         )
 
 
-def write(predictions: Sequence[Prediction], path: str | Path) -> None:
+def print_lines(predictions: Sequence[Prediction], top: int = 0) -> None:
+    """Prints a line each: id, label and score, then the next most likely classes up to `top`, tabs between them."""
+    for one in predictions:
+        ranked = best(one, top)[1:]
+        score = [] if one.score is None else [f"{one.score:.4f}"]
+        more = [part for name, share in ranked for part in (visible(name), f"{share:.4f}")]
+        print(visible(one.id), visible(one.label), *score, *more, sep="\t")
+
+
+def print_json(predictions: Sequence[Prediction], top: int = 0) -> None:
+    """Prints what a .json file would hold; what a terminal would obey is escaped, as JSON has it."""
+    print(json.dumps([_timed(one, top) for one in predictions], indent=1))
+
+
+def best(one: Prediction, top: int) -> list[tuple[str, float]]:
+    """The `top` most likely classes with their scores, best first; of equal ones the first in the model's order.
+
+    Several labels may be right at once, so they need not be the answer's.
+    """
+    return sorted(one.scores.items(), key=lambda pair: -pair[1])[:top]
+
+
+def write(predictions: Sequence[Prediction], path: str | Path, top: int = 0) -> None:
     """Writes id, label and score (0 to 1) of each; a number has itself as its label, and no score.
+
+    `top`: so many of the most likely classes are written too: as columns label_1, score_1, label_2, ..., in JSON as a
+    list `top` of objects.
 
     In CSV and TSV a cell that a spreadsheet would take for a formula begins with an apostrophe, numbers aside; scores
     have six digits. In JSON and Parquet all is as it was predicted; in JSON words have their times in seconds and their
@@ -57,7 +83,7 @@ def write(predictions: Sequence[Prediction], path: str | Path) -> None:
     """
     path = Path(path)
     with disk.writing(path), files.replacing(path, shared=True) as place:
-        _WRITERS[path.suffix.lower()](predictions, place)
+        _WRITERS[path.suffix.lower()](predictions, place, top)
 
 
 def _open(path: Path) -> IO[str]:
@@ -65,12 +91,19 @@ def _open(path: Path) -> IO[str]:
     return path.open("w", encoding="utf-8", errors="backslashreplace", newline="")
 
 
-def _delimited(predictions: Sequence[Prediction], path: Path, delimiter: str) -> None:
+def _delimited(predictions: Sequence[Prediction], path: Path, delimiter: str, top: int) -> None:
     with _open(path) as file:
         writer = csv.writer(file, delimiter=delimiter)
-        writer.writerow(COLUMNS)
+        writer.writerow([*COLUMNS, *_ranks(predictions, top)])
         for one in predictions:
-            writer.writerow([_cell(one.id), _cell(one.label), "" if one.score is None else f"{one.score:.6f}"])
+            ranked = [part for name, share in best(one, top) for part in (_cell(name), f"{share:.6f}")]
+            writer.writerow([_cell(one.id), _cell(one.label), "" if one.score is None else f"{one.score:.6f}", *ranked])
+
+
+def _ranks(predictions: Sequence[Prediction], top: int) -> list[str]:
+    """The names of the columns of the most likely classes: as many as there are."""
+    count = max((len(best(one, top)) for one in predictions), default=0)
+    return [f"{name}_{place}" for place in range(1, count + 1) for name in ("label", "score")]
 
 
 def _cell(text: str) -> str:
@@ -78,15 +111,15 @@ def _cell(text: str) -> str:
     return "'" + text if text.startswith(_FORMULA) and not _NUMBER.fullmatch(text) else text
 
 
-def _lines(predictions: Sequence[Prediction], path: Path) -> None:
+def _lines(predictions: Sequence[Prediction], path: Path, top: int) -> None:
     with _open(path) as file:
         for one in predictions:
-            file.write(json.dumps(_timed(one), ensure_ascii=False) + "\n")
+            file.write(json.dumps(_timed(one, top), ensure_ascii=False) + "\n")
 
 
-def _array(predictions: Sequence[Prediction], path: Path) -> None:
+def _array(predictions: Sequence[Prediction], path: Path, top: int) -> None:
     with _open(path) as file:
-        json.dump([_timed(one) for one in predictions], file, ensure_ascii=False, indent=1)
+        json.dump([_timed(one, top) for one in predictions], file, ensure_ascii=False, indent=1)
         file.write("\n")
 
 
@@ -95,13 +128,16 @@ def _row(one: Prediction) -> dict[str, Any]:
     return dict(zip(COLUMNS, (one.id, label, one.score), strict=True))
 
 
-def _timed(one: Prediction) -> dict[str, Any]:
-    """A row with the words, where there are times of them."""
+def _timed(one: Prediction, top: int) -> dict[str, Any]:
+    """A row with the most likely classes where they are asked for, and the words where there are times of them."""
+    row = _row(one)
+    if top:
+        row["top"] = [{"label": name, "score": round(share, 6)} for name, share in best(one, top)]
     words = [
         {"word": w.text, "start": round(w.start, 3), "end": round(w.end, 3), "score": round(w.score, 6)}
         for w in one.words
     ]
-    return {**_row(one), "words": words} if words else _row(one)
+    return {**row, "words": words} if words else row
 
 
 def _subtitles(predictions: Sequence[Prediction], path: Path, suffix: str) -> None:
@@ -115,14 +151,19 @@ def _subtitles(predictions: Sequence[Prediction], path: Path, suffix: str) -> No
         file.writelines(f"{line}\n" for line in subtitles.lines(predictions[0].words, suffix))
 
 
-def _parquet(predictions: Sequence[Prediction], path: Path) -> None:
+def _parquet(predictions: Sequence[Prediction], path: Path, top: int) -> None:
     import pyarrow
     import pyarrow.parquet
 
-    numbers = any(one.value is not None for one in predictions)
-    kinds = (pyarrow.string(), pyarrow.float64() if numbers else pyarrow.string(), pyarrow.float64())
-    rows = [{name: _whole(value) for name, value in _row(one).items()} for one in predictions]
-    schema = pyarrow.schema(list(zip(COLUMNS, kinds, strict=True)))
+    numbers, ranks = any(one.value is not None for one in predictions), _ranks(predictions, top)
+    kinds = [pyarrow.string(), pyarrow.float64() if numbers else pyarrow.string(), pyarrow.float64()]
+    kinds += [pyarrow.string(), pyarrow.float64()] * (len(ranks) // 2)
+    rows = []
+    for one in predictions:
+        ranked = [part for pair in best(one, top) for part in pair]
+        row = {**_row(one), **dict(zip(ranks, ranked, strict=False))}
+        rows.append({name: _whole(value) for name, value in row.items()})
+    schema = pyarrow.schema(list(zip([*COLUMNS, *ranks], kinds, strict=True)))
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows, schema), path)
 
 
@@ -132,11 +173,11 @@ def _whole(value: Any) -> Any:
 
 
 _WRITERS: dict[str, Any] = {
-    ".csv": lambda predictions, path: _delimited(predictions, path, ","),
-    ".tsv": lambda predictions, path: _delimited(predictions, path, "\t"),
+    ".csv": lambda predictions, path, top: _delimited(predictions, path, ",", top),
+    ".tsv": lambda predictions, path, top: _delimited(predictions, path, "\t", top),
     ".jsonl": _lines,
     ".json": _array,
     ".parquet": _parquet,
-    ".srt": lambda predictions, path: _subtitles(predictions, path, ".srt"),
-    ".vtt": lambda predictions, path: _subtitles(predictions, path, ".vtt"),
+    ".srt": lambda predictions, path, _: _subtitles(predictions, path, ".srt"),
+    ".vtt": lambda predictions, path, _: _subtitles(predictions, path, ".vtt"),
 }

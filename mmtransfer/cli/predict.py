@@ -1,4 +1,4 @@
-"""`mmtransfer predict RUN INPUT`: predictions of a finished run, on the terminal or in a file."""
+"""`mmtransfer predict RUN INPUT...`: predictions of a finished run, on the terminal or in a file."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Literal
 
 import tyro
 
-from mmtransfer.cli import outputs
+from mmtransfer.cli import inputs, outputs
 from mmtransfer.cli.starting import quickly
 from mmtransfer.cli.words import Columns, parse
-from mmtransfer.terminal import visible
+from mmtransfer.errors import MMTransferError
 
 logger = logging.getLogger("mmtransfer")
 
@@ -22,8 +22,13 @@ class Words(Columns):
 
     run: tyro.conf.Positional[str]
     """Folder of a finished run."""
-    input: tyro.conf.Positional[str]
-    """A file, a folder, a CSV or a text file with a sentence a line."""
+    input: tyro.conf.Positional[tuple[str, ...]]
+    """Files, folders, tables, text files with a sentence a line, - for lines of standard input; for tasks on texts also
+    a text in quotes, which is what is no path: it has no separator, and no suffix of a data file."""
+    top: int | None = None
+    """Also the so many most likely classes of each input, with their scores."""
+    json: bool = False
+    """Print JSON: a list of objects with id, label, score."""
     decode: Literal["greedy", "beam"] | None = None
     """Of speech: how frames become text; the run's way if None."""
     out: str | None = None
@@ -36,18 +41,28 @@ def run(words: list[str]) -> None:
     said = parse(Words, words, "predict", "Predicts with a finished run.")
     if said.out is not None:
         outputs.check(said.out)
+        if said.json:
+            raise MMTransferError(
+                "--json is of the terminal", f"--out {said.out}", "name the file .json, or leave one out"
+            )
+    if said.top is not None and said.top < 1:
+        raise MMTransferError(f"--top must be 1 or more, not {said.top}", "--top", "change the value")
     with quickly():
         from mmtransfer.api import load
 
         run = load(said.run, **said.settings())
+        inputs.refuse_missing(run, said.input)
         run.model  # noqa: B018  (read here, with what it imports)
+    target = run.model.task.target
     if said.out is not None:
-        outputs.check_times(said.out, run.model.task.target.timed)
-    predictions = run.predict(said.input)
-    if said.out is None:
-        for prediction in predictions:
-            score = [] if prediction.score is None else [f"{prediction.score:.4f}"]
-            print(visible(prediction.id), visible(prediction.label), *score, sep="\t")
-        return
-    outputs.write(predictions, said.out)
-    logger.info("%d predictions in %s", len(predictions), said.out)
+        outputs.check_times(said.out, target.timed)
+    if said.top is not None and target.kind not in ("label", "labels"):
+        raise MMTransferError(f"{run.config.task} gives no scores of classes", "--top", "leave it out")
+    predictions = inputs.predictions(run, said.input)
+    if said.out is not None:
+        outputs.write(predictions, said.out, said.top or 0)
+        logger.info("%d predictions in %s", len(predictions), said.out)
+    elif said.json:
+        outputs.print_json(predictions, said.top or 0)
+    else:
+        outputs.print_lines(predictions, said.top or 0)

@@ -6,8 +6,9 @@ import dataclasses
 
 import tyro
 
-from mmtransfer.cli import tables
+from mmtransfer.cli import ending, records
 from mmtransfer.cli.installation import check_trio
+from mmtransfer.cli.layout import show_json
 from mmtransfer.cli.words import parse
 
 
@@ -22,6 +23,8 @@ class Words:
     """The new run folder."""
     overwrite: bool = False
     """Replace the run in `out`."""
+    json: bool = False
+    """Print JSON instead of tables: the run's folder, scores and seconds."""
 
 
 def run(words: list[str]) -> None:
@@ -31,4 +34,8 @@ def run(words: list[str]) -> None:
     check_trio()
     from mmtransfer.soup import soup
 
-    tables.show(soup(said.runs, said.out, said.overwrite))
+    made = soup(said.runs, said.out, said.overwrite)
+    if said.json:
+        show_json(records.of_run(made))
+    else:
+        ending.show(made)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # loads evaluate, and with it transformers
@@ -13,75 +13,38 @@ if TYPE_CHECKING:  # loads evaluate, and with it transformers
     from mmtransfer.rehearsal import Rehearsal
     from mmtransfer.search.journal import Search
 
-from mmtransfer import launcher
-from mmtransfer.terminal import visible
-
-
-def show(run: Any) -> None:
-    """The end of a run: scores with intervals, time, where it is and what to do with it."""
-    from mmtransfer.metrics.intervals import Score
-
-    if not launcher.is_main():
-        return
-    for split, metrics in run.metrics.items():
-        own = "" if split in (run.result["data"] or {}) else ", cross-validated on the training data"
-        show_scores(split + own, {name: Score.of(metrics[name]) for name in _few(run, metrics)})
-    place = visible(str(run.folder.path))
-    print(f"{run.result['seconds']['total']:.0f} s; the run is in {place}")
-    print(f"next: mmtransfer predict {place} INPUT")
-
-
-def _few(run: Any, names: Iterable[str]) -> list[str]:
-    """The scores worth a line: the one that decides, and those that are not of one label or near to another."""
-    primary = run.result["primary"]["name"]
-    return [name for name in names if name == primary or not name.endswith(("]", "_micro", "_weighted"))]
+from mmtransfer import launcher, showing
+from mmtransfer.cli.layout import show_rows
+from mmtransfer.terminal import console, visible
 
 
 def show_spread(repeats: Any) -> None:
     """The end of several runs: the mean of each score, its interval, and the spread over the seeds."""
-    from rich.console import Console
-    from rich.table import Table
-
     from mmtransfer.metrics.intervals import Estimate
 
     if not launcher.is_main():
         return
     for split, metrics in repeats.metrics.items():
         title = f"{split}: {len(repeats.runs)} seeds"
-        table = Table("metric", "mean", "95 % interval", "sd", "min", "max", title=title, title_justify="left")
-        for name in _few(repeats.runs[0], metrics):
+        rows = []
+        for name in showing.telling(metrics, repeats.runs[0].result["primary"]["name"]):
             spread = metrics[name]
             cells = ["-" if spread[key] is None else f"{spread[key]:.4f}" for key in ("mean", "sd", "min", "max")]
             interval = Estimate(spread["mean"], spread["low"], spread["high"]).interval()
-            table.add_row(visible(name), cells[0], interval, *cells[1:])
-        Console(markup=False).print(table)
+            rows.append([name, cells[0], interval, *cells[1:]])
+        columns = ("metric", "mean", "95 % interval", "sd", "min", "max")
+        show_rows(title, columns, rows, numbers=columns[1:])
     print(visible(f"the runs and repeats.json are in {repeats.folder}"))
 
 
 def show_scores(split: str, scores: Mapping[str, Score]) -> None:
     """Prints value, interval and number of examples, by name."""
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title=visible(split), title_justify="left")
-    for name, justify in (("metric", "left"), ("value", "right"), ("95 % interval", "right"), ("n", "right")):
-        table.add_column(name, justify=justify)  # type: ignore[arg-type]
-    for name, score in scores.items():
-        value = "-" if score.value is None else f"{score.value:.4f}"
-        table.add_row(visible(name), value, score.interval(), str(score.n))
-    Console(markup=False).print(table)  # f1[a] is a name, and no style
-
-
-def show_rows(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title=visible(title), title_justify="left")
-    for name in columns:
-        table.add_column(name)
-    for row in rows:
-        table.add_row(*map(visible, row))
-    Console(markup=False).print(table)
+    rows = [
+        [name, "-" if score.value is None else f"{score.value:.4f}", score.interval(), str(score.n)]
+        for name, score in scores.items()
+    ]
+    columns = ("metric", "value", "95 % interval", "n")
+    show_rows(split, columns, rows, numbers=columns[1:])
 
 
 def show_rehearsal(plan: Rehearsal) -> None:
@@ -103,21 +66,44 @@ def show_rehearsal(plan: Rehearsal) -> None:
     show_rows("what the run would take; nothing has been written", ("", "", ""), rows)
 
 
+BOARD = 10
+"""Trials of a search that are printed."""
+
+
 def show_choice(run: Any) -> None:
-    """What a search has chosen, and what that says of its validation score."""
-    about = run.result["auto"]
-    chosen = f"{run.result['backbone']['name']}, {about['way']}"
-    print(visible(f"chosen of {about['trials']} trials, which auto.json tells: {chosen}"))
-    print("its validation score is the best of several, so it is a little too good; the test data were looked at once")
+    """The best trials of a search, which of them was chosen, and what that says of its validation score."""
+    from mmtransfer.metrics.intervals import Score
+    from mmtransfer.search.journal import told_of
+    from mmtransfer.search.trial import short
+
+    about = told_of(run.folder)
+    metric, trials = about["metric"], [trial for trial in about["trials"] if trial["validation"]]
+    sign = -1 if metric["higher_is_better"] else 1
+    chosen = about["chosen"]["trial"]
+    trials.sort(key=lambda trial: (trial["number"] != chosen, sign * (trial["validation"]["value"] or 0.0)))
+    rows = []
+    for trial in trials[:BOARD]:
+        score = Score.of(trial["validation"])
+        value = "-" if score.value is None else f"{score.value:.4f}"
+        steps = f"{trial['steps']:,} of {trial['planned_steps']:,}" if trial["planned_steps"] else "exact"
+        mark = "*" if trial["number"] == chosen else ""
+        cells = [value, score.interval(), str(score.n), steps, f"{trial['seconds']:.0f}"]
+        rows.append([mark, short(trial["backbone"]), trial["way"], *cells])
+    columns = ("", "backbone", "way", f"validation {metric['name']}", "95 % interval", "n", "steps", "seconds")
+    show_rows(f"the best of {len(about['trials'])} trials, which auto.json tells", columns, rows)
+    print("* was chosen. Its validation score is the best of several, so it is a little too good; the test data were")
+    print("looked at once, at the end")
 
 
 def show_outlook(search: Search) -> None:
     """Prints what a search would try."""
+    from mmtransfer.search.trial import short
+
     rows = []
     for facts in search.facts.values():
         speed, ending = f"{facts.examples_per_second:.0f} examples/s", f"{facts.ending():.0f} s to score and save"
-        rows.append([f"backbone {facts.name}", f"{_short(facts.parameters)} parameters", f"{speed}, {ending}"])
-    rows += [[f"backbone {name}", "left out", why] for name, why in search.missing.items()]
+        rows.append([f"backbone {short(facts.name)}", f"{_short(facts.parameters)} parameters", f"{speed}, {ending}"])
+    rows += [[f"backbone {short(name)}", "left out", why] for name, why in search.missing.items()]
     counts = next(iter(search.facts.values())).examples
     rows.append(["data", ", ".join(f"{split} {count:,}" for split, count in counts.items()), "examples"])
     plan = search.plan
@@ -140,7 +126,7 @@ def show_ranking(task: str, ranking: Ranking) -> None:
         speed, seconds = f"{ranked.examples_per_second:.0f}", f"{ranked.seconds:.0f}"
         rows.append(["*" if ranked.best else "", ranked.backbone, *score, speed, *size, seconds])
     rows += [["", backbone, "not to be had", *[""] * (len(columns) - 3)] for backbone in ranking.missing]
-    show_rows(f"{task}: linear probe, cross-validated", columns, rows)
+    show_rows(f"{task}: linear probe, cross-validated", columns, rows, numbers=columns[2:])
 
 
 def _short(count: float) -> str:
@@ -197,7 +183,6 @@ def _rule(comparison: Comparison) -> str:
 
 
 def _show_entries(comparison: Comparison) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     note = "" if comparison.split == "test" else " (it chose the epochs: scores are a little too good)"
@@ -209,9 +194,9 @@ def _show_entries(comparison: Comparison) -> None:
         table.add_row(metric, *(spoken(entry.scores(comparison.split, metric)) for entry in entries))
     for name, key, written in COSTS:
         table.add_row(name, *(written(entry.cost()[key]) for entry in entries))
-    console = Console(markup=False)
+    out = console()
     # what is not a terminal has no width of its own: no line of the table is folded there
-    console.print(table, width=None if console.is_terminal else max(80, 24 + 30 * len(entries)), crop=False)
+    out.print(table, width=None if out.is_terminal else max(80, 24 + 30 * len(entries)), crop=False)
 
 
 def spoken(scores: Sequence[Mapping[str, Any]]) -> str:

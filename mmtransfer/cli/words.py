@@ -6,12 +6,12 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-import tyro
-
+from mmtransfer.cli import help
+from mmtransfer.cli.parsing import parsed
 from mmtransfer.config import flag
 from mmtransfer.errors import MMTransferError, suggestion
 
-PLACES = {"run", "runs", "input", "backbone", "data", "action", "keys"}
+PLACES = {"run", "runs", "input", "backbone", "data", "action", "keys", "what", "folder", "shell"}
 """Fields that are told by their place, and have no flag."""
 
 
@@ -39,13 +39,32 @@ class Columns:
 def parse(kind: type[Any], words: Sequence[str], verb: str, about: str) -> Any:
     """An object of the dataclass `kind` from the words of a verb; `about`: what its help says first.
 
-    Raises MMTransferError for a flag that the verb does not have.
+    Raises MMTransferError for a flag that the verb does not have, and SystemExit after its help where that is asked
+    for.
     """
     known = sorted(flag(field.name) for field in dataclasses.fields(kind) if field.name not in PLACES)
     for word in words:
-        if word.startswith("--") and plain(word) not in (*known, "--help"):
+        if word.startswith("--") and plain(word) not in (*known, *help.HELP):
             raise MMTransferError(f"Unknown option {plain(word)}", "the command line", suggestion(plain(word), known))
-    return tyro.cli(kind, args=list(words), prog=f"mmtransfer {verb}", description=about)
+    program = f"mmtransfer {verb}"
+    if help.asked(words):
+        print(_help(kind, program, about))
+        raise SystemExit(0)
+    return parsed(kind, words, program)
+
+
+def _help(kind: type[Any], program: str, about: str) -> str:
+    """The help of a verb whose words are the fields of a dataclass: its own flags, and then the columns of data."""
+    shared = {field.name for field in dataclasses.fields(Columns)} if issubclass(kind, Columns) else set()
+    entries = [
+        one._replace(group="columns of the data") if one.spelled[2:].replace("-", "_") in shared else one
+        for one in help.of_dataclass(kind, [field.name for field in dataclasses.fields(kind) if field.name in PLACES])
+    ]
+    entries.sort(key=lambda one: ("words", "flags", "columns of the data").index(one.group))
+    places = " ".join(f"{one.spelled} {one.value}".strip() for one in entries if one.group == "words")
+    needed = " ".join(f"{one.spelled} {one.value}" for one in entries if one.about.endswith("Must be given."))
+    usage = " ".join(part for part in (program, places, needed, "[flags]" if len(entries) > 1 else "") if part)
+    return help.page(usage, about, entries)
 
 
 def plain(word: str) -> str:

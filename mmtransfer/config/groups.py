@@ -16,7 +16,8 @@ class Data:
     train: Any = None
     """Training data: a class folder, a table (CSV, TSV, JSON, Parquet, CoNLL), a folder with metadata.csv or with a
     .txt for each recording, a dataset saved to disk, `hub:ORG/NAME[:CONFIG[:SPLIT]]`, `builtin:NAME`, `builtin` (the
-    task's own built-in data, with settings that suit it), or (Python) a Dataset or a list of rows."""
+    task's own built-in data, with settings that suit it), or (Python) a frame, a dict of columns, a Dataset or a list
+    of rows."""
     validation: Any = None
     """Validation data, which chooses the best epoch; cut from the training data when not given, but where folds of few
     examples do its work (--strategy.folds of linear-probe)."""

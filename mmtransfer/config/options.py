@@ -30,9 +30,9 @@ class FileOptions:
     file_column: str | None = None
     """Column with the file name, relative to the table, or its bytes; guessed where only one guess is possible."""
     augment: Literal["auto", "none", "light", "strong"] = filled()
-    """Random changes in training. Images: light is crop and flip, strong more. Recordings: light is speed, gain and
-    noise, strong wider and with bands of frequencies left out. auto: none where the first stages are frozen, else
-    light."""
+    """Random changes in training. Images: light is crop and flip, strong adds RandAugment and erased rectangles.
+    Recordings: light is speed, gain and noise, strong wider and with bands of frequencies left out. auto: none where
+    the first stages are frozen, else light."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from mmtransfer import documents, spelling
+from mmtransfer import documents, registry, spelling
 from mmtransfer.config.fields import check_range, flag
 from mmtransfer.config.groups import Data, Machine, Model, Optimisation, Output
 from mmtransfer.config.options import (
@@ -29,7 +29,7 @@ from mmtransfer.config.options import (
 from mmtransfer.config.tasks import IMAGE, TASKS
 from mmtransfer.errors import MMTransferError, unknown
 
-PATHS = ("train", "validation", "test", "backbone", "weights", "lm", "out")
+PATHS = ("train", "validation", "test", "backbone", "weights", "lm", "cache_dir", "out")
 """Settings that may be given as a Path."""
 EXCLUSIVE = (("fraction", "shots", "shots_minutes"), ("test", "test_group"))
 """Settings of which one at most may be given."""
@@ -118,6 +118,23 @@ def default_of(name: str) -> Any:
     return {} if default is dataclasses.MISSING else default
 
 
+OUTSIDE: Mapping[str, str] = {"target": "mmtransfer.targets"}
+"""Settings whose choices other packages add to, with the group of their entry points."""
+
+
+def choices(name: str) -> tuple[str, ...]:
+    """The values of a setting that is a choice, those that other packages add last; none where it is no choice.
+
+    >>> choices("target")
+    ('single-label', 'multi-label', 'regression')
+    """
+    kinds, _ = _kinds(RunConfig)[name]
+    own = tuple(option for one in kinds if typing.get_origin(one) is Literal for option in typing.get_args(one))
+    taken = {*own, *(target for parts in TASKS.values() for target in parts.targets)}
+    added = registry.points(OUTSIDE[name]) if name in OUTSIDE else ()
+    return (*own, *(option for option in added if option not in taken))
+
+
 @cache
 def owners(name: str) -> tuple[str, ...] | None:
     """The tasks that read the field; None for all."""
@@ -184,6 +201,10 @@ def check_kind(kind: type[Any], name: str, value: Any, spelled: str, where: str)
         return
     if not any(_is(value, one) for one in kinds):
         options = [option for one in kinds if typing.get_origin(one) is Literal for option in typing.get_args(one)]
+        if kind is RunConfig and name in OUTSIDE:
+            options = list(choices(name))
+            if value in options:
+                return
         if options:
             raise unknown(spelled, str(value), options, where)
         raise MMTransferError(f"{spelled} must be {SCALARS[kinds[0]][1]}, not {value!r}", where, "change the value")

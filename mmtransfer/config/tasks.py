@@ -28,3 +28,11 @@ TASKS: Mapping[str, Parts] = {
     AUDIO: Parts("audio", LABELS),
     TAGS: Parts("words", ("tags",)),
 }
+SEES: Mapping[str, str] = {
+    IMAGE: "a picture -> a label, labels or a number",
+    TEXT: "a text, or a pair -> a label, labels or a number",
+    SPEECH: "a recording -> what is said",
+    AUDIO: "a recording -> a label, labels or a number",
+    TAGS: "a list of words -> a tag for each",
+}
+"""By task, what a model sees and what it says."""

@@ -145,7 +145,7 @@ def _make_smaller(
     smaller = _smaller(tables["train"], strata, config)
     if smaller is None:
         return
-    logger.info("%d of %d training examples are taken", len(smaller), len(tables["train"]))
+    logger.info("training on %d of the %d training examples", len(smaller), len(tables["train"]))
     tables["train"] = smaller
     if cut and len(validation := tables["validation"]) > len(smaller):
         kept = subsets.at_most(classes(validation), len(validation), len(smaller), config.seed)

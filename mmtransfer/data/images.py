@@ -131,9 +131,9 @@ class ImageTransform:
 
     `size`: pixels of a side; `mean`, `std`: of each channel, for pixels in 0..1; `crop_pct`: without a seed the
     shorter side becomes round(size / crop_pct) pixels before the centre crop; `augment`: what is drawn with a seed.
-    light: a random crop of 0.35 to 1 of the area (Szegedy et al. 2015) and a horizontal flip; strong: then one change
-    of colour or geometry of any strength (TrivialAugment, Mueller & Hutter 2021), and in a quarter of the images a
-    rectangle erased (Zhong et al. 2020).
+    light: a random crop of 0.35 to 1 of the area (Szegedy et al. 2015) and a horizontal flip; strong: then two of 14
+    changes of colour or geometry at three tenths of their full strength (RandAugment, Cubuk et al. 2020), and in a
+    quarter of the images a rectangle erased (Zhong et al. 2020).
     """
 
     size: int
@@ -164,7 +164,7 @@ class ImageTransform:
             image = F.horizontal_flip(image) if flip else image
             if self.augment == "light":
                 return _tensor(image)
-            pixels = _tensor(v2.TrivialAugmentWide()(image))
+            pixels = _tensor(v2.RandAugment(num_ops=2, magnitude=9)(image))
             middle = [min(255.0, max(0.0, round(255 * mean))) for mean in self.mean]  # nearly 0 when normalised
             return v2.RandomErasing(p=0.25, value=middle)(pixels)
 

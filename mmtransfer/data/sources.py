@@ -20,6 +20,7 @@ from mmtransfer.data import (
     conll,
     delimited,
     folders,
+    frames,
     jsonlines,
     wellformed,
 )
@@ -62,8 +63,9 @@ def load(
     .parquet; of files with a folder for each class, or with a .txt that has the transcript beside each; what
     `save_to_disk` of datasets wrote.
     `hub:ORG/NAME[:CONFIG[:SPLIT]]`; `builtin:NAME`. Without labels also a folder of files, one file, a .txt with a
-    sentence a line. In Python a `datasets.Dataset` or DatasetDict, a list of dicts, of pairs (input, label), or without
-    labels of inputs: texts, pairs of texts, lists of words, paths, PIL images, uint8 arrays (height, width, 3);
+    sentence a line. In Python a `datasets.Dataset` or DatasetDict, a frame (pandas, polars, Arrow), a dict of columns,
+    a Dataset of torch that gives (input, label), a list of dicts, of pairs (input, label), or without labels of inputs:
+    texts, pairs of texts, lists of words, paths, PIL images, uint8 arrays (height, width, 3);
     recordings as (samples, rate) or {"array": samples, "sampling_rate": rate} with a float array, or as that array
     alone, which is taken at `columns.rate`.
     `input`: the kind of the inputs, of `kinds.INPUTS`; `columns`: the user's choice of columns, and the kind of the
@@ -128,7 +130,11 @@ def refuse_missing(source: Any, option: str, labelled: bool = True) -> None:
         raise MMTransferError(f"The path {reason}: no record of a run can name it", where, "rename it")
     if os.path.exists(path):  # Path.exists raises for a name that is too long
         return
-    hint = "check the path" if labelled else "check the path; texts go into a .txt, one a line, in Python into a list"
+    hint = (
+        "check the path"
+        if labelled
+        else "check the path; a text that looks like one goes into a list, or to - by standard input"
+    )
     if len(path.parts) == 2 and not path.suffix and not path.parent.exists():
         hint += f"; a dataset on the hub is {arrow.PREFIX}{path.as_posix()}"
     raise MMTransferError("No such file or folder", f"{option} {source}", hint)
@@ -166,13 +172,21 @@ def _drafted(source: Any, asked: Request, option: str, split: str, reading: Read
     if _is_dataset(source):
         part = arrow.part(source, split, not asked.labelled, asked.where)
         return from_records(arrow.from_dataset(part, asked.where), asked)
-    if isinstance(source, list | tuple):
-        return from_list(source, asked)
-    raise MMTransferError(
-        f"Data cannot be a {type(source).__name__}",
-        option,
-        "give a path, hub:NAME, builtin:NAME, a datasets.Dataset, or a list of rows",
-    )
+    if not isinstance(source, list | tuple):
+        rows = frames.rows_of(source, asked.where)
+        if isinstance(rows, Records):
+            return from_records(rows, asked)
+        if rows is None:
+            raise MMTransferError(
+                f"Data cannot be a {type(source).__name__}",
+                option,
+                "give a path, hub:NAME, builtin:NAME, a frame, a dict of columns, a Dataset, or a list of rows",
+            )
+        # of a Dataset with labels, where only inputs are asked for
+        source = (
+            rows if asked.labelled else [row[0] if isinstance(row, tuple) and len(row) == 2 else row for row in rows]
+        )
+    return from_list(source, asked)
 
 
 def _is_dataset(source: Any) -> bool:

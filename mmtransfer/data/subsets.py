@@ -57,7 +57,7 @@ def _needed_first(labels: Sequence[str | None] | None, order: np.ndarray, count:
         return np.sort(order[:count])
     needed = np.array([label is None for label in labels])[order]
     if needed.sum() > count:
-        logger.warning("%d training examples are taken instead of %d, to keep every label", needed.sum(), count)
+        logger.warning("training on %d examples instead of %d, so that every label is among them", needed.sum(), count)
     return np.sort(np.concatenate([order[needed], order[~needed][: max(0, count - int(needed.sum()))]]))
 
 

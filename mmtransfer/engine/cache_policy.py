@@ -36,8 +36,11 @@ def refuse(mode: str, plan: Sequence[Phase], task: Task) -> None:
 
 
 def can_be_stored(splits: Mapping[str, States]) -> bool:
-    """Whether there is a cache to store these states in, and all examples can be named."""
-    return all(states.cache.mode != "off" and states.examples.table is not None for states in splits.values())
+    """Whether there is a cache to store these states in, and all examples, and the backbone's code, can be named."""
+    return all(
+        states.cache.mode != "off" and states.examples.table is not None and states.model.backbone.storable
+        for states in splits.values()
+    )
 
 
 def choose_keys(training: Training, phase: Phase, splits: Mapping[str, States]) -> dict[str, str]:
@@ -49,7 +52,7 @@ def choose_keys(training: Training, phase: Phase, splits: Mapping[str, States]) 
     if splits and training.cache.mode != "off":
         one = next(iter(splits.values()))
         reason = obstacle(phase, one.model.task)
-        if reason is not None and one.cut > 0:
+        if reason is not None and one.cut > 0 and 0 not in phase.trains.stages:
             logger.warning("phase %s is not cached: %s", phase.name, reason)
         if reason is None and can_be_stored(splits):
             keys = entries.name_entries(splits)

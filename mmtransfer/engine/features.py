@@ -65,7 +65,7 @@ def prepare_states(training: Training, model: Model, splits: Splits, phase: Phas
     splits = splits.without_states()
     with training.clock.part("cache"):
         asked = {
-            name: States(model, examples, machine, model.start, cache, name, training.stop)
+            name: States(model, examples, machine, model.start, cache, name, training.stop, training.outlook)
             for name, examples in splits.by_name().items()
             if last or name != "test"
         }

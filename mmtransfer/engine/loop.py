@@ -79,6 +79,7 @@ def train_epoch(
             state.seconds, begun = state.seconds + now - begun, now
             if logged:
                 _log(training, optimizer.param_groups[0]["lr"], len(epoch))
+            training.outlook.after_step(state.steps_done, len(seen))
             if saved:
                 save()
                 begun = time.monotonic()

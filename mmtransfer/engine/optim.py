@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 import torch
 from torch import nn
@@ -14,8 +15,13 @@ UNDECAYED = (nn.LayerNorm, nn.GroupNorm, nn.Embedding, nn.modules.batchnorm._Bat
 """Modules whose parameters are not decayed, beside all biases."""
 
 
-def groups(modules: Iterable[tuple[nn.Module, float]], weight_decay: float) -> list[dict[str, object]]:
-    """Parameter groups of (module, peak rate) pairs: decayed and not, trainable parameters only, each once."""
+def groups(
+    modules: Iterable[tuple[nn.Module, float]],
+    weight_decay: float,
+    instead: Mapping[nn.Parameter, nn.Parameter] = MappingProxyType({}),
+) -> list[dict[str, object]]:
+    """Parameter groups of (module, peak rate) pairs: decayed and not, trainable parameters only, each once; `instead`:
+    what is stepped in the place of a parameter."""
     seen: set[int] = set()
     result: list[dict[str, object]] = []
     for module, peak in modules:
@@ -26,7 +32,7 @@ def groups(modules: Iterable[tuple[nn.Module, float]], weight_decay: float) -> l
                 if parameter.requires_grad and id(parameter) not in seen:
                     seen.add(id(parameter))
                     plain = isinstance(part, UNDECAYED) or name.endswith("bias") or parameter.dim() < 2
-                    (undecayed if plain else decayed).append(parameter)
+                    (undecayed if plain else decayed).append(instead.get(parameter, parameter))
         result += [{"params": decayed, "peak": peak, "weight_decay": weight_decay}] if decayed else []
         result += [{"params": undecayed, "peak": peak, "weight_decay": 0.0}] if undecayed else []
     return result

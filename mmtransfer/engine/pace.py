@@ -17,7 +17,7 @@ from mmtransfer.engine.model import Model
 from mmtransfer.probe.select import SCALES
 from mmtransfer.strategies import Exact, Phase
 
-EVALUATIONS = 400
+EVALUATIONS = 200
 """Times that the objective of an exact head is computed along a path of penalties, about."""
 ROWS = 2048
 """Examples that one of them is measured on."""

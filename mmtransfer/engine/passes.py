@@ -12,6 +12,7 @@ from mmtransfer.config import RunConfig
 from mmtransfer.engine.graphs import Graphs, Recorder
 from mmtransfer.engine.machine import Machine
 from mmtransfer.engine.model import Model
+from mmtransfer.engine.vocabulary import WordRows
 from mmtransfer.errors import MMTransferError
 from mmtransfer.tasks.base import Outputs
 
@@ -30,12 +31,21 @@ class Passes:
     """None where nothing is recorded."""
 
     @classmethod
-    def of(cls, config: RunConfig, machine: Machine, prepared: nn.Module, given_up: str | None = None) -> Passes:
+    def of(
+        cls,
+        config: RunConfig,
+        machine: Machine,
+        prepared: nn.Module,
+        given_up: str | None = None,
+        rows: WordRows | None = None,
+    ) -> Passes:
         """As --graphs asks for, but not where it was `given_up` before; raises MMTransferError for `on` where nothing
-        can be recorded."""
+        can be recorded. `rows`: what trains in the place of a table of embeddings."""
         # looked up once: walking all modules of a frozen backbone costs more than a step of its head
         model: Model = machine.accelerator.unwrap_model(prepared)
         parameters = [parameter for parameter in prepared.parameters() if parameter.requires_grad]
+        if rows is not None:
+            parameters = [rows.trained if one is rows.table.weight else one for one in parameters]
         why_not = given_up or refusal(config, machine)
         if why_not and config.graphs == "on":
             raise MMTransferError(f"The steps cannot be recorded: {why_not}", "--graphs on", "leave it out")

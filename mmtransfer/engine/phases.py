@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Collection, Sequence
+from contextlib import nullcontext
 from math import isfinite
 from typing import Any
 
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 
 from mmtransfer.config import flag
 from mmtransfer.data.plan import Epoch, Plan, padding_share
-from mmtransfer.engine import budget, exact, layers, mixing, optim, processes, tracking
+from mmtransfer.engine import budget, exact, keeping, layers, mixing, optim, processes, tracking
 from mmtransfer.engine.anchoring import Start
 from mmtransfer.engine.averaging import applied
 from mmtransfer.engine.beside import Beside
@@ -30,6 +31,7 @@ from mmtransfer.engine.shortage import told
 from mmtransfer.engine.splits import Splits
 from mmtransfer.engine.stopping import Stopped, agreed
 from mmtransfer.engine.training import Outcome, Status, Training
+from mmtransfer.engine.vocabulary import WordRows
 from mmtransfer.errors import MMTransferError
 from mmtransfer.seeding import generator
 from mmtransfer.strategies import Exact, Loop, Phase
@@ -53,9 +55,13 @@ def train(
     """
     state, kept = training.state, model.trained(phases)
     state.budget = state.budget or model.task.input.budget()
+    steps = 0
     if any(isinstance(phase.solver, Loop) for phase in phases):
-        _say_padding(_plan(training, splits))
-        _say_cut(model, phases, _plan(training, splits))
+        plan = _plan(training, splits)
+        _say_padding(plan)
+        _say_cut(model, phases, plan)
+        steps = plan.steps_per_epoch
+    training.outlook.plan(training.clock, training.config.max_minutes, splits, phases, steps)
     outcome = Outcome(model, splits)
     while state.phase < len(phases):
         phase, last = phases[state.phase], state.phase == len(phases) - 1
@@ -84,7 +90,7 @@ def train(
         if outcome.status == "out of time":
             return outcome
         if isinstance(phase.solver, Exact) and not last:
-            _checkpoint(training, model, kept, None, is_best=state.best_value != best)
+            keeping.checkpoint(training, model, kept, None, is_best=state.best_value != best)
     return outcome
 
 
@@ -101,23 +107,25 @@ def _train_by_steps(
     """The epochs of a phase, from where `training.state` stands; `kept`: the tensors that checkpoints hold, `last`:
     whether no phase comes after it."""
     state, accelerator = training.state, training.machine.accelerator
-    prepared, optimizer = _prepare(training, model, phase, beside)
+    rows = WordRows.of(model, phase, splits.train, training.machine)
+    prepared, optimizer = _prepare(training, model, phase, beside, rows)
     entry = state.phases[state.phase]
-    passes = Passes.of(training.config, training.machine, prepared, entry.get("graphs", {}).get("why_not"))
+    passes = Passes.of(training.config, training.machine, prepared, entry.get("graphs", {}).get("why_not"), rows)
     if optimizer_state:
-        _restore(optimizer, optimizer_state)
+        keeping.restore_moments(optimizer, optimizer_state)
 
     def save(is_best: bool = False) -> None:
         if passes.graphs is not None:
             entry["graphs"] = passes.graphs.figures.as_dict()
-        _checkpoint(training, model, kept, optimizer, beside, is_best)
+        keeping.checkpoint(training, model, kept, optimizer, beside, is_best)
 
     plan = _plan(training, splits)
     status: Status = "out of time" if training.stop.has_ended(state) else "finished"
     while state.epoch < phase.epochs and status == "finished" and not _out_of_patience(training):
         begun = time.monotonic()
         try:
-            plan = _train_epoch(training, passes, optimizer, splits, phase, plan, save)
+            with nullcontext() if rows is None else rows.instead():
+                plan = _train_epoch(training, passes, optimizer, splits, phase, plan, save)
         except Stopped as stop:
             if stop.interrupted:
                 save()
@@ -136,7 +144,7 @@ def _train_by_steps(
             save(is_best and beside.average is None)  # what is best of averages is not what goes on
         if stopped:
             return _outcome(training, model, splits, "stopped")
-    load_best(training, model, kept)
+    keeping.load_best(training, model, kept)
     if phase.mix:
         try:
             mixing.choose(training, model, splits, beside.start, phase.mix)
@@ -180,13 +188,18 @@ def _plan(training: Training, splits: Splits) -> Plan:
     return Plan(train.lengths, config.batch_size, training.state.budget, config.seed, train.shares)
 
 
-def _prepare(training: Training, model: Model, phase: Phase, beside: Beside) -> tuple[nn.Module, AcceleratedOptimizer]:
+def _prepare(
+    training: Training, model: Model, phase: Phase, beside: Beside, rows: WordRows | None
+) -> tuple[nn.Module, AcceleratedOptimizer]:
     model.train()
     config, rates = training.config, phase.rates
     stages = [model.backbone.stages[stage] for stage in phase.trains.stages]
     rated = [*zip(stages, rates.stages, strict=True), (model.head, rates.head)]
-    groups = optim.groups(rated, config.weight_decay if phase.anchor is None else 0.0)
+    instead = {} if rows is None else {rows.table.weight: rows.trained}
+    groups = optim.groups(rated, config.weight_decay if phase.anchor is None else 0.0, instead)
     own = optim.optimizer(groups, config)
+    if rows is not None:  # before the average takes in the table
+        rows.attach(own)
     beside.attach(own)
     prepared, optimizer = training.machine.accelerator.prepare(model, own)
     return prepared, optimizer
@@ -292,55 +305,6 @@ def _out_of_patience(training: Training) -> bool:
     return patience is not None and training.state.since_best >= patience
 
 
-def _checkpoint(
-    training: Training,
-    model: Model,
-    kept: Collection[str],
-    optimizer: AcceleratedOptimizer | None,
-    beside: Beside | None = None,
-    is_best: bool = False,
-) -> None:
-    """Begins to write a checkpoint; `is_best`: whether the weights have just been kept as the best."""
-    if not training.machine.is_main:
-        return
-    state = training.state
-    moments = {
-        f"{number}.{name}": value
-        for number, moment in (optimizer.state_dict()["state"] if optimizer else {}).items()
-        for name, value in moment.items()
-        if isinstance(value, Tensor)
-    }
-    moments |= beside.tensors() if beside else {}
-    with training.clock.part("checkpoint"):
-        state.spent = training.clock.spent()
-        training.scaler.keep(state)
-        training.saver.save(state.state_dict(), model.tensors(kept), moments, is_best)
-
-
-def _restore(optimizer: AcceleratedOptimizer, tensors: dict[str, Tensor]) -> None:
-    moments: dict[int, dict[str, Any]] = {}
-    for key, value in tensors.items():
-        number, name = key.split(".", 1)
-        if number.isdecimal():  # else it is what stands beside the optimiser
-            moments.setdefault(int(number), {})[name] = value
-    groups = optimizer.state_dict()["param_groups"]
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    for place, parameter in enumerate(parameters):  # in the layout of the weights, which the file does not keep
-        for name, value in moments.get(place, {}).items():
-            if value.shape == parameter.shape:
-                moments[place][name] = torch.empty_like(parameter).copy_(value)
-    optimizer.load_state_dict({"state": moments, "param_groups": groups})
-
-
-def load_best(training: Training, model: Model, kept: Collection[str]) -> None:
-    """Puts the best validated weights so far, if there are any, into the model; `kept`: the backbone's among them."""
-    name, accelerator = training.state.best, training.machine.accelerator
-    if name is None:
-        return
-    processes.together(accelerator, lambda: model.load_tensors(training.saver.best(name)))
-    processes.broadcast(accelerator, model.tensors(kept).values())
-
-
 def _say_cut(model: Model, phases: Sequence[Phase], plan: Plan) -> None:
     """Warns where batch normalisation that is trained sees less than a step."""
     first = plan.epoch(0).micro_batches(0)
@@ -356,8 +320,7 @@ def _say_padding(plan: Plan) -> None:
     before = [random[start : start + size] for start in range(0, len(random), size)]
     planned = [batch for step in range(len(epoch)) for batch in epoch.micro_batches(step)]
     logger.info(
-        "padding: %.0f %% of what is computed in batches of %d as they come, %.0f %% as planned",
-        100 * padding_share(plan.lengths, before),
-        size,
+        "padding: %.0f %% of the computation, with examples of like length in one batch; in random order %.0f %%",
         100 * padding_share(plan.lengths, planned),
+        100 * padding_share(plan.lengths, before),
     )

@@ -41,8 +41,8 @@ def set_threads(threads: int | None, local_processes: int) -> int:
     """
     threads = threads or max(1, launcher.cores() // local_processes)
     torch.set_num_threads(threads)
-    told = "%d of %d cores for each of %d process(es); --threads changes it"
-    logger.info(told, threads, launcher.cores(), local_processes)
+    each = f" in each of {local_processes} processes" if local_processes > 1 else ""
+    logger.info("CPU threads: %d%s (cores: %d); --threads changes that", threads, each, launcher.cores())
     return threads
 
 

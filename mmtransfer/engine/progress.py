@@ -7,8 +7,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from mmtransfer import terminal
 
 logger = logging.getLogger("mmtransfer")
 LINE_SECONDS = 15.0
@@ -41,7 +42,7 @@ class Bar:
 @contextmanager
 def bar(label: str, total: int, speaks: bool) -> Iterator[Bar]:
     """A progress bar over `total` examples; silent where `speaks` is false (all but the main process)."""
-    console = Console(stderr=True)
+    console = terminal.console(stderr=True)
     if not (speaks and console.is_terminal):
         yield Bar(label, total, None, speaks)
         return

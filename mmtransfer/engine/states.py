@@ -21,6 +21,7 @@ from mmtransfer.engine import budget
 from mmtransfer.engine.loading import Examples
 from mmtransfer.engine.machine import Machine
 from mmtransfer.engine.model import Model
+from mmtransfer.engine.outlook import Outlook
 from mmtransfer.engine.progress import bar
 from mmtransfer.engine.shortage import refusal
 from mmtransfer.engine.stopping import Stop, Stopped
@@ -45,6 +46,8 @@ class States:
     label: str = "inputs"
     """What the examples are, for the progress bar and the entry."""
     stop: Stop = field(default_factory=Stop)
+    outlook: Outlook = field(default_factory=Outlook)
+    """Tells how long the run takes, where they are most of it."""
 
     def compute(self, batches: list[Indices], workers: int = 0) -> Iterator[tuple[Indices, State]]:
         """Batches of examples -> their states at the cut, on the CPU."""
@@ -81,6 +84,7 @@ class States:
                 yield indices, state
                 begun = time.monotonic()
                 progress.advance(len(indices))
+                self.outlook.after_batch(figures.passed, figures.pass_seconds)
                 if self.stop.interrupted:
                     raise Stopped(True)
 

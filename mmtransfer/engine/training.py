@@ -12,6 +12,7 @@ from mmtransfer.config import RunConfig
 from mmtransfer.engine.clock import Clock
 from mmtransfer.engine.machine import Machine
 from mmtransfer.engine.model import Model
+from mmtransfer.engine.outlook import Outlook
 from mmtransfer.engine.saver import Saver
 from mmtransfer.engine.scaling import Scaler
 from mmtransfer.engine.splits import Splits
@@ -41,6 +42,8 @@ class Training:
     scaler: Scaler = field(default_factory=Scaler)
     heads: Heads | None = None
     """Where exact heads are put, and taken from by later runs on the same data; None: each run finds its own."""
+    outlook: Outlook = field(default_factory=Outlook)
+    """Tells how long the run takes."""
     saver: Saver = field(init=False)
     """Of the checkpoints; the main process's alone writes any."""
 

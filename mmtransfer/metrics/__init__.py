@@ -18,24 +18,28 @@ if TYPE_CHECKING:
         Recall,
         TopKAccuracy,
     )
+    from mmtransfer.metrics.confusions import word_errors
+    from mmtransfer.metrics.edits import Edits, align, pairs
     from mmtransfer.metrics.intervals import Margins, Score, cells_bootstrap, jackknife, wilson
     from mmtransfer.metrics.multilabel import MultiLabelF1, SubsetAccuracy
     from mmtransfer.metrics.regression import MAE, MSE, R2, RMSE
     from mmtransfer.metrics.retrieval import RetrievalRecall, nearest
     from mmtransfer.metrics.spans import EntityF1, TagAccuracy, TagF1
     from mmtransfer.metrics.streaming import StreamingMetric
-    from mmtransfer.metrics.transcription import CER, WER, Edits, align
+    from mmtransfer.metrics.transcription import CER, WER
 
 _MODULES = {
     "calibration": ("ECE", "NLL", "Brier", "of_probabilities"),
     "classification": ("F1", "Accuracy", "ConfusionMatrix", "Precision", "Recall", "TopKAccuracy"),
+    "confusions": ("word_errors",),
+    "edits": ("Edits", "align", "pairs"),
     "intervals": ("Margins", "Score", "cells_bootstrap", "jackknife", "wilson"),
     "multilabel": ("MultiLabelF1", "SubsetAccuracy"),
     "regression": ("MAE", "MSE", "R2", "RMSE"),
     "retrieval": ("RetrievalRecall", "nearest"),
     "spans": ("EntityF1", "TagAccuracy", "TagF1"),
     "streaming": ("StreamingMetric",),
-    "transcription": ("CER", "WER", "Edits", "align"),
+    "transcription": ("CER", "WER"),
 }
 _OWNER = {name: module for module, names in _MODULES.items() for name in names}
 __all__ = [
@@ -69,7 +73,9 @@ __all__ = [
     "jackknife",
     "nearest",
     "of_probabilities",
+    "pairs",
     "wilson",
+    "word_errors",
 ]
 
 

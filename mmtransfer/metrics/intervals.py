@@ -55,15 +55,37 @@ class Estimate:
         return asdict(self)
 
 
-@dataclass(frozen=True)
-class Score(Estimate):
-    """A metric's value with its 95 % interval."""
+@dataclass(frozen=True, eq=False)
+class Score(Estimate, Mapping[str, Any]):
+    """A metric's value with its 95 % interval; also a mapping of these, as result.json has it.
+
+    >>> score = wilson(9, 10)
+    >>> print(score, score.n, score["n"])
+    0.9000 (0.5958 to 0.9821) 10 10
+    >>> list(score)
+    ['value', 'low', 'high', 'n', 'method']
+    """
 
     n: int
     """Number of examples (of one class: its references); of word and character errors that of reference words or
     characters."""
     method: str
     """How the interval was made."""
+
+    def __getitem__(self, name: str) -> Any:
+        return self.as_dict()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.as_dict())
+
+    def __len__(self) -> int:
+        return len(fields(self))
+
+    def __eq__(self, other: object) -> bool:
+        return self.as_dict() == dict(other) if isinstance(other, Mapping) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(tuple(self.as_dict().values()))
 
     @classmethod
     def of(cls, found: Mapping[str, Any]) -> Score:

@@ -1,10 +1,8 @@
-"""Word and character error rates as streaming `evaluate.Metric`s, and the alignment they count edits with."""
+"""Word and character error rates as streaming `evaluate.Metric`s."""
 
 from __future__ import annotations
 
-import unicodedata
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import datasets
@@ -13,49 +11,13 @@ import numpy as np
 from mmtransfer.errors import MMTransferError
 from mmtransfer.metrics import paired
 from mmtransfer.metrics.crossed import Drawn
+from mmtransfer.metrics.edits import align, composed
 from mmtransfer.metrics.intervals import Score, jackknife
 from mmtransfer.metrics.paired import Difference
 from mmtransfer.metrics.streaming import Columns, StreamingMetric
 
 ONE_SPEAKER = "recording (one speaker, so it tells nothing of others)"
 """The unit of intervals where all words are of one speaker."""
-
-
-@dataclass(frozen=True)
-class Edits:
-    """What turns a reference into a hypothesis."""
-
-    substitutions: int
-    deletions: int
-    insertions: int
-
-    @property
-    def total(self) -> int:
-        """The edit distance."""
-        return self.substitutions + self.deletions + self.insertions
-
-
-def align(reference: Sequence[Hashable], hypothesis: Sequence[Hashable]) -> Edits:
-    """The fewest edits (Levenshtein), and of the shortest alignments one with the most hits.
-
-    A substitution costs `unit + 1`, the others `unit`, with `unit` above any number of substitutions: one distance then
-    holds both the edits (its quotient) and the substitutions among them (its remainder). Insertions minus deletions is
-    the difference of the lengths, which gives the other two: no table is kept, no path is walked. A row of the table is
-    computed at once; the chain of insertions along it is a running minimum.
-    """
-    numbers: dict[Hashable, int] = {}
-    source = [numbers.setdefault(token, len(numbers)) for token in reference]
-    target = np.array([numbers.setdefault(token, len(numbers)) for token in hypothesis], np.int64)
-    unit = len(source) + len(target) + 1
-    inserted = unit * np.arange(len(target) + 1)
-    row = inserted
-    for token in source:
-        best = row + unit
-        best[1:] = np.minimum(best[1:], row[:-1] + (unit + 1) * (target != token))
-        row = np.minimum.accumulate(best - inserted) + inserted
-    total, substitutions = divmod(int(row[-1]), unit)
-    gaps, longer = total - substitutions, len(target) - len(source)
-    return Edits(substitutions, (gaps - longer) // 2, (gaps + longer) // 2)
 
 
 class WER(StreamingMetric):
@@ -155,8 +117,8 @@ class WER(StreamingMetric):
             self._add_recording(prediction, reference, group)
 
     def _add_recording(self, prediction: str, reference: str, group: str | None) -> None:
-        tokens = self._tokens(_composed(reference))
-        edits = align(tokens, self._tokens(_composed(prediction)))
+        tokens = self._tokens(composed(reference))
+        edits = align(tokens, self._tokens(composed(prediction)))
         self.substitutions += edits.substitutions
         self.deletions += edits.deletions
         self.insertions += edits.insertions
@@ -210,15 +172,11 @@ class CER(WER):
     @classmethod
     def _edits(cls, run: Columns) -> np.ndarray:
         pairs = zip(run["target"], run["prediction"], strict=True)
-        return np.array([align(*(cls._tokens(_composed(text)) for text in pair)).total for pair in pairs])
+        return np.array([align(*(cls._tokens(composed(text)) for text in pair)).total for pair in pairs])
 
     @classmethod
     def _lengths(cls, run: Columns) -> np.ndarray:
-        return np.array([len(cls._tokens(_composed(text))) for text in run["target"]])
-
-
-def _composed(text: str) -> str:
-    return unicodedata.normalize("NFC", text)
+        return np.array([len(cls._tokens(composed(text))) for text in run["target"]])
 
 
 def _groups(speakers: Sequence[str | None] | None, lengths: np.ndarray) -> tuple[list[str], str]:

@@ -33,6 +33,10 @@ class Budget:
         """Seconds for trying things; the reserve is not among them."""
         return self.seconds - self.elapsed - self.reserve
 
+    def left_keeping(self, seconds: float) -> float:
+        """Seconds for trying things if so many, and a margin, are kept for the end at least."""
+        return self.left + self.reserve - max(self.reserve, seconds * MARGIN + EXIT)
+
     @property
     def deadline(self) -> float:
         """Until when things may be tried, as time since the epoch."""

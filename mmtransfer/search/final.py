@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -20,7 +19,6 @@ from mmtransfer.lock import Lock
 from mmtransfer.reporting import Report
 from mmtransfer.search import tuning
 from mmtransfer.search.journal import NOTE, PROBE, Search
-from mmtransfer.search.probing import FEW
 from mmtransfer.search.trial import Trial, quietly
 from mmtransfer.tasks.base import Records
 
@@ -31,7 +29,7 @@ def choose(search: Search) -> Trial:
     """The best trial. Where the user has not asked for a strategy, a trained one only if it is better than the best
     probe on the very examples that it was scored on."""
     names = {facts.name for facts in tuning.backbones(search)}
-    trials = [trial for trial in search.trials if trial.score and trial.state != "failed" and trial.backbone in names]
+    trials = [trial for trial in search.trials if trial.counts and trial.backbone in names]
     best = min((trial for trial in trials if trial.name != PROBE), key=search.order, default=None)
     probe = min((trial for trial in trials if trial.name == PROBE), key=search.order, default=None)
     if best is None or probe is None or search.settings.get("strategy") not in (None, PROBE):
@@ -63,43 +61,13 @@ def settings_of(trial: Trial) -> RunConfig:
     return replace(trial.config, stop_after=trial.steps if short else None)
 
 
-def refit(search: Search, chosen: Trial) -> Trial | None:
-    """The chosen training again on all data, for as many passes, where examples are few and the time is enough.
-
-    The rule: at most FEW examples, of which validation was cut and no part taken; so many epochs of the schedule as the
-    chosen trial was scored best after. Its score is that of the chosen one, which has not seen the validation data.
-    """
-    config, facts = chosen.config, search.facts[chosen.backbone]
-    part = any(value is not None for value in (config.shots, config.fraction, config.shots_minutes))
-    count = facts.examples["train"] + facts.examples["validation"]
-    if chosen.name == PROBE or config.validation is not None or part or count > FEW or not chosen.best:
-        return None
-    share = chosen.best / chosen.planned
-    needed = chosen.trained / chosen.steps * share * chosen.planned * count / facts.examples["train"] + chosen.around
-    if search.stopped() or not search.budget.allows(needed):
-        return None
-    search.say(f"{chosen.backbone}, {chosen.name}: again on all {count} examples")
-    config, number = replace(config, validation_fraction=0.0), search.next()
-    prepared = search.bench.prepared(config)
-    trial = Trial(number, chosen.backbone, f"{chosen.name}, on all data", config, search.place(number))
-    trial.planned = math.ceil(len(prepared.splits.train) / config.batch_size) * config.epochs
-    until = max(1, round(share * trial.planned))
-    search.bench.advance(trial, until, search.budget.deadline, prepared)
-    search.trials.append(trial)
-    if trial.steps < until:
-        trial.state, trial.why = "dropped", "there was no time to end it"
-        return None
-    trial.score, trial.records = chosen.score, chosen.records
-    return trial
-
-
 def finish(search: Search, chosen: Trial, lock: Lock, warnings: Sequence[str], records: Records | None) -> None:
     """Makes the chosen trial the run of the search's folder: model, scores, predictions; the test data are read here.
 
     `records`: of validation, where the chosen one has been trained on those examples.
     """
     folder = search.folder
-    search.say(f"chosen: {chosen.backbone}, {chosen.name}; saving and scoring it")
+    search.say(f"chosen: {chosen.title}; saving and scoring it")
     for path in (folder.result, folder.model, folder.checkpoints):  # of what an earlier start has chosen
         files.remove(path)
     _take_over(chosen.folder, folder.path)

@@ -6,15 +6,17 @@ A rung is the first part of each candidate's full schedule: going on never chang
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 FACTOR = 3
 """Of the candidates of a rung one in so many goes on, for so many times as long."""
 FIRST = FACTOR**2
 """The part of a full schedule that the first of three rungs is."""
 LONGER = 1.5
-"""Times that a schedule is made longer at most, where time would be left over."""
+"""Times that a schedule is made longer at most, where the time is enough."""
+SOME = 4
+"""Candidates that are enough for a longer schedule to be worth more than another one."""
 LEAST = 20
 """Steps of the shortest rung."""
 
@@ -43,50 +45,58 @@ class Plan:
     """Of the full schedule, by rung; the last is 1."""
     seconds: float
     """That it is expected to take."""
+    again: float = 0.0
+    """How many times as long as its schedule the winner is trained again in the end."""
 
     def kept(self, rung: int) -> int:
         """Candidates of a rung."""
         return max(1, math.ceil(self.candidates / FACTOR**rung))
 
 
-def plan(costs: Sequence[Cost], steps: int, epochs: int, seconds: float, fixed: bool = False) -> Plan | None:
-    """The largest search that fits into `seconds`; None where not even one candidate can be trained for an epoch.
+def plan(
+    costs: Sequence[Cost], steps: int, epochs: int, seconds: float, fixed: bool = False, again: float = 0.0
+) -> Plan | None:
+    """The best search that fits into `seconds`; None where not even one candidate can be trained for an epoch.
+
+    A few candidates come first, then a longer schedule for them, then more candidates.
 
     Args:
         costs: of the candidates, the likeliest to win first.
         steps: optimiser steps of an epoch.
         epochs: of a full schedule, which is made shorter where else not even one candidate could be trained, and
-            longer, by a half at most, where time would be left over.
+            longer, by a half at most, where the time is enough.
         fixed: whether the schedule stays as it is.
+        again: as in the plan; where there is no time for it, the plan is one without.
     """
-    tried = [(epochs, candidates) for candidates in range(len(costs), 0, -1)]
-    tried += [] if fixed else [(fewer, 1) for fewer in range(epochs - 1, 0, -1)]
-    for many, candidates in tried:
-        found = _made(costs, steps, many, candidates)
+    for many, candidates in _preferred(len(costs), epochs, fixed):
+        found = _made(costs, steps, many, candidates, again)
         if found.seconds <= seconds:
-            return found if fixed or many < epochs else _lengthened(found, costs, steps, seconds)
-    return None
+            return found
+    return plan(costs, steps, epochs, seconds, fixed) if again else None
 
 
-def _lengthened(found: Plan, costs: Sequence[Cost], steps: int, seconds: float) -> Plan:
-    """The same search with schedules as long as the seconds that are left over allow."""
-    for epochs in range(math.ceil(LONGER * found.epochs), found.epochs, -1):
-        longer = _made(costs, steps, epochs, found.candidates)
-        if longer.seconds <= seconds:
-            return longer
-    return found
+def _preferred(candidates: int, epochs: int, fixed: bool) -> Iterator[tuple[int, int]]:
+    """Epochs and candidates, the best first."""
+    few, longest = min(SOME, candidates), epochs if fixed else math.ceil(LONGER * epochs)
+    yield from ((longest, number) for number in range(candidates, few, -1))
+    for number in range(few, 0, -1):
+        yield from ((many, number) for many in range(longest, epochs - 1, -1))
+    if not fixed:
+        yield from ((fewer, 1) for fewer in range(epochs - 1, 0, -1))
 
 
-def _made(costs: Sequence[Cost], steps: int, epochs: int, candidates: int) -> Plan:
+def _made(costs: Sequence[Cost], steps: int, epochs: int, candidates: int, again: float) -> Plan:
     shares = _shares(candidates, steps * epochs)
-    found = Plan(epochs, candidates, shares, 0.0)
+    found = Plan(epochs, candidates, shares, 0.0, again)
     spent, done = sum(cost.once for cost in costs[:candidates]), 0.0
     for rung, share in enumerate(shares):
         # who goes on is not known: reckon with the slowest
         slowest = sorted(costs[:candidates], key=lambda cost: -cost.epoch)[: found.kept(rung)]
         spent += sum(cost.start + cost.epoch * epochs * (share - done) for cost in slowest)
         done = share
-    return Plan(epochs, candidates, shares, spent)
+    if again:
+        spent += slowest[0].start + again * epochs * slowest[0].epoch
+    return replace(found, seconds=spent)
 
 
 def _shares(candidates: int, steps: int) -> tuple[float, ...]:

@@ -8,8 +8,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mmtransfer import documents
 from mmtransfer.config import RunConfig, told
 from mmtransfer.documents import PROGRAM, Form
+from mmtransfer.errors import MMTransferError, damaged
 from mmtransfer.rank import named
 from mmtransfer.resolution import OTHER_PROBLEM, OTHER_WAY, resolve
 from mmtransfer.run import RunFolder
@@ -34,8 +36,28 @@ SAVED: Mapping[Any, Form] = {
     "settings": {},
     "search": {},
     "seconds": {"budget": float, "spent": float},
-    "plan": ({}, None),
-    "trials": [{"number": int, "backbone": str, "way": str, "state": str, "steps": int, "rungs": []}],
+    "plan": ({"epochs": int, "candidates": int, "shares": [float], "seconds": float, "again": float}, None),
+    "metric": {"name": str, "higher_is_better": bool},
+    "chosen": ({"trial": int}, None),
+    "trials": [
+        {
+            "number": int,
+            "backbone": str,
+            "way": str,
+            "state": str,
+            "why": str,
+            "steps": int,
+            "best_steps": int,
+            "planned_steps": int,
+            "seconds": float,
+            "training_seconds": float,
+            "rungs": [{"loss": float}],
+            "validation": (
+                {"value": (float, None), "low": (float, None), "high": (float, None), "n": int, "method": str},
+                None,
+            ),
+        }
+    ],
 }
 """What a file must have for its search to be gone on with."""
 
@@ -84,6 +106,8 @@ class Search:
     earlier: dict[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
     """Trials of earlier starts, by backbone and way."""
     plan: Plan | None = None
+    again: float = 0.0
+    """Seconds that are kept for training the winner again on all data."""
     higher_is_better: bool = True
     metric: str = ""
     target: Target | None = None
@@ -115,13 +139,17 @@ class Search:
 
     def best(self) -> Trial | None:
         """The best trial so far."""
-        scored = [trial for trial in self.trials if trial.score is not None and trial.state != "failed"]
-        return min(scored, key=self.order, default=None)
+        return min((trial for trial in self.trials if trial.counts), key=self.order, default=None)
 
     def learn(self, trial: Trial) -> None:
         """Reckons with what a trial has taken."""
         self.facts[trial.backbone].measuring = max(self.facts[trial.backbone].measuring, trial.measuring)
-        self.budget.reserved(max(facts.ending() for facts in self.facts.values()))
+        self.keep(self.again)
+
+    def keep(self, again: float) -> None:
+        """Keeps time for the end, and for training the winner `again`, in seconds."""
+        self.again = again
+        self.budget.reserved(max(facts.ending() for facts in self.facts.values()) + again)
 
     def stopped(self) -> bool:
         """Whether a signal has asked to end the search."""
@@ -130,7 +158,7 @@ class Search:
     def say(self, what: str) -> None:
         """The line of progress: what is tried, the best so far, the time left."""
         best = self.best()
-        found = f"best {self.metric} {best.score:.4f} ({best.backbone}, {best.name})" if best else "nothing scored yet"
+        found = f"best {self.metric} {best.score:.4f} by {best.title}" if best else "nothing scored yet"
         clock = f"{spoken(self.budget.elapsed)} of {spoken(self.budget.seconds)}"
         logger.info("auto %s | %s | %s | %s left", clock, what, found, spoken(self.budget.left))
 
@@ -156,6 +184,17 @@ class Search:
                 "chosen": chosen,
             },
         )
+
+
+def told_of(folder: RunFolder) -> dict[str, Any]:
+    """auto.json of a run folder; raises MMTransferError where there is none, and where it is damaged."""
+    path = folder.path / FILE
+    if not path.exists():
+        raise MMTransferError(f"There is no search to resume: {FILE} is missing", f"--out {folder.path}", "check --out")
+    try:
+        return documents.read_json(path, SAVED)
+    except (OSError, ValueError) as error:
+        raise damaged(path, error) from None
 
 
 def _told(name: str, value: Any) -> Any:

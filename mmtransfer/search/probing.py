@@ -18,8 +18,8 @@ from mmtransfer.strategies import Exact
 logger = logging.getLogger("mmtransfer")
 FEW = 2000
 """Training examples up to which the class names may help a probe, and a winner is trained again on all of them."""
-SHARE = 0.5
-"""Of the time that is left, what the features of one more backbone may take."""
+FIRST, SHARE = 0.8, 0.5
+"""Of the time that is left, what the probe of the first backbone may take, and that of one more."""
 LOADED = 1e8
 """Bytes of weights that are loaded in a second, at least."""
 LEAST = 50
@@ -53,7 +53,7 @@ def look(search: Search, backbone: str, size: int = 0) -> tuple[RunConfig, Prepa
         search.missing[backbone] = "its features alone would take longer than the time that is left"
         return None
     search.facts[backbone] = facts
-    search.budget.reserved(max(facts.ending() for facts in search.facts.values()))
+    search.keep(search.again)
     return config, prepared
 
 
@@ -64,11 +64,25 @@ def probe(search: Search, backbone: str, config: RunConfig, prepared: Prepared) 
         return
     part = _part(config, prepared, _affordable(search, search.facts[backbone], prepared))
     if part is not None:
-        logger.warning("auto: there is time for a probe on %d examples of each class only", part)
+        logger.info("auto: a probe on %d examples of each class at first", part)
         config = replace(config, shots=part)
         _try(search, backbone, config, search.bench.prepared(config))
         return
     _try(search, backbone, *_with_names(search, config, prepared))
+
+
+def widen(search: Search) -> None:
+    """The best probe again on all data, where it was one of a part of them and the time is enough."""
+    best = search.best()
+    if best is None or best.config.shots == search.settings.get("shots"):
+        return
+    config, facts = search.probed(best.backbone), search.facts[best.backbone]
+    prepared = search.bench.prepared(config)
+    if not search.budget.allows(_seconds(search, facts, prepared)):
+        logger.warning("auto: there is no time for a probe on more than %d examples of each class", best.config.shots)
+        return
+    _try(search, best.backbone, config, prepared)
+    best.state, best.why = "replaced", "by the probe on all data"
 
 
 def _too_large(search: Search, backbone: str, parameters: int) -> bool:
@@ -108,10 +122,15 @@ def validation_share(search: Search, examples: int) -> float:
 
 def _affordable(search: Search, facts: Facts, prepared: Prepared) -> float:
     """The share of the training data whose features, and the head on them, fit into the time."""
-    seconds = (facts.examples["train"] + facts.examples["validation"]) / facts.examples_per_second
-    seconds += _solving(search, prepared)
-    left = SHARE * (search.budget.left - facts.ending())
-    return 1.0 if seconds <= left else max(0.0, left / seconds)
+    share = FIRST if search.best() is None else SHARE
+    left = share * search.budget.left_keeping(facts.ending())
+    return min(1.0, max(0.0, left / max(1e-9, _seconds(search, facts, prepared))))
+
+
+def _seconds(search: Search, facts: Facts, prepared: Prepared) -> float:
+    """What a probe on all data takes, about."""
+    features = (facts.examples["train"] + facts.examples["validation"]) / max(1e-9, facts.examples_per_second)
+    return features + _solving(search, prepared)
 
 
 def _part(config: RunConfig, prepared: Prepared, share: float) -> int | None:
@@ -148,7 +167,7 @@ def _try(search: Search, backbone: str, config: RunConfig, prepared: Prepared) -
     number = search.next()
     trial = Trial(number, backbone, PROBE, config, search.place(number))
     search.trials.append(trial)
-    search.say(f"{backbone}: {PROBE}")
+    search.say(trial.title)
     search.bench.advance(trial, 0, search.budget.deadline, prepared)
     search.learn(trial)
     search.write("searching")

@@ -14,7 +14,7 @@ from accelerate import Accelerator
 
 from mmtransfer import fitting
 from mmtransfer.config import RunConfig
-from mmtransfer.engine import checkpoint, phases
+from mmtransfer.engine import checkpoint, keeping
 from mmtransfer.engine.clock import Clock
 from mmtransfer.engine.evaluation import evaluate
 from mmtransfer.engine.machine import Machine
@@ -23,6 +23,7 @@ from mmtransfer.engine.training import Heads, Outcome, Training
 from mmtransfer.lock import Lock
 from mmtransfer.metrics import Score
 from mmtransfer.preparation import Prepared, prepare
+from mmtransfer.rank import named
 from mmtransfer.reporting import Report
 from mmtransfer.run import RunFolder
 from mmtransfer.tasks.base import Records
@@ -30,7 +31,7 @@ from mmtransfer.tasks.base import Records
 logger = logging.getLogger("mmtransfer")
 CHOSEN = ("precision", "layout", "micro_batch_size", "micro_batch_tokens", "micro_batch_seconds")
 """Settings that the machine may have chosen for a trial when it began."""
-State = Literal["waiting", "paused", "finished", "out of time", "dropped", "failed"]
+State = Literal["waiting", "paused", "finished", "out of time", "dropped", "failed", "replaced"]
 
 
 @dataclass
@@ -71,6 +72,16 @@ class Trial:
     @property
     def value(self) -> float | None:
         return self.score.value if self.score else None
+
+    @property
+    def title(self) -> str:
+        """What a person calls it."""
+        return f"{short(self.backbone)}, {self.name}"
+
+    @property
+    def counts(self) -> bool:
+        """Whether it may be chosen."""
+        return self.score is not None and self.state not in ("failed", "replaced")
 
     @property
     def loss(self) -> float:
@@ -169,7 +180,7 @@ class Bench:
             value = target.values(records)[target.primary]
             if trial.state == "paused" and (value is None or not state.improves(value, target.higher_is_better)):
                 # were it to end here, this would be what is kept
-                phases.load_best(training, outcome.model, kept)
+                keeping.load_best(training, outcome.model, kept)
                 trial.best = checkpoint.step_of(state.best)
                 records = target.tune(evaluate(model, validation, training.machine, "validating"))
         if records is None:
@@ -177,8 +188,16 @@ class Bench:
         begun = time.monotonic()
         trial.records, trial.score = records, target.measure(records)[target.primary]
         trial.measuring = time.monotonic() - begun
+        if trial.steps:  # a later start may compare a probe with it on these examples
+            RunFolder(trial.folder).write_predictions("validation", records)
         loss = sum(records["loss"]) / max(1, len(records["loss"]))
         trial.rungs.append({"steps": trial.steps, **trial.score.as_dict(), "loss": loss})
+
+
+def short(backbone: str) -> str:
+    """A backbone's name without its weights, and of a long path only the end."""
+    name = named(backbone)["backbone"]
+    return "/".join(Path(name).parts[-2:]) if Path(name).is_absolute() else name
 
 
 def _budgeted(training: Training, outcome: Outcome) -> dict[str, Any]:
@@ -208,5 +227,7 @@ def read(found: Mapping[str, Any], config: RunConfig, folder: Path) -> Trial:
     trial.best = int(found["best_steps"])
     trial.seconds, trial.trained = float(found["seconds"]), float(found["training_seconds"])
     trial.rungs = list(found["rungs"])
-    trial.score = Score.of(found["validation"]) if found["validation"] else None
+    if found["validation"]:
+        trial.score = Score.of(found["validation"])
+        trial.records = RunFolder(folder).read_predictions("validation")
     return trial

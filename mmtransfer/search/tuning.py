@@ -16,7 +16,7 @@ from mmtransfer.engine.pace import Pace
 from mmtransfer.errors import MMTransferError
 from mmtransfer.preparation import Prepared
 from mmtransfer.resolution import planned
-from mmtransfer.search import halving
+from mmtransfer.search import halving, refitting
 from mmtransfer.search.budget import MARGIN
 from mmtransfer.search.halving import Cost, Plan
 from mmtransfer.search.journal import PROBE, Facts, Search
@@ -67,21 +67,26 @@ def tune(search: Search) -> None:
 def plan(search: Search) -> list[Entry]:
     """Sets the plan of the search, where earlier starts had none; returns the candidates."""
     nearest = min(facts.loading for facts in backbones(search))
-    if search.best() is not None and not search.budget.allows(2 * nearest):
+    if search.best() is not None and search.plan is None and not search.budget.allows(2 * nearest):
         logger.warning("auto: there is no time to train")
         return []
     entries = _entries(search)
-    if entries and search.plan is None:
-        first, fixed = entries[0], "epochs" in search.settings
+    if not entries:
+        return []
+    first, fixed = entries[0], "epochs" in search.settings
+    if search.plan is None:
+        again = refitting.times(first.config, search.facts[first.backbone])
         seconds, costs = search.budget.left / MARGIN, [entry.cost for entry in entries]
-        search.plan = halving.plan(costs, first.steps, first.config.epochs, seconds, fixed)
+        search.plan = halving.plan(costs, first.steps, first.config.epochs, seconds, fixed, again)
+    if search.plan is not None and search.plan.again:
+        search.keep(first.cost.start + search.plan.again * search.plan.epochs * first.cost.epoch)
     return entries
 
 
 def backbones(search: Search) -> list[Facts]:
     """Those that are trained: the best, and the next where the probes do not tell them apart; with `--prefer` speed or
     size the fastest or smallest of those that are not shown to be worse."""
-    probes = sorted((trial for trial in search.trials if trial.name == PROBE and trial.score), key=search.order)
+    probes = sorted((trial for trial in search.trials if trial.name == PROBE and trial.counts), key=search.order)
     near = list(search.facts.values())
     if probes:
         best = probes[0].score
@@ -193,23 +198,40 @@ def _cost(search: Search, facts: Facts, prepared: Prepared, stored: bool, measur
 
 
 def _halve(search: Search, entries: Sequence[Entry], plan: Plan, anyhow: bool = False) -> None:
-    """The rungs; `anyhow`: a step is done even where there is no time for more."""
-    alive = [(_trial(search, entry, plan), entry) for entry in entries]
+    """The rungs, and where time is left over then, the best of those that were dropped.
+
+    `anyhow`: a step is done even where there is no time for more.
+    """
+    all_of_them = alive = [(_trial(search, entry, plan), entry) for entry in entries]
     for rung, share in enumerate(plan.shares):
+        last = rung == len(plan.shares) - 1
         for number, (trial, entry) in enumerate(alive, 1):
-            where = f"rung {rung + 1} of {len(plan.shares)}, {number} of {len(alive)}: {trial.backbone}, {trial.name}"
-            until, last = max(1, round(share * trial.planned)), rung == len(plan.shares) - 1
-            if anyhow or _has_time(search, trial, entry, until, last):
-                _advance(search, trial, until, f"{where}, to step {until} of {trial.planned}")
+            where = f"rung {rung + 1} of {len(plan.shares)}, {number} of {len(alive)}"
+            until = max(1, round(share * trial.planned))
+            if anyhow or _has_time(search, trial, entry, until, WORTH if last else 1.0):
+                _advance(search, trial, until, where)
             if search.stopped():
                 return
         scored = sorted((pair for pair in alive if pair[0].state == "paused"), key=lambda pair: search.order(pair[0]))
         kept = plan.kept(rung + 1)
-        if rung < len(plan.shares) - 1:
+        if not last:
             for trial, _ in scored[kept:]:
                 trial.state, trial.why = "dropped", f"not among the best {kept} after rung {rung + 1}"
             search.write("searching")
         alive = scored[:kept]
+    _use_up(search, [pair for pair in all_of_them if pair[0].state == "dropped" and pair[0].score])
+
+
+def _use_up(search: Search, dropped: Sequence[tuple[Trial, Entry]]) -> None:
+    """Goes on with trials that were dropped, the best first, while the time is enough for their whole schedules."""
+    for trial, entry in sorted(dropped, key=lambda pair: search.order(pair[0])):
+        before = trial.state, trial.why
+        trial.state = "paused"
+        if not search.stopped() and _has_time(search, trial, entry, trial.planned):
+            trial.why = ""
+            _advance(search, trial, trial.planned, "with the time that is left")
+        else:
+            trial.state, trial.why = before
 
 
 def _trial(search: Search, entry: Entry, plan: Plan) -> Trial:
@@ -235,14 +257,14 @@ def _as_tried(search: Search, trial: Trial) -> RunConfig:
     return trial.config
 
 
-def _has_time(search: Search, trial: Trial, entry: Entry, until: int, last: bool) -> bool:
-    """Whether a trial has to go on to a step and there is time for it, or in the last rung for a part of the way."""
+def _has_time(search: Search, trial: Trial, entry: Entry, until: int, share: float = 1.0) -> bool:
+    """Whether a trial has to go on to a step and there is time for that `share` of the way."""
     if trial.steps >= until or trial.state in ("failed", "dropped", "out of time"):
         return False
     start, step = entry.cost.start, entry.cost.epoch / entry.steps
     if trial.trained:  # what was measured while it trained is nearer than what was measured before
         start, step = max(start, trial.around), trial.trained / trial.steps
-    needed = start + step * (until - trial.steps) * (WORTH if last else 1.0)
+    needed = start + step * (until - trial.steps) * share
     if search.budget.allows(needed):
         return True
     trial.state, trial.why = ("dropped" if trial.steps else "waiting"), f"{NO_TIME}: about {needed:.0f} s"
@@ -253,13 +275,13 @@ def _advance(search: Search, trial: Trial, until: int, where: str) -> None:
     """Goes on with a trial up to a step."""
     if not trial.trained:
         trial.config = _as_tried(search, trial)
-    search.say(where)
+    search.say(f"{where}: {trial.title}, to step {until} of {trial.planned}")
     try:
         search.bench.advance(trial, until, search.budget.deadline)
         search.learn(trial)
     except (MMTransferError, torch.OutOfMemoryError) as error:
         trial.state, trial.why = "failed", str(error).splitlines()[0]
-        logger.warning("auto: %s, %s is given up: %s", trial.backbone, trial.name, trial.why)
+        logger.warning("auto: %s is given up: %s", trial.title, trial.why)
     if trial.state == "out of time":
         trial.why = f"the time was spent at step {trial.steps}"
     search.write("searching")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Protocol, TypeVar
 
@@ -23,7 +24,17 @@ class Strategy(Protocol):
         """`stages`: stages of the backbone, stem included; `lr`: rate of full fine-tuning; `epochs`: all phases'."""
 
 
-STRATEGIES: Registry[type[Any]] = Registry("strategy", "--strategy")
+def _admitted(name: str, kind: Any) -> type[Any]:
+    if not (isinstance(kind, type) and is_strategy(kind)):
+        raise TypeError(NO_STRATEGY)
+    spelling.learn(kind, name)
+    return kind
+
+
+NO_STRATEGY = "a strategy is a dataclass with a method plan(stages, lr, epochs) that gives phases"
+STRATEGIES: Registry[type[Any]] = Registry("strategy", "--strategy", "mmtransfer.strategies", _admitted)
+_OWN: set[str] = set()
+"""Names of the strategies of this package."""
 RATES = ("alpha", "head_lr", "head_lr_ratio", "lr_ratio")
 """Options that are rates or multiples of them."""
 SHARES = ("decay",)
@@ -31,11 +42,18 @@ SHARES = ("decay",)
 S = TypeVar("S")
 
 
+def is_strategy(kind: type[Any]) -> bool:
+    """Whether a class can be one."""
+    return dataclasses.is_dataclass(kind) and callable(getattr(kind, "plan", None))
+
+
 def strategy(name: str) -> Callable[[type[S]], type[S]]:
     """Registers a class under a name; above `@dataclass`."""
 
     def register(kind: type[S]) -> type[S]:
         STRATEGIES.add(name, kind)
+        if kind.__module__.startswith("mmtransfer."):
+            _OWN.add(name)
         spelling.learn(kind, name)
         return kind
 
@@ -63,11 +81,25 @@ def make(name: str, options: Mapping[str, Any]) -> Any:
 
 
 def name_of(strategy: Any) -> str:
-    """The registered name of a strategy object."""
-    for name in STRATEGIES:
-        if type(strategy) is STRATEGIES[name]:
-            return name
-    raise unknown("strategy", type(strategy).__name__, STRATEGIES, "strategy=")
+    """The registered name of a strategy object; one of a class that is not registered gets its class's name, in small
+    letters with dashes. Raises MMTransferError for what is no strategy."""
+    kind = type(strategy)
+    name = STRATEGIES.name_of(kind)
+    if name is not None:
+        return name
+    own = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", kind.__name__).lower()
+    if isinstance(strategy, type) or not is_strategy(kind):
+        given = strategy.__name__ if isinstance(strategy, type) else f"a {kind.__name__}"
+        raise MMTransferError(
+            f"{given} is not one: {NO_STRATEGY}",
+            "strategy",
+            "give an object such as strategies.Partial(n=2), or a name",
+        )
+    if own in _OWN:
+        raise MMTransferError(f"{own} is a strategy of this package", f"strategy {kind.__name__}", "rename the class")
+    spelling.learn(kind, own)
+    STRATEGIES.replace(own, kind)
+    return own
 
 
 def spelled(option: str) -> str:

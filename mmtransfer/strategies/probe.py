@@ -16,8 +16,8 @@ LAYERS = 4
 FOLDS = 5
 """Folds that choose a penalty, if nothing else is asked for."""
 FEW = 5000
-"""Up to so many examples folds do so (`python -m benchmarks.probe_choice`). Of more, a tenth is hundreds of examples,
-and each fold a path of its own."""
+"""Up to so many examples folds do so: they choose better than a tenth of few examples (benchmarks/probe_choice.md). Of
+more, a tenth is hundreds of examples, and each fold a path of its own."""
 PROBE_LR = 1e-2
 """Peak rate of a head that the loop trains on frozen features."""
 

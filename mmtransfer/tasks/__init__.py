@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from mmtransfer import config as configuration
 from mmtransfer.backbones.staged import Backbone
-from mmtransfer.config import RunConfig
+from mmtransfer.config import RunConfig, choices
 from mmtransfer.registry import Registry
 from mmtransfer.tasks.base import Batch, Encoded, Prediction, Predictions, Problem, collate
 from mmtransfer.tasks.inputs import INPUTS, Input
@@ -36,7 +36,9 @@ class Definition:
 
     def target(self, config: RunConfig) -> type[Target]:
         """The target that a configuration names."""
-        return TARGETS[config.target if config.target in self.targets else self.targets[0]]
+        # what is not in the table has been checked: it is of another package, or the default where there is no choice
+        chosen = config.target in self.targets or (len(self.targets) > 1 and config.target in choices("target"))
+        return TARGETS[config.target if chosen else self.targets[0]]
 
     def exact(self, config: RunConfig) -> Problem | None:
         """What the targets are to a solver that finds a linear head exactly; None where there is no such solver."""

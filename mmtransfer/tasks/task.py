@@ -13,9 +13,10 @@ from mmtransfer.backbones import interchange
 from mmtransfer.backbones.carried import Carried
 from mmtransfer.backbones.staged import Backbone, State
 from mmtransfer.config import RunConfig
+from mmtransfer.data.columnar import Rows
 from mmtransfer.data.columns import Columns
 from mmtransfer.data.table import Table
-from mmtransfer.tasks.base import Encoded, Outputs, Problem
+from mmtransfer.tasks.base import Encoded, Outputs, Problem, Records
 from mmtransfer.tasks.inputs.base import Input
 from mmtransfer.tasks.readout import READOUTS
 from mmtransfer.tasks.targets.base import Target
@@ -84,6 +85,11 @@ class Task:
     def readout(self, head: nn.Module, features: State) -> Outputs:
         """The head on `features`."""
         return self.target.readout(head, features)
+
+    def annotate(self, rows: Rows, records: Records) -> Records:
+        """The records of these rows with the columns that are stored but not needed for the scores."""
+        conditions = self.input.conditions(rows) if self.target.explained else {}
+        return self.target.annotate({**records, **conditions})
 
     def export(self, folder: Path, backbone: Backbone, head: nn.Module) -> None:
         """Writes what other libraries need to read the model in `folder`, where the backbone has been saved."""

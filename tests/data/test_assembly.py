@@ -50,7 +50,7 @@ def test_shots_leave_the_validation_split_but_cap_it(caplog):
     assert set(few["train"].ids) < set(more["train"].ids) < set(whole["train"].ids)
     assert len(few["validation"]) == 6 and set(few["validation"].ids) < set(whole["validation"].ids)
     assert more["validation"].ids == whole["validation"].ids
-    assert "6 of 108 training examples are taken" in caplog.text
+    assert "training on 6 of the 108 training examples" in caplog.text
     assert "validation: 6 of 12 examples, no more than there are to train on" in caplog.text
     own = tables(shots=1, validation=ROWS[:30])
     assert len(own["train"]) == 3 and len(own["validation"]) == 30

@@ -129,7 +129,7 @@ def test_strong_is_light_then_changed_and_erased():
     erased = [bool((strong(white, seed) == 128).all(0).any()) for seed in range(200)]
     assert 25 <= sum(erased) <= 75  # a quarter of them; no change of colour makes half grey of white
     same = sum(torch.equal(light(colours(), seed), strong(colours(), seed)) for seed in range(60))
-    assert same < 20  # TrivialAugment leaves one in fourteen as it is, and some by strength 0
+    assert same < 3  # both of RandAugment's changes are none once in 196 times; one change alone leaves five
     assert all(strong(colours(), seed).shape == (3, 16, 16) for seed in range(20))
 
 

@@ -52,7 +52,7 @@ def test_examples_that_a_label_needs_are_taken_first(caplog):
     few, more = subsets.shots(labels, 30, 5, 0), subsets.fraction(labels, 30, 0.4, 0)
     assert len(few) == 5 and len(more) == 12 and {3, 17, 29} <= set(few) <= set(more)
     assert subsets.shots(labels, 30, 2, 0).tolist() == [3, 17, 29]
-    assert caplog.messages == ["3 training examples are taken instead of 2, to keep every label"]
+    assert caplog.messages == ["training on 3 examples instead of 2, so that every label is among them"]
 
 
 @given(classes, st.integers(1, 70), seeds)

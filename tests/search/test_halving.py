@@ -40,6 +40,20 @@ def test_a_third_goes_on_for_three_times_as_long():
     assert found.seconds == pytest.approx(9 * (1 + 10) + 3 * (1 + 20) + (1 + 60))
 
 
+def test_a_few_candidates_come_first_then_a_longer_schedule_then_more():
+    costs = [Cost(0, 10)] * 9
+    tried = [plan(costs, 200, 4, seconds) for seconds in (50, 54, 63, 78, 94, 100, 140)]
+    found = [(one.candidates, one.epochs) for one in tried if one is not None]
+    assert found == [(1, 5), (2, 4), (4, 4), (4, 5), (4, 6), (5, 6), (9, 6)]
+
+
+def test_training_the_winner_again_is_reckoned_with():
+    once, twice = plan([Cost(1, 9)], 100, 4, 1000, True), plan([Cost(1, 9)], 100, 4, 1000, True, again=1.25)
+    assert once is not None and twice is not None and twice.seconds - once.seconds == pytest.approx(1 + 1.25 * 36)
+    without = plan([Cost(1, 9)], 100, 4, 80, True, again=1.25)
+    assert without is not None and (twice.again, without.again) == (1.25, 0.0), "there is no time for it"
+
+
 def test_rungs_of_a_few_steps_are_left_out():
     found = plan([Cost(0, 1)] * 9, 5, 5, 1000, fixed=True)
     assert found is not None and found.shares == (1.0,)

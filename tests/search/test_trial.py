@@ -69,7 +69,7 @@ def test_the_test_data_are_not_looked_at(config, tmp_path, monkeypatch):
     monkeypatch.setattr(trial, "evaluate", lambda *given: looked.append(given[3]) or evaluate(*given))
     advanced(config, tmp_path / "trial", 2)
     assert looked == ["validating"] * len(looked) and looked
-    assert not (tmp_path / "trial" / "predictions").exists()
+    assert not (tmp_path / "trial" / "predictions" / "test.parquet").exists()
 
 
 def test_without_validation_data_the_last_step_is_kept(config, tmp_path):

@@ -32,7 +32,7 @@ def task_of(**choices) -> Task:
         ("regression", [1, 2, 4.5], 1, "r2"),
     ],
 )
-def test_a_target_gives_columns_head_and_primary_metric(target, answers, size, primary):
+def test_a_target_gives_columns_head_and_primary_metric(target, answers, size, primary, tmp_path):
     task = task_of(target=target)
     table = sources.load([(picture(n), answer) for n, answer in enumerate(answers)], "image", task.columns())
     task.prepare(table)
@@ -43,7 +43,7 @@ def test_a_target_gives_columns_head_and_primary_metric(target, answers, size, p
         outputs = task.readout(task.target.head(8), {"x": torch.randn(3, 8)})
         assert task.target.loss(outputs, batch.targets).shape == (3,)
     other = task_of(target=target)
-    other.restore(task.state())
+    other.restore(task.state(), tmp_path)
     assert other.target.predict(outputs).answers == task.target.predict(outputs).answers
 
 

@@ -25,11 +25,12 @@ def test_mixup_adds_pictures_and_answers_by_one_share() -> None:
 
         def partner(number: int) -> Encoded:
             partners.add(number)
-            return flat(1.0, [0.0, 1.0])
+            return flat(255.0, [0.0, 1.0])
 
         mixed = Mixture(0.4, 0.0)(flat(0.0, [1.0, 0.0]), partner, 5, seed)
         share = float(mixed.target[1])
-        assert torch.allclose(mixed.x, torch.tensor(share)) and float(mixed.target.sum()) == pytest.approx(1.0)
+        assert torch.equal(mixed.x, torch.full_like(mixed.x, round(255 * share)))  # pixels are whole levels
+        assert float(mixed.target.sum()) == pytest.approx(1.0)
         shares.append(share)
     assert partners == set(range(5)) and 0.2 < np.mean(shares) < 0.8 and np.std(shares) > 0.2
 

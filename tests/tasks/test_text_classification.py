@@ -85,7 +85,7 @@ def test_a_long_pair_loses_tokens_of_its_longer_text(backbone):
     assert lengths.tolist() == [8, 5] and rows[0]["tokens"] == [2, 5, 3, 6, 7, 8, 9, 3]
 
 
-def test_pairs_and_single_texts_do_not_mix(backbone):
+def test_pairs_and_single_texts_do_not_mix(backbone, tmp_path):
     task, _ = task_on(backbone, PAIRS)
     single = sources.load([("a", "x")], "text")
     with pytest.raises(MMTransferError, match="The training data are pairs, these are single texts") as caught:
@@ -94,7 +94,7 @@ def test_pairs_and_single_texts_do_not_mix(backbone):
     with pytest.raises(MMTransferError, match="not a pair of texts, but a str"):
         sources.load(["a"], "text", task.columns(), labelled=False)
     other = TASKS[TEXT].make(task.config, backbone)
-    other.restore(task.state())
+    other.restore(task.state(), tmp_path)
     assert other.columns().paired is True
     alone, _ = task_on(backbone, [("a", "x"), ("b", "y")])
     with pytest.raises(MMTransferError, match="The training data are single texts, these are pairs"):

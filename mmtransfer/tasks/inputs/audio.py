@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,11 @@ from torch import Tensor
 from mmtransfer.backbones.speech import span_mask
 from mmtransfer.backbones.staged import Backbone
 from mmtransfer.config import RunConfig
-from mmtransfer.data import audio, segments
+from mmtransfer.data import audio, noise, segments
 from mmtransfer.data.columnar import Rows
 from mmtransfer.data.perturbation import STRENGTHS, perturb
 from mmtransfer.data.resampling import METHOD, resampled
-from mmtransfer.data.table import Table
+from mmtransfer.data.table import THREADS, Table
 from mmtransfer.tasks.base import Encoded, Reads
 from mmtransfer.tasks.inputs.base import Input, logger
 from mmtransfer.tasks.refusal import leave_out
@@ -84,6 +85,17 @@ class AudioInput(Input):
             return Encoded(waveform, length=len(waveform))
         frames = int(self.frames(torch.tensor([len(waveform)]))[0])
         return Encoded(waveform, length=len(waveform), beside={"masked": self.mask(seed, frames)})
+
+    def conditions(self, rows: Rows) -> Mapping[str, list[float | None]]:
+        """`seconds`, and `snr` in dB, for which the files are read once more."""
+
+        def look(place: int) -> tuple[float, float | None]:
+            recording = rows[place]["audio"]
+            return audio.seconds(recording), noise.signal_to_noise(recording)
+
+        with ThreadPoolExecutor(THREADS) as threads:
+            found = list(threads.map(look, range(len(rows))))
+        return {"seconds": [seconds for seconds, _ in found], "snr": [ratio for _, ratio in found]}
 
     def mask(self, seed: int, positions: int) -> Tensor:
         one = torch.tensor([positions])

@@ -91,6 +91,10 @@ class Input(ABC):
         """By name, of each row what the state needs behind the first stage beside `x` and lengths."""
         return {}
 
+    def conditions(self, rows: Rows) -> Mapping[str, list[float | None]]:
+        """By name, of each row what errors may depend on; None where it cannot be told."""
+        return {}
+
     def mask(self, seed: int, positions: int) -> Tensor:
         """Frames that training hides of an example with so many, bool (positions,), a pure function of the seed; only
         where `masks`."""

@@ -43,6 +43,8 @@ class Target(ABC):
     """Its direction."""
     timed: ClassVar[bool] = False
     """Whether it can say when what it predicts was said."""
+    explained: ClassVar[bool] = False
+    """Whether `errors` asks for the conditions of the inputs."""
     extra: tuple[str, ...] = ()
     """Columns of the table that records take along."""
 
@@ -135,6 +137,11 @@ class Target(ABC):
         `targets`: on the host; padded outputs may have more positions than they.
         """
 
+    def plain(self, outputs: Outputs) -> Tensor:
+        """The outputs as one tensor that needs nothing else to be understood: logits, under the temperature that they
+        are read with; log-probabilities of symbols; numbers in the units of the data."""
+        return outputs["logits"] if "logits" in outputs else outputs["log_probs"]
+
     @abstractmethod
     def predict(self, outputs: Outputs) -> Predictions:
         """Answers, as records hold them, and what is stored with them."""
@@ -193,6 +200,10 @@ class Target(ABC):
     def annotate(self, records: Records) -> Records:
         """The records with the columns that are stored but not needed for the scores."""
         return records
+
+    def errors(self, records: Records) -> dict[str, Any]:
+        """Where the errors are, as JSON, of what `annotate` gave; empty where nothing more than the scores is told."""
+        return {}
 
     def join(self, records: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
         """One record of those of an input's pieces, in their order."""

@@ -129,6 +129,9 @@ class MultiLabel(Target):
             each = each * (truths - logits.sigmoid()).abs() ** gamma
         return each.mean(-1)
 
+    def plain(self, outputs: Outputs) -> Tensor:
+        return temperature.over(outputs["logits"], self.temperature)
+
     def predict(self, outputs: Outputs) -> Predictions:
         rows = list(temperature.over(outputs["logits"].cpu(), self.temperature).numpy())
         return Predictions(self._answers(rows), {"logits": rows})

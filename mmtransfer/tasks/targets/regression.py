@@ -51,6 +51,9 @@ class Regression(Target):
         logits = outputs["logits"]
         return F.mse_loss(logits.squeeze(-1), targets.to(logits, non_blocking=True), reduction="none")
 
+    def plain(self, outputs: Outputs) -> Tensor:
+        return outputs["logits"] * self.sd + self.mean
+
     def predict(self, outputs: Outputs) -> Predictions:
         logits = outputs["logits"].cpu()
         return Predictions((logits.squeeze(-1).double() * self.sd + self.mean).tolist(), {})

@@ -109,6 +109,9 @@ class SingleLabel(Target):
     def soft(self, target: Tensor) -> Tensor:
         return F.one_hot(target, len(self.labels)).float()
 
+    def plain(self, outputs: Outputs) -> Tensor:
+        return temperature.over(outputs["logits"], self.temperature)
+
     def predict(self, outputs: Outputs) -> Predictions:
         logits, names = temperature.over(outputs["logits"].cpu(), self.temperature), self.labels.names
         answers = [names[number] for number in logits.argmax(-1).tolist()]

@@ -29,7 +29,7 @@ from mmtransfer.language.scorer import Weights
 from mmtransfer.tasks.base import Outputs, Prediction, Predictions, Records
 from mmtransfer.tasks.inputs.base import Input
 from mmtransfer.tasks.refusal import leave_out
-from mmtransfer.tasks.targets import decoding, joining
+from mmtransfer.tasks.targets import decoding, joining, transcript_scores
 from mmtransfer.tasks.targets.base import Target
 from mmtransfer.tasks.targets.decoding import Decoder
 
@@ -50,6 +50,7 @@ class Transcript(Target):
     primary = "wer"
     higher_is_better = False
     timed = True
+    explained = True
     extra: tuple[str, ...] = ("speaker",)
     symbols: list[str]
     numbers: dict[str, int]
@@ -245,27 +246,10 @@ class Transcript(Target):
         return " ".join(cased.split())
 
     def metrics(self, records: Records) -> Mapping[str, Any]:
-        from mmtransfer.metrics import CER, WER
-
-        metrics = {"wer": WER(), "cer": CER()}
-        groups = records.get("speaker")
-        for metric in metrics.values():
-            metric.add_batch(predictions=records["prediction"], references=records["target"], groups=groups)
-        return metrics
+        return transcript_scores.metrics(records)
 
     def measure(self, records: Records) -> dict[str, Score]:
-        scores: dict[str, Score] = super().measure(records)
-        others: dict[str, dict[str, Score]] = {}
-        if "greedy" in records:
-            others["greedy"] = super().measure({**records, "prediction": records["greedy"]})
-        if self.rule != "none":
-            scores = {
-                name: dataclasses.replace(score, method=f"{score.method}; text rule {self.rule}")
-                for name, score in scores.items()
-            }
-        if self.kind in records:
-            others["raw"] = super().measure({**records, "target": records[self.kind]})
-        return scores | {f"{name}_{what}": score for what, own in others.items() for name, score in own.items()}
+        return transcript_scores.measure(records, self.rule, self.kind)
 
     def alarm(self, records: Records) -> str | None:
         share = sum(records["blanks"]) / max(1, sum(records["frames"]))
@@ -277,15 +261,10 @@ class Transcript(Target):
         )
 
     def annotate(self, records: Records) -> Records:
-        if "target" not in records:
-            return records
-        pairs = zip(records["target"], records["prediction"], strict=True)
-        from mmtransfer.metrics import align
+        return transcript_scores.annotate(records)
 
-        edits = [align(target.split(), prediction.split()) for target, prediction in pairs]
-        kinds = ("substitutions", "deletions", "insertions")
-        words = [len(target.split()) for target in records["target"]]
-        return {**records, **{kind: [getattr(edit, kind) for edit in edits] for kind in kinds}, "words": words}
+    def errors(self, records: Records) -> dict[str, Any]:
+        return transcript_scores.errors(records)
 
     def join(self, records: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
         """The words one after the other, those of an overlap once; the confidence over all frames."""

@@ -173,6 +173,20 @@ def test_one_word_is_a_vocabulary():
     assert target.predict(silence).answers == [""]
 
 
+@pytest.mark.parametrize("decode", ["greedy", "beam"])
+def test_a_recording_without_speech_has_no_words(decode):
+    target = target_of(decode=decode)
+    settled(target, ["go on"])
+    target.wants_times = True
+    blanks = torch.full((1, 50, len(target.symbols)), 1e-3)
+    blanks[..., 0] = 0.9
+    found = target.predict({"log_probs": blanks.log(), "lengths": torch.tensor([50])})
+    record = {name: values[0] for name, values in found.columns.items()}
+    joined = target.join([{**record, "prediction": found.answers[0], "begin": 0.0, "seconds": 1.0}])
+    shown = target.present({**joined, "id": "a.wav"})
+    assert (shown.label, shown.words) == ("", ()) and shown.score == pytest.approx(0.9, abs=0.01)
+
+
 def test_transcripts_without_a_letter_of_the_symbols():
     assert target_of()._offer(["привет"]) is None
     with pytest.raises(MMTransferError, match="There are no words"):
@@ -272,3 +286,6 @@ def test_a_task_that_is_no_transcript(run, monkeypatch, capsys):
             main()
         assert found.value.code == 2
         assert f"does not read {words[-2]}" in capsys.readouterr().err
+    settings = {**run.config.as_dict(), "task": "audio-classification"}
+    with pytest.raises(MMTransferError, match="audio-classification does not read decode="):
+        complete({**{name: settings[name] for name in ("task", "train", "backbone")}, "decode": "beam"}, "RUN")

@@ -1,0 +1,53 @@
+"""`mmtransfer completion bash|zsh|fish`: the script that completes verbs, tasks and flags in a shell."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from typing import Annotated, Any, Literal, Union
+
+import tyro
+
+from mmtransfer.cli.flags import flags_of
+from mmtransfer.cli.words import parse
+from mmtransfer.config.tasks import TASKS
+
+ABOUT = """Prints the script that completes verbs, tasks and flags when Tab is pressed. To install it:
+  bash: cd ~/.local/share/bash-completion/completions
+        mmtransfer completion bash > mmtransfer
+  zsh:  mmtransfer completion zsh > ~/.zfunc/_mmtransfer
+        (~/.zfunc must be in $fpath)
+  fish: mmtransfer completion fish > ~/.config/fish/completions/mmtransfer.fish"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Words:
+    """What can be said after the verb."""
+
+    shell: tyro.conf.Positional[Literal["bash", "zsh", "fish"]]
+    """bash, zsh or fish."""
+
+
+def run(words: list[str]) -> None:
+    """Prints the script, which tyro makes."""
+    said = parse(Words, words, "completion", ABOUT)
+    tyro.cli(everything(), args=["--tyro-print-completion", said.shell], prog="mmtransfer")
+
+
+def everything() -> Any:
+    """All verbs as one type: the words of each, and those that take a task with the flags of each task."""
+    from mmtransfer.cli import VERBS
+
+    kinds = []
+    for verb, function in VERBS.items():
+        own = getattr(sys.modules[function.__module__], "Words", None) or _tasks(verb)
+        kinds.append(Annotated[own, tyro.conf.subcommand(name=verb)])
+    return tyro.conf.OmitSubcommandPrefixes[Union[tuple(kinds)]]  # type: ignore[index]  # noqa: UP007
+
+
+def _tasks(verb: str) -> type[Any]:
+    """The type of a verb that takes a task, and then the flags of it."""
+    kinds = [Annotated[flags_of(task), tyro.conf.subcommand(name=task)] for task in TASKS]
+    made = dataclasses.make_dataclass(verb.title(), [("task", Union[tuple(kinds)])])  # noqa: UP007
+    made.__doc__ = f"What `{verb}` takes."
+    return made
