@@ -50,7 +50,7 @@ def write(folder: Path) -> list[Path]:
 
 
 def _without_inherited(text: str) -> str:
-    """A page without links to what a class inherits: pdoc links it where a docstring names it, and has no place for it."""
+    """A page without links to what a class inherits: pdoc makes them where a docstring names it, and has no place."""
     places = set(re.findall(r'\bid="([^"]+)"', text))
     return re.sub(r'<a href="#([\w.]+)">([^<]*)</a>', lambda link: link[0] if link[1] in places else link[2], text)
 
