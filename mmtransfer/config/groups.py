@@ -49,8 +49,8 @@ class Model:
     """What is adapted, and how."""
 
     backbone: str = filled()
-    """A torchvision network (resnet50), a name on the Hugging Face hub, a folder of transformers or of a finished run, a
-    shape without weights (wav2vec2-fast), or `builtin`: the small one that comes with the installation."""
+    """A torchvision network (resnet50), a name on the Hugging Face hub, a folder of transformers or of a finished run,
+    a shape without weights (wav2vec2-fast), or `builtin`: the small one that comes with the installation."""
     weights: str | None = None
     """`none` for random weights, a torchvision weights name, or a .pth/.safetensors file; its own if None."""
     strategy: str = filled()
