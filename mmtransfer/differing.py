@@ -8,15 +8,18 @@ from typing import Any
 UNTOLD = {"task", "seed", "out", "resume", "overwrite", "based_on", "track", "log_every", "cache_dir"}
 UNTOLD |= {"checkpoint_every", "checkpoint_minutes", "keep_checkpoints"}
 """Settings that make no other model."""
-MACHINE = ("precision", "layout", "threads", "workers", "cache", "graphs", "cache_limit")
+MACHINE: tuple[str, ...] = ("precision", "layout", "threads", "workers", "cache", "graphs", "cache_limit")
 MACHINE += ("micro_batch_size", "micro_batch_tokens", "micro_batch_seconds")
 """Settings that the machine may have chosen: told only of configurations that nothing else tells apart."""
+LONGEST = 48
+"""Characters of a name."""
 PLAIN = ("strategy", "backbone")
 """Settings whose values are told without their names, the first in a name."""
 
 
 def labels(configurations: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list[str]:
-    """A short name for each configuration; `names`: what else they are called, for those that would be called the same.
+    """A short name for each configuration; `names`: what else they are called, for those that would be called the same,
+    or by a whole list of settings.
 
     >>> one, other = {"strategy": "full", "lr": 0.1, "epochs": 3}, {"strategy": "full", "lr": 0.2, "epochs": 3}
     >>> labels([one, other], ["a", "b"])
@@ -25,9 +28,12 @@ def labels(configurations: Sequence[Mapping[str, Any]], names: Sequence[str]) ->
     flat = [_flat(configuration) for configuration in configurations]
     told = [_differing(own, flat) for own in flat]
     words = [_words({name: value for name, value in own.items() if name not in MACHINE}) for own in told]
-    more = [_words(own) for own in told]
-    words = [whole if words.count(word) > 1 else word for word, whole in zip(words, more, strict=True)]
-    return [name if not word or words.count(word) > 1 else word for word, name in zip(words, names, strict=True)]
+    whole = [_words(own) for own in told]
+    words = [more if words.count(word) > 1 else word for word, more in zip(words, whole, strict=True)]
+    if all(words) and len(set(words)) == len(words) and max(map(len, words)) <= LONGEST:
+        return words
+    short = [_words({name: value for name, value in own.items() if name in PLAIN}) for own in told]
+    return ["  ".join(part for part in (word, name) if part) for word, name in zip(short, names, strict=True)]
 
 
 def _flat(configuration: Mapping[str, Any]) -> dict[str, Any]:
@@ -37,17 +43,14 @@ def _flat(configuration: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _differing(own: Mapping[str, Any], all_: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The settings of one in which it differs from another; options only from one of the same strategy."""
-    found = {}
-    for name, value in own.items():
-        others = [other for other in all_ if not name.startswith("strategy.") or _same_strategy(own, other)]
-        if any(other.get(name) != value for other in others):
-            found[name] = value
-    return found
-
-
-def _same_strategy(own: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    return own.get("strategy") == other.get("strategy")
+    """The settings of one in which it differs from another: those of PLAIN from any, the rest from those that are alike
+    in these, for what else differs between strategies is mostly theirs."""
+    alike = [other for other in all_ if all(own.get(name) == other.get(name) for name in PLAIN)]
+    return {
+        name: value
+        for name, value in own.items()
+        if any(other.get(name) != value for other in (all_ if name in PLAIN else alike))
+    }
 
 
 def _words(settings: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -120,11 +121,15 @@ def pictures(folder: Path, labels: Sequence[str], n: int, size: int = 12, **sett
     draw = np.random.default_rng(0)
     targets = [labels[number % len(labels)] for number in range(n)]
     ids = [f"{target}/{number}.png" for number, target in enumerate(targets)]
-    kinds = [Image.fromarray(draw.integers(0, 255, (size, size + 4, 3), dtype=np.uint8)) for _ in range(8)]
+    kinds = []
+    for _ in range(8):
+        buffer = io.BytesIO()
+        Image.fromarray(draw.integers(0, 255, (size, size + 4, 3), dtype=np.uint8)).save(buffer, "PNG")
+        kinds.append(buffer.getvalue())
     for label in labels:
         (folder / "test" / label).mkdir(parents=True)
     for number, id in enumerate(ids):
-        kinds[number % 8].save(folder / "test" / id, compress_level=1)
+        (folder / "test" / id).write_bytes(kinds[number % 8])
     data = {"train": str(folder / "test"), "test": str(folder / "test")}
     return classified(folder / "run", IMAGE, labels, ids, targets, **data, **settings)
 

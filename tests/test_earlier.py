@@ -61,7 +61,7 @@ def test_two_of_them_are_compared(
 
 @pytest.mark.parametrize("name", TASKS)
 def test_it_has_a_page(earlier: dict[str, Any], name: str, command: Callable[..., tuple[int, str, str]]) -> None:
-    status, printed, said = command("report", f"runs/{name}-0", "--out", "page.html", "--no-explain")
+    status, printed, said = command("report", f"runs/{name}-0", "--out", "page.html", "--quick")
     assert (status, printed) == (0, "the page is page.html\n"), said
     page = Path("page.html").read_text()
     assert "with 95 % confidence" in page and 'id="examples"' in page and 'id="settings"' in page

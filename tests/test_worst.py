@@ -26,7 +26,7 @@ def test_they_are_listed_the_worst_first(tmp_path, command):
     assert printed.splitlines()[0].endswith("the 5 worst first, by how little was given to the truth")
     assert printed.index(rows[0].input) < printed.index(rows[4].input) and f"truth   {rows[0].truth}" in printed
     status, printed, said = command("worst", run, "-n", 3, "--json")
-    assert [json.loads(line)["id"] for line in printed.splitlines()] == [row.id for row in rows[:3]]
+    assert [one["id"] for one in json.loads(printed)] == [row.id for row in rows[:3]]
 
 
 def test_recordings_are_told_by_their_paths(tmp_path):

@@ -25,8 +25,12 @@ from mmtransfer.cli import (
     listing,
     machine,
     predict,
+    push,
     rank,
+    report,
     soup,
+    sweep,
+    worst,
 )
 from mmtransfer.errors import MMTransferError
 
@@ -41,6 +45,8 @@ to train:
                             backbone, strategy and rate are searched
   rank TASK --train DATA --backbones A B ...
                             which backbone suits the data, before any training
+  sweep TASK --train DATA --strategies A B --backbones C D
+                            every strategy on every backbone, and their table
   demo                      what transfer is worth, on built-in data: three
                             tasks in a few minutes
 to use a run:
@@ -48,6 +54,10 @@ to use a run:
                             standard input (-)
   evaluate RUN --test DATA  score a run on labelled data, or a backbone that
                             has a head
+  report RUN                a page: the verdict, the most wrong examples, what
+                            is taken for what, and all else that is known
+  worst RUN                 the most wrong answers as text
+  push RUN ORG/NAME         model and card on the Hugging Face hub
   embed RUN DATA --out X    features of a run or backbone, as .npy or .parquet
   compare RUN RUN ...       scores, costs and tested differences of runs
   soup RUN RUN ... --out RUN
@@ -77,6 +87,10 @@ VERBS: Mapping[str, Callable[[list[str]], None]] = {
     "list": listing.run,
     "machine": machine.run,
     "completion": completion.run,
+    "report": report.run,
+    "worst": worst.run,
+    "sweep": sweep.run,
+    "push": push.run,
 }
 MEANT: Mapping[str, str] = {
     "train": "fit",

@@ -31,6 +31,7 @@ NAMED: Mapping[str, str] = {
     "weights": "NAME",
     "out": "PATH",
     "cache_dir": "FOLDER",
+    "scored_on": "DATA",
 }
 """Of values that are text, what kind of text it is."""
 

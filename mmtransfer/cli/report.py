@@ -24,11 +24,11 @@ class Words:
     """The page to write, .html; RUN/report.html if not given."""
     open: bool = False
     """Open the page in a browser."""
-    data: str | None = None
-    """Where the data that the runs were scored on lie now, if they have moved."""
-    explain: bool = True
-    """Ask the model which words of the worst texts mattered, and when the words of the worst recordings were said; it
-    takes some seconds."""
+    scored_on: str | None = None
+    """The data that the runs were scored on, where they have moved."""
+    quick: bool = False
+    """Do not ask the model which words of the worst texts mattered, and when the words of the worst recordings were
+    said; else that takes some seconds."""
 
 
 def run(words: list[str]) -> None:
@@ -36,7 +36,7 @@ def run(words: list[str]) -> None:
     said = parse(Words, words, "report", "One page of what a run has come to: a single file, for any browser.")
     from mmtransfer.pages import report
 
-    place = report(*said.runs, out=said.out, data=said.data, explain=said.explain)
+    place = report(*said.runs, out=said.out, data=said.scored_on, explain=not said.quick)
     print(f"the page is {place}")
     if said.open:
         show(place)

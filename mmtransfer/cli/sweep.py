@@ -2,39 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
+from mmtransfer.cli import help
 from mmtransfer.cli.flags import parse
 from mmtransfer.cli.installation import check_trio
+from mmtransfer.cli.layout import show_json
 from mmtransfer.cli.words import plain, taken
 from mmtransfer.config import TASKS
 from mmtransfer.defaults import without_data
 from mmtransfer.errors import MMTransferError, unknown
 from mmtransfer.terminal import visible
 
+if TYPE_CHECKING:  # loads torch
+    from mmtransfer.sweep import Sweep
+
 UNREAD = ("--strategy", "--backbone", "--seed", "--repeats", "--versus-scratch", "--resume", "--overwrite", "--dry-run")
 """Flags of `fit` that a sweep does not read."""
-USAGE = f"""usage: mmtransfer sweep TASK --train DATA --test DATA [--strategies A B] [--backbones C D] [--seeds 3]
-                       [--max-minutes 30] [--out FOLDER] [flags of fit]
+ABOUT = """Trains every strategy on every backbone with every seed, and compares them: a line a configuration, the \
+best first. All configurations have one seed before any has two.
+The same command with the same --out goes on where it was stopped."""
+FLAGS = (
+    help.Entry("--strategies", "NAME ...", "Such as linear-probe full lora; the task's own alone if not given."),
+    help.Entry("--backbones", "NAME ...", "NAME or NAME=WEIGHTS; the task's own alone if not given."),
+    help.Entry("--seeds", "NUMBER", "How many, from 0 on.", "1"),
+    help.Entry("--max-minutes", "NUMBER", "The budget: a run that would take longer than what is left is left out."),
+    help.Entry("--out", "FOLDER", "Of all runs; runs/TASK-DATE-TIME if not given."),
+    help.Entry("--report", "", "Write the comparison as a page as well, OUT/report.html."),
+    help.Entry("--json", "", "Print JSON instead of a table."),
+)
 
-Trains every strategy on every backbone with every seed, and compares them: a line a configuration, the best first.
-The same command with the same --out goes on where it was stopped.
 
-  --strategies A B ...    such as linear-probe full lora; the task's own alone if not given
-  --backbones C D ...     NAME or NAME=WEIGHTS; the task's own alone if not given
-  --seeds 1               how many, from 0 on; all configurations have one before any has two
-  --max-minutes 30        the budget: a run that would take longer than what is left is left out
-  --out FOLDER            of all runs; runs/TASK-DATE-TIME if not given
-  --report                write the comparison as a page as well, OUT/report.html
-
-The other flags are those of `mmtransfer fit TASK --help`, without {", ".join(UNREAD)}."""
+def _help() -> str:
+    note = f"The other flags are those of `mmtransfer fit TASK --help-all`, without {', '.join(UNREAD)}."
+    return help.page("mmtransfer sweep TASK --train DATA [--test DATA] [flags]", ABOUT, FLAGS, note=note)
 
 
 def run(words: list[str]) -> None:
     """Runs what is asked for, and prints the table."""
-    if not words or {"-h", "--help"} & set(words):
-        print(USAGE)
+    if not words or help.asked(words):
+        print(_help())
         return
     task, words = words[0], words[1:]
     if task not in TASKS:
@@ -48,33 +56,27 @@ def run(words: list[str]) -> None:
     settings = parse(task, words, {}, f"mmtransfer sweep {task}")
     if settings.get("train") is None:
         raise without_data(task)
-    paged = settings.pop("report", False)
+    paged, as_json = (settings.pop(name, False) for name in ("report", "json"))
     given = {name: value for name, value in settings.items() if name != "task"}
+    own: dict[str, Any] = {"strategies": _listed(names), "backbones": _listed(backbones), "seeds": _whole(seeds)}
     check_trio()
-    from mmtransfer.report.making import side_by_side
     from mmtransfer.sweep import sweep
 
-    made = sweep(
-        task,
-        strategies=_listed(names),
-        backbones=_listed(backbones),
-        seeds=_number(seeds, "--seeds", int, 1),
-        **given,
-    )
-    _show(made)
+    made = sweep(task, **own, **given)
+    _show_json(made) if as_json else _show(made)
     if paged and made.comparison is not None:
-        print(f"the page is {side_by_side(made.comparison, made.folder / 'report.html')}")
+        from mmtransfer.report.making import side_by_side
+
+        page = side_by_side(made.comparison, made.folder / "report.html")
+        if not as_json:
+            print(visible(f"the page is {page}"))
 
 
-def _show(made: Any) -> None:
+def _show(made: Sweep) -> None:
     from mmtransfer.cli import configurations
 
     if made.comparison is None:
-        print(
-            visible(
-                f"{len(made.done)} run(s) have finished, too few configurations to compare; they are in {made.folder}"
-            )
-        )
+        print(visible(f"{len(made.done)} run(s) in {made.folder}: too few configurations have finished to be compared"))
     else:
         configurations.show(made.comparison)
         print(visible(f"the runs are in {made.folder}"))
@@ -82,15 +84,25 @@ def _show(made: Any) -> None:
         print(visible(f"left out: {folder}: {why}"))
 
 
-def _listed(words: list[str]) -> list[str]:
+def _show_json(made: Sweep) -> None:
+    from mmtransfer.report.exports import rows_of
+
+    rows = [] if made.comparison is None else rows_of(made.comparison)
+    show_json({"folder": made.folder, "runs": made.done, "left_out": made.left_out, "configurations": rows})
+
+
+def _listed(words: Sequence[str]) -> list[str]:
     """Names that are parted by spaces or commas."""
     return [name for word in words for name in word.split(",") if name]
 
 
-def _number(words: list[str], flag: str, kind: Callable[[str], Any], usual: Any) -> Any:
+def _whole(words: Sequence[str]) -> int:
+    """How many seeds."""
     if not words:
-        return usual
+        return 1
     try:
-        return kind(words[0])
+        return int(words[0])
     except ValueError:
-        raise MMTransferError(f"{flag} must be a whole number, not {words[0]}", flag, "change the value") from None
+        raise MMTransferError(
+            f"--seeds must be a whole number, not {words[0]}", "--seeds", "change the value"
+        ) from None

@@ -11,7 +11,7 @@ from mmtransfer.cli.parsing import parsed
 from mmtransfer.config import flag
 from mmtransfer.errors import MMTransferError, suggestion
 
-PLACES = {"run", "runs", "input", "backbone", "data", "action", "keys", "what", "folder", "shell"}
+PLACES = {"run", "runs", "input", "backbone", "data", "action", "keys", "what", "folder", "shell", "name"}
 """Fields that are told by their place, and have no flag."""
 
 

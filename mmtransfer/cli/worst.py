@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from typing import Annotated, Any
 
 import tyro
 
+from mmtransfer.cli.layout import show_json
 from mmtransfer.cli.words import parse
 from mmtransfer.terminal import visible
 
@@ -20,10 +20,10 @@ class Words:
     """Folder of a finished run."""
     n: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 20
     """How many."""
-    data: str | None = None
-    """Where the data that the run was scored on lie now, if they have moved."""
+    scored_on: str | None = None
+    """The data that the run was scored on, where they have moved."""
     json: bool = False
-    """Print JSON, a line an answer."""
+    """Print JSON."""
 
 
 def run(words: list[str]) -> None:
@@ -32,11 +32,10 @@ def run(words: list[str]) -> None:
     from mmtransfer.report.evidence import gather
     from mmtransfer.report.worst import worst
 
-    evidence = gather(said.run, said.data)
+    evidence = gather(said.run, said.scored_on)
     rows = worst(evidence, said.n)
     if said.json:
-        for row in rows:
-            print(json.dumps(row._asdict(), ensure_ascii=False))
+        show_json([row._asdict() for row in rows])
         return
     answers = evidence.answers
     assert answers is not None  # else there were no rows
@@ -53,7 +52,8 @@ def _show(number: int, row: Any) -> None:
     """Two or three lines of an answer."""
     sure = "" if row.confidence is None else f"  ({100 * row.confidence:.1f} % sure)"
     text = " ".join(row.input.split())
-    print(visible(f"\n{number:>3}  {text if len(text) <= 300 else text[:297] + '...'}"))
+    print()
+    print(visible(f"{number:>3}  {text if len(text) <= 300 else text[:297] + '...'}"))
     if row.input != row.id:
         print(visible(f"     id      {row.id}"))
     print(visible(f"     truth   {row.truth}"))

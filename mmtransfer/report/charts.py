@@ -45,10 +45,13 @@ class Axis:
     def ticks(self) -> list[float]:
         """Round values within the axis, about five."""
         if self.log:
-            first, last = math.floor(math.log10(self.low)), math.ceil(math.log10(self.high))
-            steps = (1, 2, 5) if last - first <= 2 else (1,)
-            marks = [step * 10.0**power for power in range(first, last + 1) for step in steps]
-            return [mark for mark in marks if self.low <= mark <= self.high]
+            powers = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
+            for steps in ((1,), (1, 3), (1, 2, 5), (1, 2, 3, 4, 6, 8)):
+                marks = [step * 10.0**power for power in powers for step in steps]
+                marks = [mark for mark in marks if self.low <= mark <= self.high]
+                if len(marks) > 2:
+                    break
+            return marks
         step = _round_step((self.high - self.low) / 5)
         first = math.ceil(self.low / step - 1e-9)
         return [number * step for number in range(first, math.floor(self.high / step + 1e-9) + 1)]
@@ -103,10 +106,12 @@ class Plot:
         self.marks.append(element("line", x1=x1, x2=x1, y1=y1, y2=y2, class_=f"line c{colour}"))
 
     def label(self, x: float, y: float, words: str, anchor: str = "start") -> None:
-        """Words beside a point."""
+        """Words above a point, to the right of it or, with `anchor` end, to the left."""
         place = self.at(x, y)
-        offset = 7 if anchor == "start" else -7
-        self.marks.append(element("text", words, x=place[0] + offset, y=place[1] + 4, text_anchor=anchor))
+        offset = 5 if anchor == "start" else -5
+        self.marks.append(
+            element("text", words, x=place[0] + offset, y=place[1] - 8, text_anchor=anchor, class_="axis")
+        )
 
     def svg(self) -> Markup:
         """The chart."""

@@ -64,10 +64,12 @@ def find(
         return Inputs(input)
     source, part = (data, split) if data is not None else source_of(config, split)
     if isinstance(source, str) and source.startswith(PYTHON):
-        return Inputs(input, why="The data were given in Python, so they cannot be shown: name a file with --data.")
+        return Inputs(
+            input, why="The data were given in Python, so they cannot be shown: name a file with --scored-on."
+        )
     table, why = read(config, kind, input, source, part)
     if table is None:
-        return Inputs(input, why=f"The {split} data cannot be read again: {why}. Name their place with --data.")
+        return Inputs(input, why=f"The {split} data cannot be read again: {why}. Name their place with --scored-on.")
     known = {id: row for row, id in enumerate(table.ids)}
     rows = {id: known[id] for id in records["id"] if id in known}
     lost, changed = len(records["id"]) - len(rows), _changed(table, kind, records, rows)

@@ -76,7 +76,7 @@ def written(evidence: Evidence, more: Mapping[str, Mapping[str, Any]], compariso
     """The page of one run; with a `comparison` it comes after that."""
     found = examples_of(evidence, more)
     sections = sections_of(evidence, found)
-    title = f"{evidence.name}: {evidence.task}"
+    title, line = f"{evidence.name}: {evidence.task}", about(evidence)
     if comparison is not None:
         sections = [
             *many.make(comparison, evidence),
@@ -84,7 +84,8 @@ def written(evidence: Evidence, more: Mapping[str, Mapping[str, Any]], compariso
             *sections[1:],
         ]
         title = f"{len(comparison.entries)} configurations: {evidence.task}"
-    return page(title, about(evidence), sections, found)
+        line = f"{len(evidence.ids):,} {comparison.split} examples · mmtransfer {mmtransfer.__version__}"
+    return page(title, line, sections, found)
 
 
 def examples_of(evidence: Evidence, more: Mapping[str, Mapping[str, Any]]) -> Listed | None:

@@ -44,7 +44,7 @@ def score_of(metric: str, records: Mapping[str, Sequence[Any]], right: np.ndarra
     return Score(value, low, high, len(rows), drawn.method)
 
 
-def higher_is_better(metric: str, records: Mapping[str, Sequence[Any]]) -> bool:
+def higher_is_better(metric: str, records: Mapping[str, list[Any]]) -> bool:
     """The direction of a score."""
     kind = stored.metric_of(metric, records)
     return True if kind is None else bool(kind.higher_is_better)

@@ -41,8 +41,8 @@ def worst(evidence: Evidence, n: int = 20) -> list[Worst]:
 def _row(evidence: Evidence, answers: Answers, place: int) -> Worst:
     id = evidence.ids[place]
     sure = None if answers.confidence is None else float(answers.confidence[place])
-    said = (answers.spoken(own[place]) for own in (answers.truths, answers.answers))
-    return Worst(id, _spoken(evidence.inputs, id), *said, sure)
+    truth, answer = (answers.spoken(own[place]) for own in (answers.truths, answers.answers))
+    return Worst(id, _spoken(evidence.inputs, id), truth, answer, sure)
 
 
 def _spoken(inputs: Inputs, id: str) -> str:

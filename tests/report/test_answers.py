@@ -9,7 +9,6 @@ import run_folders
 
 from mmtransfer.config import TEXT
 from mmtransfer.metrics import wilson
-from mmtransfer.report import alignment
 from mmtransfer.report.evidence import gather
 
 
@@ -71,16 +70,3 @@ def test_numbers(tmp_path):
     first = answers.order[0]
     assert abs(answers.truths[first] - answers.answers[first]) == max(answers.badness)
     assert not answers.right.any() and answers.pairs() == [] == answers.counts()
-
-
-def test_words_are_aligned_with_the_fewest_edits_and_the_most_hits():
-    assert alignment.pairs([], ["a"]) == [(None, "a")]
-    assert alignment.pairs(list("abc"), list("bcd")) == [("a", None), ("b", "b"), ("c", "c"), (None, "d")]
-    draw = np.random.default_rng(0)
-    from mmtransfer.metrics import align
-
-    for _ in range(30):
-        said, heard = (draw.choice(list("abc"), draw.integers(0, 7)).tolist() for _ in range(2))
-        pairs = alignment.pairs(said, heard)
-        assert [a for a, _ in pairs if a is not None] == said and [b for _, b in pairs if b is not None] == heard
-        assert sum(a != b for a, b in pairs) == align(said, heard).total

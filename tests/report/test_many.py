@@ -45,7 +45,7 @@ def runs(tmp_path: Path) -> list[Path]:
 def test_a_row_a_configuration_the_best_first(runs):
     frame = compare(runs).to_frame()
     assert frame["accuracy"].tolist() == sorted(frame["accuracy"], reverse=True)
-    assert set(frame["name"]) == {"full  lr 0.1", "full  lr 0.2", "linear-probe  lr 0.1"}
+    assert set(frame["name"]) == {"full  lr 0.1", "full  lr 0.2", "linear-probe"}
     worse = frame[frame["run"] == "worse"].iloc[0]
     assert worse["difference"] < 0 and worse["difference_low"] <= worse["difference"] <= worse["difference_high"]
     assert worse["shown"] and worse["p"] < 0.001 and worse["seconds"] == 30
@@ -110,10 +110,11 @@ def test_settings_that_are_the_same_for_all_are_not_in_the_names():
     probe = {**full, "strategy": "linear-probe", "strategy_options": {"solver": "exact"}, "precision": "fp32"}
     assert differing.labels([full, probe], ["a", "b"]) == ["full", "linear-probe"]
     other = {**full, "backbone": "two", "strategy_options": {"decay": 0.5}}
-    assert differing.labels([full, probe, other], ["a", "b", "c"]) == [
-        "full  one  decay 0.9",
-        "linear-probe  one",
-        "full  two  decay 0.5",
-    ]
+    names = ["full  one", "linear-probe  one", "full  two"]
+    assert differing.labels([full, probe, other], ["a", "b", "c"]) == names
+    other = {**full, "strategy_options": {"decay": 0.5}}
+    assert differing.labels([full, other], ["a", "b"]) == ["decay 0.9", "decay 0.5"]
+    many = {**full, **{f"a_long_name_of_a_setting_{number}": number for number in range(3)}}
+    assert differing.labels([full, many, probe], ["a", "b", "c"]) == ["full  a", "full  b", "linear-probe  c"]
     assert differing.labels([full, {**full, "precision": "fp32"}], ["a", "b"]) == ["precision bf16", "precision fp32"]
     assert differing.labels([full, full], ["a", "b"]) == ["a", "b"]

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from mmtransfer.report import alignment
+from mmtransfer.metrics.edits import pairs
 from mmtransfer.report.answers.base import Answers, Pair
 
 
@@ -20,10 +20,10 @@ class TranscriptAnswers(Answers):
     paired: ClassVar[str] = "Heard for another, left out, or put in"
 
     @cached_property
-    def aligned(self) -> list[list[alignment.Pair]]:
+    def aligned(self) -> list[list[tuple[str | None, str | None]]]:
         """(said, heard) of each recording, word by word."""
         both = zip(self.truths, self.answers, strict=True)
-        return [alignment.pairs(truth.split(), answer.split()) for truth, answer in both]
+        return [pairs(truth, answer) for truth, answer in both]
 
     @cached_property
     def edits(self) -> np.ndarray:

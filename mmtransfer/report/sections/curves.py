@@ -22,7 +22,7 @@ def log_of(evidence: Evidence) -> list[Mapping[str, Any]]:
         lines = evidence.place.log.read_text("utf-8", errors="replace").splitlines()
     except OSError:
         return []
-    found = []
+    found: list[Mapping[str, Any]] = []
     for line in lines:
         try:
             row = json.loads(line)
