@@ -43,7 +43,16 @@ def write(folder: Path) -> list[Path]:
     alone = [spec for name in MODULES for spec in (name, f"!{re.escape(name)}[.].+")]
     with _there():
         pdoc.pdoc(*alone, output_directory=folder)
-    return sorted(folder.rglob("*.html"))
+    pages = sorted(folder.rglob("*.html"))
+    for page in pages:
+        page.write_text(_without_inherited(page.read_text(encoding="utf-8")), encoding="utf-8")
+    return pages
+
+
+def _without_inherited(text: str) -> str:
+    """A page without links to what a class inherits: pdoc makes them where a docstring names it, and has no place."""
+    places = set(re.findall(r'\bid="([^"]+)"', text))
+    return re.sub(r'<a href="#([\w.]+)">([^<]*)</a>', lambda link: link[0] if link[1] in places else link[2], text)
 
 
 @contextlib.contextmanager

@@ -1,7 +1,8 @@
 """Transfer learning for images, text and speech: one engine, scores with intervals, runs that cannot be lost.
 
     >>> import mmtransfer as mmt
-    >>> run = mmt.fit(task="text-classification", train="train.csv", test="test.csv", backbone="path/to/bert")
+    >>> data = {"train": "train.csv", "test": "test.csv"}
+    >>> run = mmt.fit(task="text-classification", **data, backbone="path/to/bert", strategy="linear-probe")
     >>> print(run.metrics["test"]["accuracy"])
     1.0000 (0.7847 to 1.0000)
     >>> run.predict("a great plot").label

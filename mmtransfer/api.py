@@ -135,7 +135,7 @@ class Run:
 
     >>> run = mmt.load("runs/a")
     >>> run
-    Run(runs/a: text-classification, linear-probe on bert, test accuracy 1.0000 (0.7847 to 1.0000), n=14)
+    Run(runs/a: text-classification, linear-probe on path/to/bert, test accuracy 1.0000 (0.7847 to 1.0000), n=14)
     >>> run.model.task.target.labels.names
     ['negative', 'positive']
     """
@@ -170,7 +170,7 @@ class Run:
         Raises MMTransferError for a split that the run was not scored on.
 
         >>> mmt.load("runs/a").to_frame("test").columns[:4].tolist()
-        ['id', 'prediction', 'score', 'target']
+        ['id', 'target', 'prediction', 'score']
         """
         return dataframes.predictions(self.folder, self.result, self.config, split)
 

@@ -88,15 +88,15 @@ class Classifier(ClassifierMixin, BaseEstimator):
         names = self._names()
         train, own = self._examples(X, [names[number] for number in numbers])
         chosen = {name: getattr(self, name) for name in SETTINGS if not _is_default(name, getattr(self, name))}
-        temporary = None if self.out is not None else Path(tempfile.mkdtemp(prefix="mmtransfer-"))
+        folder = Path(tempfile.mkdtemp(prefix="mmtransfer-") if self.out is None else self.out)
         try:
-            place = temporary / "fit-1" if temporary else _next(Path(self.out or ""))
-            self.run_: Run = fit(task=self._task(), train=train, out=str(place), **chosen, **own)
+            self.run_: Run = fit(task=self._task(), train=train, out=str(_next(folder)), **chosen, **own)
         except BaseException:
-            shutil.rmtree(temporary or "", ignore_errors=True)
+            if self.out is None:
+                shutil.rmtree(folder, ignore_errors=True)
             raise
-        if temporary:
-            _remove_with(self.run_, temporary)
+        if self.out is None:
+            _remove_with(self.run_, folder)
         return self
 
     def predict(self, X: Any) -> np.ndarray:
@@ -145,11 +145,10 @@ class Classifier(ClassifierMixin, BaseEstimator):
                 f"X cannot be a {type(X).__name__}", "X", "give a list, an array, a series or a frame of inputs"
             )
         _refuse_other_length(len(inputs), len(labels))
+        rows = zip(inputs, labels, strict=True)
         if all(isinstance(row, dict) for row in inputs):
-            return [{**row, "label": label} for row, label in zip(inputs, labels, strict=True)], {
-                "label_column": "label"
-            }
-        return list(zip(inputs, labels, strict=True)), {}
+            return [{**row, "label": label} for row, label in rows], {"label_column": "label"}
+        return list(rows), {}
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

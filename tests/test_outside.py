@@ -36,6 +36,12 @@ def package(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     registry.points.cache_clear()
 
 
+@pytest.fixture(autouse=True)
+def forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test gives is not there for others."""
+    monkeypatch.setattr(STRATEGIES, "_entries", dict(STRATEGIES._entries))
+
+
 @pytest.fixture(scope="module")
 def pictures() -> list[tuple[np.ndarray, str]]:
     random = np.random.default_rng(0)

@@ -45,7 +45,7 @@ def test_what_is_told_is_what_a_run_does(tmp_path, chosen):
 
 def test_a_part_that_is_computed_once_is_told_as_stored(tmp_path):
     settings = tiny.text_settings(tmp_path) | {"epochs": 3, "strategy": "partial", "strategy_options": {"n": 1}}
-    stored, every = mmt.dry_run(**settings), mmt.dry_run(**settings | {"cache": "off"})
+    stored, every = (mmt.dry_run(**settings | {"cache": cache}) for cache in ("on", "off"))
     assert stored.phases[0].stored and stored.disk["features"] > 0
     assert not every.phases[0].stored and every.disk["features"] == 0
 

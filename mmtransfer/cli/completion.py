@@ -36,13 +36,13 @@ def run(words: list[str]) -> None:
 
 def everything() -> Any:
     """All verbs as one type: the words of each, and those that take a task with the flags of each task."""
-    from mmtransfer.cli import VERBS
-
-    kinds = []
-    for verb, function in VERBS.items():
+    kinds: list[Any] = []
+    # the package that registers all verbs, this one among them, so it cannot be imported by its own parts
+    for verb, function in sys.modules["mmtransfer.cli"].VERBS.items():
         own = getattr(sys.modules[function.__module__], "Words", None) or _tasks(verb)
         kinds.append(Annotated[own, tyro.conf.subcommand(name=verb)])
-    return tyro.conf.OmitSubcommandPrefixes[Union[tuple(kinds)]]  # type: ignore[index]  # noqa: UP007
+    one_of: Any = Union[tuple(kinds)]  # noqa: UP007
+    return tyro.conf.OmitSubcommandPrefixes[one_of]
 
 
 def _tasks(verb: str) -> type[Any]:

@@ -37,7 +37,7 @@ class Data:
     test_group: str | None = None
     """The group whose examples leave the training data and become the test data."""
     skip_bad: bool = False
-    """Leave out examples that cannot be read, and record them in result.json, instead of stopping."""
+    """Leave out examples that cannot be read, and name them in result.json; without it they are an error."""
     duplicates: Literal["warn", "drop", "error"] = "warn"
     """Examples of one split that another holds as well, texts also if they differ in case or white space alone. warn:
     tell them; drop: leave them out of the training data; error: stop before training."""
@@ -50,13 +50,13 @@ class Model:
     """What is adapted, and how."""
 
     backbone: str = filled()
-    """A torchvision name, a Hugging Face hub name, a local folder, a run folder, a named shape without weights, or
-    `builtin`: the small one that comes with the installation."""
+    """A torchvision network (resnet50), a name on the Hugging Face hub, a folder of transformers or of a finished run,
+    a shape without weights (wav2vec2-fast), or `builtin`: the small one that comes with the installation."""
     weights: str | None = None
     """`none` for random weights, a torchvision weights name, or a .pth/.safetensors file; its own if None."""
     strategy: str = filled()
     """What is trained: linear-probe, partial, full, lp-ft, wise-ft, gradual, l2-sp, lora, dora, bitfit, norm or
-    scratch."""
+    scratch; `mmtransfer list strategies` explains them."""
     strategy_options: Mapping[str, Any] = field(default_factory=dict)
     """The strategy's own options, by name."""
 
@@ -70,7 +70,7 @@ class Optimisation:
     batch_size: int = filled(POSITIVE)
     """Examples per optimiser step, over all processes."""
     lr: float = filled(POSITIVE)
-    """Peak learning rate of the backbone; the strategy may give the head a multiple."""
+    """Learning rate of the backbone at its peak; that of the head may be a multiple of it, as the strategy has it."""
     optimizer: Literal["adamw", "sgd"] = filled()
     """AdamW (Loshchilov & Hutter 2019) or SGD with momentum."""
     momentum: float = setting(0.9, SHARE)
@@ -94,9 +94,10 @@ class Optimisation:
     """Optimiser steps after which training ends, with the best validated model. The schedule is that of all epochs, so
     this is the first part of a longer run; None: all of it."""
     max_minutes: float | None = setting(must=POSITIVE)
-    """Budget: training ends in time, with the best validated model; None: no limit."""
+    """Budget in minutes, scoring and saving included: training ends in time, with the best model so far by validation;
+    None: no limit."""
     seed: int = setting(0, NOT_NEGATIVE)
-    """Root of the independent streams for split, head, order, augmentation, dropout."""
+    """Whole number that all randomness comes from: the split, the head's start, the order, augmentation, dropout."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate.utils import broadcast_object_list
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmtransfer.config import RunConfig
 from mmtransfer.engine import precision
@@ -212,8 +212,13 @@ class _Trial:
 
     @torch.no_grad()
     def _outputs(self) -> tuple[Tensor, float]:
-        """Features of each example, float32 (size, any), and the loss."""
+        """Features of each example, float32 (size, any), and the loss: as in training, but for dropout. Batches are
+        normalised by what is in them, since with random weights running statistics say nothing yet, and every
+        difference grows from layer to layer."""
+        training = [module for module in self.trained.train().modules() if module.training]
         model = self.trained.eval()
+        for module in training:
+            module.training = isinstance(module, nn.modules.batchnorm._BatchNorm)
         reached = model.reach(self.batch.state, 0, model.start)
         features = model.reach(reached, model.start, model.end)["x"]
         return features.flatten(1).float(), float(self._loss(model(reached)))

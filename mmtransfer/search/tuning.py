@@ -12,6 +12,7 @@ import torch
 
 from mmtransfer.config import RunConfig
 from mmtransfer.engine import cache_policy, pace
+from mmtransfer.engine import trial as trials
 from mmtransfer.engine.pace import Pace
 from mmtransfer.errors import MMTransferError
 from mmtransfer.preparation import Prepared
@@ -23,13 +24,15 @@ from mmtransfer.search.journal import PROBE, Facts, Search
 from mmtransfer.search.probing import validation_share
 from mmtransfer.search.space import SPACE, Way, epochs_of, rate_of
 from mmtransfer.search.trial import Trial, read
-from mmtransfer.strategies import Phase, Selection
+from mmtransfer.strategies import Loop, Phase, Selection
 
 logger = logging.getLogger("mmtransfer")
 TUNED = 2
 """Most backbones that are trained."""
 BEHIND = 3
 """Ways of a better backbone that come before the first one of the next."""
+SEVERAL = 4
+"""Trainings that the time for trying precisions is a share of."""
 BACK, MEASURING = 3.0, 0.02
 """Forward and back over forward alone; the share of the time that is left which measuring a step may take."""
 NO_TIME = "no time for it"
@@ -114,6 +117,7 @@ def _entries(search: Search) -> list[Entry]:
     ranked: list[tuple[int, Entry]] = []
     for place, facts in enumerate(backbones(search)):
         paces: dict[Selection, Pace] = {}
+        chosen: Mapping[str, Any] = {}
         prepared: Prepared | None = None
         for number, way in enumerate(_ways(search)):
             if search.stopped():
@@ -122,6 +126,8 @@ def _entries(search: Search) -> list[Entry]:
                 config = _settings(search, facts, way)
                 if prepared is None:
                     prepared = search.bench.prepared(config)
+                    chosen = _fastest(search, prepared)
+                config = replace(config, **chosen)
                 backbone = prepared.model.backbone
                 phase = planned(config, len(backbone.stages))[-1]
                 if not backbone.selected(phase.trains.stages, phase.trains.part):
@@ -163,6 +169,14 @@ def _settings(search: Search, facts: Facts, way: Way) -> RunConfig:
     }
     options = {**way.options, **(given.get("strategy_options") or {})}
     return search.resolved(facts.name, {**usual, **way.settings}, strategy=way.strategy, strategy_options=options)
+
+
+def _fastest(search: Search, prepared: Prepared) -> Mapping[str, Any]:
+    """Precision and layout of all trainings of a backbone, which compute in them from here on; a search trains for as
+    long as several runs."""
+    loops = [phase for phase in prepared.plan if isinstance(phase.solver, Loop)]
+    long = [replace(phase, solver=Loop(SEVERAL * phase.epochs)) for phase in loops]
+    return trials.choose(prepared.config, search.bench.machine, prepared.model, prepared.splits.train, long).chosen()
 
 
 def _pace(search: Search, facts: Facts, prepared: Prepared, phase: Phase) -> Pace:
@@ -249,14 +263,6 @@ def _trial(search: Search, entry: Entry, plan: Plan) -> Trial:
     return trial
 
 
-def _as_tried(search: Search, trial: Trial) -> RunConfig:
-    """The settings of a trial, with the precision and layout that an earlier one has found best on its backbone."""
-    for other in search.trials:
-        if other.backbone == trial.backbone and other.trained:
-            return replace(trial.config, precision=other.config.precision, layout=other.config.layout)
-    return trial.config
-
-
 def _has_time(search: Search, trial: Trial, entry: Entry, until: int, share: float = 1.0) -> bool:
     """Whether a trial has to go on to a step and there is time for that `share` of the way."""
     if trial.steps >= until or trial.state in ("failed", "dropped", "out of time"):
@@ -273,8 +279,6 @@ def _has_time(search: Search, trial: Trial, entry: Entry, until: int, share: flo
 
 def _advance(search: Search, trial: Trial, until: int, where: str) -> None:
     """Goes on with a trial up to a step."""
-    if not trial.trained:
-        trial.config = _as_tried(search, trial)
     search.say(f"{where}: {trial.title}, to step {until} of {trial.planned}")
     try:
         search.bench.advance(trial, until, search.budget.deadline)

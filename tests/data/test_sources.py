@@ -185,7 +185,7 @@ def test_a_missing_file(tmp_path, modality):
 
 
 def test_one_text_is_not_a_path():
-    assert "one a line, in Python into a list" in failure("where is my card?", "text", labelled=False).do
+    assert "goes into a list, or to - by standard input" in failure("where is my card?", "text", labelled=False).do
 
 
 def test_files_where_answers_are_needed(tmp_path):

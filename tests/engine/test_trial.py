@@ -159,3 +159,20 @@ def test_states_in_another_layout_have_another_key(pictures, tmp_path, monkeypat
         mmt.fit(**settings, layout=layout, out=str(tmp_path / layout))
         entries.append({path.name for path in Path(tmp_path / "cache").rglob("*") if path.is_dir()})
     assert len(entries[1]) > len(entries[0])
+
+
+def test_batches_are_normalised_by_what_is_in_them(pictures, long, speeds, tmp_path, monkeypatch):
+    outputs, seen = trial._Trial._outputs, list[bool]()
+
+    def twice(self: Any) -> tuple[torch.Tensor, float]:
+        norms = [module for module in self.whole.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+        first, _ = outputs(self)
+        for norm in norms:
+            norm.running_mean.fill_(3.0)
+        second, loss = outputs(self)
+        seen.append(bool(norms) and torch.equal(first, second))
+        return second, loss
+
+    monkeypatch.setattr(trial._Trial, "_outputs", twice)
+    mmt.fit(**pictures, out=str(tmp_path / "run"))
+    assert len(seen) == 3 and all(seen)
