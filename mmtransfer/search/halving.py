@@ -13,7 +13,7 @@ FACTOR = 3
 """Of the candidates of a rung one in so many goes on, for so many times as long."""
 FIRST = FACTOR**2
 """The part of a full schedule that the first of three rungs is."""
-LONGER = 1.5
+LONGER = 2.0
 """Times that a schedule is made longer at most, where the time is enough."""
 SOME = 4
 """Candidates that are enough for a longer schedule to be worth more than another one."""
@@ -64,7 +64,7 @@ def plan(
         costs: of the candidates, the likeliest to win first.
         steps: optimiser steps of an epoch.
         epochs: of a full schedule, which is made shorter where else not even one candidate could be trained, and
-            longer, by a half at most, where the time is enough.
+            longer, twice as long at most, where the time is enough.
         fixed: whether the schedule stays as it is.
         again: as in the plan; where there is no time for it, the plan is one without.
     """

@@ -51,7 +51,7 @@ SAVED: Mapping[Any, Form] = {
             "planned_steps": int,
             "seconds": float,
             "training_seconds": float,
-            "rungs": [{"loss": float}],
+            "rungs": [{"loss": float, "reached": (float, None)}],
             "validation": (
                 {"value": (float, None), "low": (float, None), "high": (float, None), "n": int, "method": str},
                 None,
@@ -133,9 +133,16 @@ class Search:
 
     def order(self, trial: Trial) -> tuple[float, float]:
         """Better trials have less: by validation score, of equal ones by loss."""
-        if trial.value is None:
-            return (float("inf"), trial.loss)
-        return (-trial.value if self.higher_is_better else trial.value, trial.loss)
+        return self._ordered(trial.value, trial.loss)
+
+    def standing(self, trial: Trial) -> tuple[float, float]:
+        """Trials that are worth going on with have less: by the score of the weights that would go on."""
+        return self._ordered(trial.reached, trial.loss)
+
+    def _ordered(self, value: float | None, loss: float) -> tuple[float, float]:
+        if value is None:
+            return (float("inf"), loss)
+        return (-value if self.higher_is_better else value, loss)
 
     def best(self) -> Trial | None:
         """The best trial so far."""

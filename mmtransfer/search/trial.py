@@ -65,7 +65,9 @@ class Trial:
     rungs: list[dict[str, Any]] = field(default_factory=list)
     """Steps, validation score and loss each time that it was scored."""
     score: Score | None = None
-    """Of validation data, the last time."""
+    """Of validation data, the last time: of the best weights so far, which are what is kept."""
+    reached: float | None = None
+    """Its value for the weights of that moment, which go on: early on the best may still be those of the start."""
     records: Records | None = None
     """Behind it; of this process alone."""
 
@@ -172,12 +174,13 @@ class Bench:
         if trial.state == "paused" and not trial.steps:
             return  # a signal came before there was anything to score
         records: Records | None = outcome.records
+        trial.reached = None
         if trial.state != "paused":
             trial.best = checkpoint.step_of(state.best) if state.best else trial.steps
         if records is None and validation is not None:
             model = outcome.model.starting()
             records = target.tune(evaluate(model, validation, training.machine, "validating"))
-            value = target.values(records)[target.primary]
+            value = trial.reached = target.values(records)[target.primary]
             if trial.state == "paused" and (value is None or not state.improves(value, target.higher_is_better)):
                 # were it to end here, this would be what is kept
                 keeping.load_best(training, outcome.model, kept)
@@ -190,8 +193,9 @@ class Bench:
         trial.measuring = time.monotonic() - begun
         if trial.steps:  # a later start may compare a probe with it on these examples
             RunFolder(trial.folder).write_predictions("validation", records)
+        trial.reached = trial.value if trial.reached is None else trial.reached
         loss = sum(records["loss"]) / max(1, len(records["loss"]))
-        trial.rungs.append({"steps": trial.steps, **trial.score.as_dict(), "loss": loss})
+        trial.rungs.append({"steps": trial.steps, **trial.score.as_dict(), "reached": trial.reached, "loss": loss})
 
 
 def short(backbone: str) -> str:
@@ -229,5 +233,6 @@ def read(found: Mapping[str, Any], config: RunConfig, folder: Path) -> Trial:
     trial.rungs = list(found["rungs"])
     if found["validation"]:
         trial.score = Score.of(found["validation"])
+        trial.reached = trial.rungs[-1]["reached"] if trial.rungs else trial.value
         trial.records = RunFolder(folder).read_predictions("validation")
     return trial

@@ -226,7 +226,8 @@ def _halve(search: Search, entries: Sequence[Entry], plan: Plan, anyhow: bool = 
                 _advance(search, trial, until, where)
             if search.stopped():
                 return
-        scored = sorted((pair for pair in alive if pair[0].state == "paused"), key=lambda pair: search.order(pair[0]))
+        paused = [pair for pair in alive if pair[0].state == "paused"]
+        scored = sorted(paused, key=lambda pair: search.standing(pair[0]))
         kept = plan.kept(rung + 1)
         if not last:
             for trial, _ in scored[kept:]:
@@ -238,7 +239,7 @@ def _halve(search: Search, entries: Sequence[Entry], plan: Plan, anyhow: bool = 
 
 def _use_up(search: Search, dropped: Sequence[tuple[Trial, Entry]]) -> None:
     """Goes on with trials that were dropped, the best first, while the time is enough for their whole schedules."""
-    for trial, entry in sorted(dropped, key=lambda pair: search.order(pair[0])):
+    for trial, entry in sorted(dropped, key=lambda pair: search.standing(pair[0])):
         before = trial.state, trial.why
         trial.state = "paused"
         if not search.stopped() and _has_time(search, trial, entry, trial.planned):

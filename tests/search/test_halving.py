@@ -42,9 +42,9 @@ def test_a_third_goes_on_for_three_times_as_long():
 
 def test_a_few_candidates_come_first_then_a_longer_schedule_then_more():
     costs = [Cost(0, 10)] * 9
-    tried = [plan(costs, 200, 4, seconds) for seconds in (50, 54, 63, 78, 94, 100, 140)]
+    tried = [plan(costs, 200, 4, seconds) for seconds in (50, 54, 63, 78, 125, 134, 187)]
     found = [(one.candidates, one.epochs) for one in tried if one is not None]
-    assert found == [(1, 5), (2, 4), (4, 4), (4, 5), (4, 6), (5, 6), (9, 6)]
+    assert found == [(1, 5), (2, 4), (4, 4), (4, 5), (4, 8), (5, 8), (9, 8)]
 
 
 def test_training_the_winner_again_is_reckoned_with():

@@ -50,6 +50,15 @@ def test_rungs_are_parts_of_one_run(config, tmp_path, pause):
     assert all(equal(mine[name], theirs[name]) for name in theirs)
 
 
+def test_what_goes_on_is_told_apart_from_what_would_be_kept(config, tmp_path):
+    spoilt = replace(config, strategy="lp-ft", strategy_options={"solver": "exact"}, lr=3.0)
+    trial = advanced(spoilt, tmp_path / "trial", 3)
+    assert trial.best == 0 and trial.reached < trial.value, "the weights of the start are better"
+    assert trial.rungs[-1]["value"] == trial.value and trial.rungs[-1]["reached"] == trial.reached
+    fine = advanced(config, tmp_path / "fine", 3)
+    assert fine.best == 3 and fine.reached == fine.value
+
+
 @pytest.mark.parametrize("steps", [3, 4, 6])
 def test_settings_say_where_a_run_ends(config, tmp_path, steps):
     trial = advanced(config, tmp_path / "trial", steps)
