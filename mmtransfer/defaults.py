@@ -104,8 +104,9 @@ BUILTIN: Mapping[str, Builtin] = {
         scratch={"lr": 1e-3},
     ),
     SPEECH: Builtin(
-        data={"train": "builtin:commands", "epochs": 8, "batch_size": 16},
-        model={"backbone": "builtin", "vocabulary": "backbone", "lr": 6e-4},
+        # random speeds, gains and noise: without, twenty epochs hear voices they do not know worse than fourteen with
+        data={"train": "builtin:commands", "epochs": 14, "batch_size": 16, "augment": "auto"},
+        model={"backbone": "builtin", "vocabulary": "backbone", "lr": 1e-3},
         scratch={"vocabulary": "train", "lr": 1e-3},
         minutes=1.5,
     ),

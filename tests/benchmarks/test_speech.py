@@ -36,10 +36,10 @@ def test_a_row_is_measured_both_ways(tmp_path, monkeypatch):
 
 def test_what_is_out_of_reach_says_why(monkeypatch):
     def fit(**settings):
-        raise MMTransferError("no network", "--train hub:a/b", "connect")
+        raise MMTransferError("not in the cache, and https://mirror is out of reach", "--train hub:a/b", "connect")
 
     monkeypatch.setattr("mmtransfer.fit", fit)
-    assert speech.measure(speech.Row("far", "far")) == {"skipped": "no network (--train hub:a/b)"}
+    assert speech.measure(speech.Row("far", "far")) == {"skipped": "not in the cache"}
 
 
 def test_the_page_shows_what_is_known_of_every_row():
