@@ -31,7 +31,8 @@ class Words:
 def run(words: list[str]) -> None:
     """Prints the script, which tyro makes."""
     said = parse(Words, words, "completion", ABOUT)
-    tyro.cli(everything(), args=["--tyro-print-completion", said.shell], prog="mmtransfer")
+    plainly = (tyro.conf.OmitSubcommandPrefixes,)
+    tyro.cli(everything(), args=["--tyro-print-completion", said.shell], prog="mmtransfer", config=plainly)
 
 
 def everything() -> Any:
@@ -41,8 +42,7 @@ def everything() -> Any:
     for verb, function in sys.modules["mmtransfer.cli"].VERBS.items():
         own = getattr(sys.modules[function.__module__], "Words", None) or _tasks(verb)
         kinds.append(Annotated[own, tyro.conf.subcommand(name=verb)])
-    one_of: Any = Union[tuple(kinds)]  # noqa: UP007
-    return tyro.conf.OmitSubcommandPrefixes[one_of]
+    return Union[tuple(kinds)]  # noqa: UP007
 
 
 def _tasks(verb: str) -> type[Any]:
