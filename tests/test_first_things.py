@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -222,3 +223,17 @@ def test_completion_knows_verbs_tasks_and_flags(command, shell):
     status, printed, said = command("completion", shell)
     assert status == 0 and not said
     assert all(word in printed for word in (*cli.VERBS, *TASKS, "max-minutes", "skip-bad"))
+
+
+def test_bash_completes_flags_and_nothing_else(command, tmp_path):
+    if shutil.which("bash") is None:
+        pytest.skip("bash is not here")
+    script = tmp_path / "mmtransfer"
+    script.write_text(command("completion", "bash")[1])
+    asked = [("fit text-classification --ba", 3, ["--backbone", "--batch-size"]), ("lis", 1, ["list"])]
+    asked += [("embed --c", 2, ["--cache", "--cache-dir", "--cache-limit"])]
+    for words, place, expected in asked:
+        code = f"source {script}; COMP_WORDS=(mmtransfer {words}); COMP_CWORD={place}; _tyro_mmtransfer"
+        code += '; printf "%s\\n" "${COMPREPLY[@]}"'
+        done = subprocess.run(["bash", "-c", code], capture_output=True, text=True, timeout=60, check=False)
+        assert done.stdout.split("\n")[:-1] == expected, done.stderr

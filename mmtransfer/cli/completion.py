@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+import typing
 from typing import Annotated, Any, Literal, Union
 
 import tyro
 
+from mmtransfer.cli import help
 from mmtransfer.cli.flags import flags_of
 from mmtransfer.cli.words import parse
 from mmtransfer.config.tasks import TASKS
@@ -31,7 +33,8 @@ class Words:
 def run(words: list[str]) -> None:
     """Prints the script, which tyro makes."""
     said = parse(Words, words, "completion", ABOUT)
-    tyro.cli(everything(), args=["--tyro-print-completion", said.shell], prog="mmtransfer")
+    plainly = (tyro.conf.OmitSubcommandPrefixes,)
+    tyro.cli(everything(), args=["--tyro-print-completion", said.shell], prog="mmtransfer", config=plainly)
 
 
 def everything() -> Any:
@@ -39,10 +42,21 @@ def everything() -> Any:
     kinds: list[Any] = []
     # the package that registers all verbs, this one among them, so it cannot be imported by its own parts
     for verb, function in sys.modules["mmtransfer.cli"].VERBS.items():
-        own = getattr(sys.modules[function.__module__], "Words", None) or _tasks(verb)
-        kinds.append(Annotated[own, tyro.conf.subcommand(name=verb)])
-    one_of: Any = Union[tuple(kinds)]  # noqa: UP007
-    return tyro.conf.OmitSubcommandPrefixes[one_of]
+        words = getattr(sys.modules[function.__module__], "Words", None)
+        kind = _tasks(verb) if words is None else _in_one_line(words)
+        kinds.append(Annotated[kind, tyro.conf.subcommand(name=verb)])
+    return Union[tuple(kinds)]  # noqa: UP007
+
+
+def _in_one_line(kind: type[Any]) -> type[Any]:
+    """The same dataclass with descriptions in a line each: the shells would take a second line for a word."""
+    hints, documents = typing.get_type_hints(kind, include_extras=True), help.documents_of(kind)
+    fields: list[Any] = []
+    for field in dataclasses.fields(kind):
+        about = tyro.conf.arg(help=" ".join(documents[field.name].split()))
+        default = () if field.default is dataclasses.MISSING else (dataclasses.field(default=field.default),)
+        fields.append((field.name, Annotated[hints[field.name], about], *default))
+    return dataclasses.make_dataclass(kind.__name__, fields, kw_only=True)
 
 
 def _tasks(verb: str) -> type[Any]:

@@ -208,7 +208,7 @@ def _kind(options: Sequence[Option]) -> type[Any]:
         [
             (
                 option.key,
-                Annotated[option.kind, tyro.conf.arg(name=option.spelled[2:], help=option.about)],
+                Annotated[option.kind, tyro.conf.arg(name=option.spelled[2:], help=" ".join(option.about.split()))],
                 dataclasses.field(default=option.default),
             )
             for option in options
