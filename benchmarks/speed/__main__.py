@@ -3,6 +3,7 @@
     python -m benchmarks.speed                          # all cases
     python -m benchmarks.speed text image --quick       # one short round each, no whole epochs
     python -m benchmarks.speed resnet50 --steps 3       # shorter rounds; --epochs none leaves out the whole epochs
+    python -m benchmarks.speed text --only fp32 --rounds 8    # contestants whose names hold a word; nothing is written
     python -m benchmarks.speed render                   # the page again, from what was measured
 
 Contestants are processes, each with all cores, of which one works at a time. After two steps to warm up come rounds in
@@ -21,6 +22,7 @@ import os
 import statistics
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib import metadata
 from multiprocessing import get_context
 from pathlib import Path
@@ -100,27 +102,32 @@ def epochs(case: Case) -> dict[str, Any]:
     return found
 
 
-def measure(names: Sequence[str], quick: bool, count: int, steps: int | None, whole: bool) -> None:
-    """Measures cases, one after the other, and keeps each when it is done."""
+def measure(names: Sequence[str], quick: bool, count: int, steps: int | None, whole: bool, only: str) -> None:
+    """Measures cases, one after the other, and keeps each when it is done; of `only` some contestants nothing is."""
     place = HERE / "results" / f"speed-{device()}.json"
     for name in names:
         with tempfile.TemporaryDirectory(prefix="speed-") as folder:
-            made = [CASES[name](Path(folder), False), CASES[name](Path(folder), True)]
+            made = [_with(only, CASES[name](Path(folder), whole)) for whole in (False, True)]
             usual = made[0].steps if not device().startswith("cpu") else made[0].steps_on_cpu
             asked = steps or (max(2, usual // 10) if quick else usual)
             result: dict[str, Any] = {"about": made[0].about, "metric": made[0].metric, "steps": asked}
             result["peak"] = peak()
             result["contestants"] = rounds(made[0], 1 if quick else count, asked)
-            if whole and not quick:
+            if whole and not quick and not only:
                 for contestant, told in epochs(made[1]).items():
                     kept = {key: told[key] for key in KEPT if key in told}
                     result["contestants"][contestant] |= {"epoch": told, **kept}
-        if quick:
+        if quick or only:
             print("\n".join(table(result)), flush=True)
             continue
         known = json.loads(place.read_text()) if place.exists() else {}
         versions = {library: metadata.version(library) for library in ("torch", "transformers", "torchvision")}
         place.write_text(json.dumps({**known, name: {**result, "versions": versions}}, indent=1))
+
+
+def _with(word: str, case: Case) -> Case:
+    """The case with those contestants whose names hold a word."""
+    return replace(case, contestants={name: train for name, train in case.contestants.items() if word in name})
 
 
 def speeds(told: Mapping[str, Any]) -> list[float]:
@@ -138,7 +145,7 @@ def table(result: dict[str, Any]) -> list[str]:
     ]
     needed = max((told.get("operations", 0.0) for told in result["contestants"].values()), default=0.0)
     best = max(result["peak"].values())
-    own = statistics.median(speeds(result["contestants"]["ours"]) or [0.0])
+    own = statistics.median(speeds(next(iter(result["contestants"].values()))) or [0.0])
     for name, told in result["contestants"].items():
         if told.get("failed") or not speeds(told):
             lines.append(f"| {name} | {told.get('failed', 'not measured')[:80]} | | | | | | |")
@@ -163,8 +170,8 @@ def render() -> None:
         "# Speed beside the peers",
         "",
         "`python -m benchmarks.speed`; its head says how it is measured. Scores are after one epoch, on test data. An",
-        "epoch of less than a minute is trained in fp32 by ours, which tries nothing else for so short a run; the rounds",
-        "are steps of long runs.",
+        "epoch of less than a minute is trained in fp32 by ours, which tries nothing else for so short a run; the steps",
+        "of the rounds are those of long runs.",
     ]
     for place in sorted((HERE / "results").glob("speed-*.json")):
         results = json.loads(place.read_text())
@@ -209,10 +216,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="0: whole epochs alone")
     parser.add_argument("--steps", type=int, help="of a round; the case's own if not given")
     parser.add_argument("--epochs", choices=["all", "none"], default="all", help="whether whole epochs are trained too")
+    parser.add_argument("--only", default="", help="a word of the names of those who run; nothing is written")
     given = parser.parse_args()
     if given.cases != ["render"]:
-        measure(given.cases, given.quick, given.rounds, given.steps, given.epochs == "all")
-    if not given.quick:
+        measure(given.cases, given.quick, given.rounds, given.steps, given.epochs == "all", given.only)
+    if not given.quick and not given.only:
         render()
 
 
