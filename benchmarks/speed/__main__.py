@@ -170,7 +170,7 @@ def render() -> None:
         "# Speed beside the peers",
         "",
         "`python -m benchmarks.speed`; its head says how it is measured. Scores are after one epoch, on test data. An",
-        "epoch of less than a minute is trained in fp32 by ours, which tries nothing else for so short a run; the steps",
+        "epoch of less than a minute is trained in fp32 by ours, which tries nothing else for short runs; the steps",
         "of the rounds are those of long runs.",
     ]
     for place in sorted((HERE / "results").glob("speed-*.json")):
