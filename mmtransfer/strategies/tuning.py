@@ -173,8 +173,8 @@ class BitFit(_Part):
     """Trains the biases and the head (Ben Zaken et al. 2022).
 
     >>> (phase,) = BitFit(n=2).plan(stages=5, lr=1e-4, epochs=3)
-    >>> phase.trains
-    Selection(stages=(3, 4), part='bias')
+    >>> phase.trains.stages, phase.trains.part
+    ((3, 4), 'bias')
     """
 
     part: ClassVar[Part] = "bias"
