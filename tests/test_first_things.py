@@ -40,7 +40,7 @@ ANSWERED = [
     (["fit", TEXT, "--train", "x", "--epochs", "ten"], 2, ["--epochs must be a whole number, not 'ten'"]),
     (["fit", TEXT, "--train", "x", "--lr", "fast"], 2, ["--lr must be a number, not 'fast'"]),
     (["fit", TEXT, "--train", "x", "--head", "big"], 2, ["--head cannot be 'big'", "linear, mlp"]),
-    (["predict"], 2, ["`mmtransfer predict` needs RUN and INPUT", "mmtransfer predict --help"]),
+    (["predict"], 2, ["`mmtransfer predict` needs RUN", "mmtransfer predict --help"]),
     (["predict", "runs/none", "I like it"], 2, ["Not a run folder", "runs/none"]),
     (["evaluate", "runs/none"], 2, ["needs --test"]),
     (["compare"], 2, ["There are no finished runs to compare"]),

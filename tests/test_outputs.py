@@ -32,6 +32,7 @@ def place(tmp_path_factory):
     common |= {"strategy": "linear-probe", "cache": "on", "cache_dir": str(folder / "cache")}
     mmt.fit(train=rows, out=str(folder / "run"), **common)
     numbers = [{"text": text, "label": value} for text, value in zip(TEXTS, (-0.5, 2.0, 10.0), strict=True)] * 8
+    common |= {"cache_dir": str(folder / "other")}  # its features are of the same texts
     mmt.fit(train=numbers, target="regression", out=str(folder / "numbers"), **common)
     (folder / "texts.txt").write_text("\n".join(TEXTS) + "\n")
     return folder

@@ -107,7 +107,7 @@ def test_a_package_adds_backbone_strategy_and_target(package: None, pictures: An
 
 
 def test_the_command_line_knows_them_and_names_a_broken_one(package: None, command: Callable[..., Any]) -> None:
-    status, printed, _ = command("fit", IMAGE, "--strategy", "head-then-all", "--help")
+    status, printed, _ = command("fit", IMAGE, "--strategy", "head-then-all", "--help-all")
     assert status == 0 and "--strategy.share" in printed and "robust" in printed
     status, _, said = command("fit", IMAGE, "--strategy", "broken", "--train", "x")
     assert status == 2 and "'broken' of the package outside-mmtransfer cannot be used: AttributeError" in said

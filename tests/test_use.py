@@ -198,7 +198,7 @@ def test_a_run_ends_in_one_table(place: Path, capsys: Any, monkeypatch: Any) -> 
     metrics["test"]["f1[green]"] |= {"value": 0.25, "low": 0.1, "high": 0.5}
     ending.show(run)
     shown = capsys.readouterr().out
-    assert shown.count("┏") == 1 and "top5" not in shown and "f1_macro" in shown and "recall[" not in shown
+    assert shown.count("──\n") == 1 and "top5" not in shown and "f1_macro" in shown and "recall[" not in shown
     lines = shown.splitlines()
     assert lines[0].strip() == "test" and max(map(len, lines)) <= 80 + len(str(place))
     (validation,) = [line for line in lines if line.startswith("validation")]

@@ -141,7 +141,7 @@ class _Trial:
         """What to take, and what was tried."""
         with self._as_it_was():
             self._lay(first)
-            features, loss = self._outputs()  # before any step moves running statistics
+            outputs = self._outputs()  # before any step moves running statistics
             self._warm_up()
             begun = self._step()
             expected = begun / self.size * self.examples / self.machine.processes
@@ -152,7 +152,7 @@ class _Trial:
             best, tried = first, {first: Outcome(self._fastest(rounds))}
             for name in wanted:
                 choice = replace(best, dtype=self.half) if name == "dtype" else replace(best, layout="channels-last")
-                tried[choice] = outcome = self._try(choice, features, loss, rounds)
+                tried[choice] = outcome = self._try(choice, outputs, rounds)
                 if outcome.agrees and outcome.seconds * FASTER < tried[best].seconds:
                     best = choice
             self._tell(best, first, tried)
@@ -169,14 +169,22 @@ class _Trial:
                 self.statistics.restore()
                 self.whole.eval()
 
-    def _try(self, choice: Choice, features: Tensor, loss: float, rounds: int) -> Outcome:
+    def _try(self, choice: Choice, wanted: Sequence[tuple[Tensor, float]], rounds: int) -> Outcome:
+        """`wanted`: what the first choice gave; it is enough to agree with it in one way."""
         self._lay(choice)
         self.statistics.restore()
-        own, own_loss = self._outputs()
+        pairs = list(zip(self._outputs(), wanted, strict=True))
         self._warm_up()
         seconds = self._fastest(rounds)
-        cosine = torch.cosine_similarity(own, features, dim=1).min()
-        return Outcome(seconds, float(cosine), abs(own_loss - loss) / max(abs(loss), 1e-12))
+        ways = [
+            Outcome(
+                seconds,
+                float(torch.cosine_similarity(own, features, dim=1).min()),
+                abs(own_loss - loss) / max(abs(loss), 1e-12),
+            )
+            for (own, own_loss), (features, loss) in pairs
+        ]
+        return next((outcome for outcome in ways if outcome.agrees), ways[0])
 
     def _lay(self, choice: Choice) -> None:
         self.whole.precision = self.trained.precision = choice.dtype
@@ -211,14 +219,21 @@ class _Trial:
         return self.whole.task.target.loss(outputs, self.batch.targets).mean()
 
     @torch.no_grad()
-    def _outputs(self) -> tuple[Tensor, float]:
-        """Features of each example, float32 (size, any), and the loss: as in training, but for dropout. Batches are
-        normalised by what is in them, since with random weights running statistics say nothing yet, and every
+    def _outputs(self) -> list[tuple[Tensor, float]]:
+        """Features of each example, float32 (size, any), and the loss: as scored; and where the network normalises
+        batches as it is trained, dropout aside: random weights have no running statistics yet, without which every
         difference grows from layer to layer."""
-        training = [module for module in self.trained.train().modules() if module.training]
-        model = self.trained.eval()
-        for module in training:
-            module.training = isinstance(module, nn.modules.batchnorm._BatchNorm)
+        moving = [module for module in self.trained.train().modules() if module.training and _normalises(module)]
+        self.trained.eval()
+        found = [self._seen()]
+        if moving:
+            for module in moving:
+                module.train()
+            found.append(self._seen())
+        return found
+
+    def _seen(self) -> tuple[Tensor, float]:
+        model = self.trained
         reached = model.reach(self.batch.state, 0, model.start)
         features = model.reach(reached, model.start, model.end)["x"]
         return features.flatten(1).float(), float(self._loss(model(reached)))
@@ -236,3 +251,7 @@ class _Trial:
                 )
         told = ", ".join(f"{choice} {1000 * outcome.seconds:.0f} ms" for choice, outcome in tried.items())
         logger.info("precision and layout: %s (%d examples: %s)", best, self.size, told)
+
+
+def _normalises(module: nn.Module) -> bool:
+    return isinstance(module, nn.modules.batchnorm._BatchNorm)

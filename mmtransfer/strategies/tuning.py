@@ -187,7 +187,7 @@ class Norm(_Part):
 
     >>> (phase,) = Norm().plan(stages=3, lr=1e-4, epochs=3)
     >>> phase.trains
-    Selection(stages=(0, 1, 2), part='norm')
+    Selection(stages=(0, 1, 2), part='norm', adapters=None)
     """
 
     part: ClassVar[Part] = "norm"

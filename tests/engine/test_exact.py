@@ -14,8 +14,8 @@ from safetensors.torch import load_file, save_file
 from torch import equal
 
 import mmtransfer as mmt
+from mmtransfer.cli.ending import show
 from mmtransfer.cli.flags import parse
-from mmtransfer.cli.tables import show
 from mmtransfer.config import IMAGE, SPEECH, TEXT
 from mmtransfer.engine import exact
 from mmtransfer.errors import MMTransferError
