@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mmtransfer.cli.layout import show_table
+from mmtransfer.cli.layout import show_rows
 from mmtransfer.comparison import Comparison
 from mmtransfer.report.exports import cells, rows_of
 
@@ -12,4 +12,4 @@ def show(comparison: Comparison) -> None:
     note = "" if comparison.split == "test" else " (it chose the epochs: scores are a little too good)"
     columns = ("configuration", f"{comparison.primary}, 95 % interval", "vs best", "seconds", "trained")
     rows = [cells(comparison, row) for row in rows_of(comparison)]
-    show_table(f"{comparison.task}, {comparison.split}{note}", columns, rows, numbers=columns[3:])
+    show_rows(f"{comparison.task}, {comparison.split}{note}", columns, rows, numbers=columns[3:])
