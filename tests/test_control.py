@@ -170,7 +170,7 @@ def test_a_control_that_exists_is_refused_before_training(tiny, capsys):
 
 
 def test_the_verbs_take_no_other_option(tiny, capsys):
-    for words in (["demo", "--task", "x"], ["compare", "--no-such", "x"]):
+    for words in (["demo", "--task", "x"], ["compare", "--folder", "x"]):
         with pytest.raises(SystemExit) as stop:
             cli.main(words)
         assert stop.value.code == 2 and "Unknown option" in capsys.readouterr().err

@@ -36,7 +36,7 @@ class Settings(TypedDict, total=False):
     """The group whose examples leave the training data and become the test data."""
     skip_bad: bool
     """Leave out examples that cannot be read, and name them in result.json; without it they are an error."""
-    duplicates: Literal['warn', 'drop', 'error']
+    duplicates: Literal["warn", "drop", "error"]
     """Examples of one split that another holds as well, texts also if they differ in case or white space alone.
     warn: tell them; drop: leave them out of the training data; error: stop before training."""
     based_on: str | None
@@ -53,7 +53,7 @@ class Settings(TypedDict, total=False):
     """The strategy's own options, by name."""
     file_column: str | None
     """Column with the file name, relative to the table, or its bytes; guessed where only one guess is possible."""
-    augment: Literal['auto', 'none', 'light', 'strong']
+    augment: Literal["auto", "none", "light", "strong"]
     """Random changes in training. Images: light is crop and flip, strong adds RandAugment and erased rectangles.
     Recordings: light is speed, gain and noise, strong wider and with bands of frequencies left out. auto: none
     where the first stages are frozen, else light."""
@@ -94,24 +94,24 @@ class Settings(TypedDict, total=False):
     pair_column: str | None
     """Column with the second text, where pairs are classified; guessed only from usual names, such as text1,
     text2."""
-    pooling: Literal['mean', 'cls', 'last'] | None
+    pooling: Literal["mean", "cls", "last"] | None
     """From tokens to one vector: their mean, the first, or the last; the backbone's own if None (mean; GPT-2:
     last)."""
     words_column: str | None
     """Column with the words, a list; guessed where only one guess is possible."""
-    head: Literal['linear', 'mlp']
+    head: Literal["linear", "mlp"]
     """On the features: one linear layer, or two with GELU and dropout between them."""
     label_column: str | None
     """Column with the label; guessed where only one guess is possible."""
-    target: Literal['single-label', 'multi-label', 'regression']
+    target: Literal["single-label", "multi-label", "regression"]
     """What the label column holds: one label, any number of labels, or a number."""
     label_separator: str | None
     """Between the labels of one example, with --target multi-label; | if None."""
     label_smoothing: float
     """Share of the target's mass spread over all classes in training, 0 to 1 (Szegedy et al. 2016)."""
-    class_weights: Literal['none', 'auto']
+    class_weights: Literal["none", "auto"]
     """auto: in the training loss an example weighs as the inverse of its class's frequency, 1 on average."""
-    sampling: Literal['each', 'balanced']
+    sampling: Literal["each", "balanced"]
     """each: an epoch sees each training example once; balanced: as many, drawn with every class as likely, so that
     those of rare classes come again."""
     focal_gamma: float
@@ -119,14 +119,14 @@ class Settings(TypedDict, total=False):
     (Lin et al. 2017 take 2); 0: cross-entropy."""
     transcript_column: str | None
     """Column with the transcript; guessed where only one guess is possible."""
-    vocabulary: Literal['train', 'backbone']
+    vocabulary: Literal["train", "backbone"]
     """Symbols that CTC writes: the characters of the training data, or the checkpoint's own with its head's
     weights."""
-    text_rule: Literal['none', 'basic', 'english']
+    text_rule: Literal["none", "basic", "english"]
     """What of a transcript counts, in training, language models and scores. none: all but case, which speech does
     not tell; basic: no punctuation and no signs either; english: contractions written out and fillers left out as
     well."""
-    decode: Literal['auto', 'greedy', 'beam']
+    decode: Literal["auto", "greedy", "beam"]
     """How frames become text: the best symbol of each, or a beam search with a language model, its weights chosen
     on validation data. auto: beam where it makes fewer word errors there."""
     lm: str | Path
@@ -143,7 +143,7 @@ class Settings(TypedDict, total=False):
     lr: float
     """Learning rate of the backbone at its peak; that of the head may be a multiple of it, as the strategy has
     it."""
-    optimizer: Literal['adamw', 'sgd']
+    optimizer: Literal["adamw", "sgd"]
     """AdamW (Loshchilov & Hutter 2019) or SGD with momentum."""
     momentum: float
     """Momentum of SGD; with AdamW it is its first beta."""
@@ -151,7 +151,7 @@ class Settings(TypedDict, total=False):
     """Nesterov's form of SGD's momentum."""
     weight_decay: float
     """Decoupled decay (SGD: L2); never on biases, normalisation and embeddings."""
-    schedule: Literal['cosine', 'linear', 'tri-stage', 'constant']
+    schedule: Literal["cosine", "linear", "tri-stage", "constant"]
     """Learning rate over a phase, in optimiser steps."""
     warmup: float
     """Share of a phase's steps in which the rate rises from 0."""
@@ -171,25 +171,25 @@ class Settings(TypedDict, total=False):
     seed: int
     """Whole number that all randomness comes from: the split, the head's start, the order, augmentation,
     dropout."""
-    precision: Literal['auto', 'fp32', 'bf16', 'fp16']
+    precision: Literal["auto", "fp32", "bf16", "fp16"]
     """Arithmetic of the forward pass; bf16 and fp16 are autocast, weights stay float32. auto: bf16, on a GPU
     without it fp16, where a backbone is trained by steps and a trial on a few examples is faster and agrees; else
     fp32."""
-    layout: Literal['auto', 'contiguous', 'channels-last']
+    layout: Literal["auto", "contiguous", "channels-last"]
     """How images lie in memory, of convolutional networks. auto: channels-last where that trial is faster."""
     deterministic: bool
     """Take only algorithms that give the same bits each time, so that a run resumed on the same GPU ends with the
     same weights; steps take longer there. On a CPU this holds without it."""
     threads: int | None
     """CPU threads of this process; its share of the cores if None."""
-    cache: Literal['auto', 'on', 'off']
+    cache: Literal["auto", "on", "off"]
     """Compute frozen stages once and keep their states; auto: where measuring says that it saves time. Unless off,
     files that several epochs read are decoded once, where that saves time."""
     cache_dir: str | None | Path
     """Folder of the states; $MMTRANSFER_CACHE, or `mmtransfer` in the user's cache folder, if None."""
     cache_limit: float
     """GiB that the folder may hold; what would not fit is not cached."""
-    graphs: Literal['auto', 'on', 'off']
+    graphs: Literal["auto", "on", "off"]
     """On CUDA, launch a micro-batch's passes at once, recorded for each shape; auto: where that is faster, and
     agrees. on: an error where it cannot be."""
     workers: int | None
@@ -210,7 +210,7 @@ class Settings(TypedDict, total=False):
     a phase, and a signal, always leave one."""
     keep_checkpoints: bool
     """Keep the folder checkpoints/ after success."""
-    track: tuple[Literal['tensorboard', 'wandb', 'trackio', 'mlflow'], ...]
+    track: tuple[Literal["tensorboard", "wandb", "trackio", "mlflow"], ...]
     """Trackers that get losses, rates, scores and settings as well; several may be named."""
     task: str
     """image-classification, text-classification, speech-recognition, audio-classification or token-
