@@ -13,6 +13,7 @@ from torch import equal
 import mmtransfer as mmt
 from mmtransfer.engine import checkpoint, processes
 from mmtransfer.resolution import resolve
+from mmtransfer.search import trial as trials
 from mmtransfer.search.trial import Bench, Trial
 
 STEPS = 8
@@ -50,11 +51,19 @@ def test_rungs_are_parts_of_one_run(config, tmp_path, pause):
     assert all(equal(mine[name], theirs[name]) for name in theirs)
 
 
-def test_what_goes_on_is_told_apart_from_what_would_be_kept(config, tmp_path):
-    spoilt = replace(config, strategy="lp-ft", strategy_options={"solver": "exact"}, lr=3.0)
-    trial = advanced(spoilt, tmp_path / "trial", 3)
-    assert trial.best == 0 and trial.reached < trial.value, "the weights of the start are better"
-    assert trial.rungs[-1]["value"] == trial.value and trial.rungs[-1]["reached"] == trial.reached
+def test_what_goes_on_is_told_apart_from_what_would_be_kept(config, tmp_path, monkeypatch):
+    evaluate, wrong = trials.evaluate, iter([True])
+
+    def at_first_wrong(*given):
+        records = evaluate(*given)
+        swapped = [{"x": "y", "y": "x"}[label] for label in records["target"]]
+        return {**records, "prediction": swapped} if next(wrong, False) else records
+
+    monkeypatch.setattr(trials, "evaluate", at_first_wrong)
+    warm = replace(config, strategy="lp-ft", strategy_options={"solver": "exact"})
+    trial = advanced(warm, tmp_path / "trial", 3)
+    assert trial.best == 0 and trial.reached == 0.0 < trial.value, "the head of the start is what would be kept"
+    assert trial.rungs[-1]["value"] == trial.value and trial.rungs[-1]["reached"] == 0.0
     fine = advanced(config, tmp_path / "fine", 3)
     assert fine.best == 3 and fine.reached == fine.value
 
@@ -72,10 +81,8 @@ def test_settings_say_where_a_run_ends(config, tmp_path, steps):
 
 def test_the_test_data_are_not_looked_at(config, tmp_path, monkeypatch):
     looked = []
-    from mmtransfer.search import trial
-
-    evaluate = trial.evaluate
-    monkeypatch.setattr(trial, "evaluate", lambda *given: looked.append(given[3]) or evaluate(*given))
+    evaluate = trials.evaluate
+    monkeypatch.setattr(trials, "evaluate", lambda *given: looked.append(given[3]) or evaluate(*given))
     advanced(config, tmp_path / "trial", 2)
     assert looked == ["validating"] * len(looked) and looked
     assert not (tmp_path / "trial" / "predictions" / "test.parquet").exists()
