@@ -10,6 +10,8 @@ from mmtransfer.report.exports import cells, rows_of
 def show(comparison: Comparison) -> None:
     """Prints the table."""
     note = "" if comparison.split == "test" else " (it chose the epochs: scores are a little too good)"
-    columns = ("configuration", f"{comparison.primary}, 95 % interval", "vs best", "seconds", "trained")
+    columns = ("configuration", f"{comparison.primary} (95 %)", "vs best", "s", "trained")
     rows = [cells(comparison, row) for row in rows_of(comparison)]
-    show_rows(f"{comparison.task}, {comparison.split}{note}", columns, rows, numbers=columns[3:])
+    seeds = {len(entry.results) for entry in comparison.entries}
+    mean = f", means of {seeds.pop()} seeds" if len(seeds) == 1 and seeds != {1} else ""
+    show_rows(f"{comparison.task}, {comparison.split}{note}{mean}", columns, rows, numbers=columns[3:])

@@ -79,15 +79,17 @@ def _markdown(comparison: Comparison, place: Path) -> None:
 
 
 def cells(comparison: Comparison, row: Mapping[str, Any]) -> list[str]:
-    """A row as text: name, score with its interval, difference to the best, seconds, trained parameters."""
+    """A row as text: name, score with its interval, difference to the best, seconds, trained parameters. The number of
+    seeds is told where configurations differ in it."""
     value, low, high = row[comparison.primary], row["low"], row["high"]
     score = "-" if value is None else f"{value:.3f}" + ("" if low is None else f" ({low:.3f} to {high:.3f})")
     if row["difference"] is None:
         against = "best"
     else:
         p = "" if row["p"] is None else f", p {row['p']:.2g}"
-        against = f"{row['difference']:+.3f}{p}" + ("" if row["shown"] else ", not shown")
-    seeds = f", {row['seeds']} seeds" if row["seeds"] > 1 else ""
+        against = f"{row['difference']:+.3f}{p}"
+    several = len({len(entry.results) for entry in comparison.entries}) > 1
+    seeds = f", {row['seeds']} seed{'' if row['seeds'] == 1 else 's'}" if several else ""
     return [f"{row['name']}{seeds}", score, against, f"{row['seconds']:.0f}", count(row["trainable"])]
 
 

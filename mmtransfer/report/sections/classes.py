@@ -7,7 +7,7 @@ from mmtransfer.report.answers import Counts
 from mmtransfer.report.evidence import Evidence
 from mmtransfer.report.sections.base import Section, render
 
-MOST = 2000
+MOST = 500
 """Rows of the table, the classes with the lowest recall first."""
 
 
