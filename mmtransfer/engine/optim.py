@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from mmtransfer.config import RunConfig
 
@@ -18,7 +18,7 @@ UNDECAYED = (nn.LayerNorm, nn.GroupNorm, nn.Embedding, nn.modules.batchnorm._Bat
 def groups(
     modules: Iterable[tuple[nn.Module, float]],
     weight_decay: float,
-    instead: Mapping[nn.Parameter, nn.Parameter] = MappingProxyType({}),
+    instead: Mapping[Tensor, nn.Parameter] = MappingProxyType({}),
 ) -> list[dict[str, object]]:
     """Parameter groups of (module, peak rate) pairs: decayed and not, trainable parameters only, each once; `instead`:
     what is stepped in the place of a parameter."""

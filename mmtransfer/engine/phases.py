@@ -195,7 +195,7 @@ def _prepare(
     config, rates = training.config, phase.rates
     stages = [model.backbone.stages[stage] for stage in phase.trains.stages]
     rated = [*zip(stages, rates.stages, strict=True), (model.head, rates.head)]
-    instead = {} if rows is None else {rows.table.weight: rows.trained}
+    instead: dict[Tensor, nn.Parameter] = {} if rows is None else {rows.table.weight: rows.trained}
     groups = optim.groups(rated, config.weight_decay if phase.anchor is None else 0.0, instead)
     own = optim.optimizer(groups, config)
     if rows is not None:  # before the average takes in the table
