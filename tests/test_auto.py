@@ -116,6 +116,13 @@ def test_time_that_is_left_over_goes_to_the_best_that_was_dropped(data, few_ways
     assert sorted(len(trial["rungs"]) for trial in trained) == [2, 2]
 
 
+def test_candidates_that_were_not_planned_are_tried_with_the_time_that_is_left(data, few_ways, tmp_path, monkeypatch):
+    monkeypatch.setattr(halving, "plan", lambda *given: halving.Plan(2, 1, (1.0,), 1.0))
+    mmt.auto(TEXT, **data, out=tmp_path / "run", max_minutes=20, strategy="full")
+    trials = {trial["way"]: trial for trial in told(tmp_path / "run")["trials"]}
+    assert trials["full"]["state"] == trials["full x3"]["state"] == "finished"
+
+
 def test_a_search_can_be_looked_at_before_it_is_made(data):
     search = outlook(TEXT, **data, max_minutes=20)
     (facts,) = search.facts.values()

@@ -59,6 +59,7 @@ def tune(search: Search) -> None:
         return
     if search.plan is not None:
         _halve(search, entries[: search.plan.candidates], search.plan)
+        _try_more(search, entries[search.plan.candidates :], search.plan)
         return
     cost = entries[0].cost
     needed = cost.once + cost.start + cost.epoch
@@ -247,6 +248,20 @@ def _use_up(search: Search, dropped: Sequence[tuple[Trial, Entry]]) -> None:
             _advance(search, trial, trial.planned, "with the time that is left")
         else:
             trial.state, trial.why = before
+
+
+def _try_more(search: Search, entries: Sequence[Entry], plan: Plan) -> None:
+    """Trains candidates that the plan had no time for, each to its end: costs are reckoned with care, and time may be
+    left over."""
+    for number, entry in enumerate(entries, 1):
+        if search.stopped():
+            return
+        trial = _trial(search, entry, plan)
+        if _has_time(search, trial, entry, trial.planned):
+            _advance(search, trial, trial.planned, f"with the time that is left, {number} of {len(entries)}")
+        elif not trial.steps:
+            search.trials.remove(trial)
+            return
 
 
 def _trial(search: Search, entry: Entry, plan: Plan) -> Trial:
