@@ -61,7 +61,14 @@ def entry(name: str, spelled: str, kind: Any, default: Any, about: str, group: s
     usual = "" if default in (None, (), "") or not value else _told(default)
     about = re.sub(r",? or \(Python\)[^.]*", "", " ".join(about.split()))
     about = re.sub(r"\bif None\b", "if not given", about)
+    choices = [str(one) for one in typing.get_args(kind)] if typing.get_origin(kind) is Literal else []
+    if value == ANY and any(one not in about for one in choices):
+        about += f" One of {', '.join(choices)}."
     return Entry(spelled, value, re.sub(r"\bNone: ", "not given: ", about), usual, group)
+
+
+ANY = "NAME"
+"""Stands for one of many names."""
 
 
 def word_of(name: str, kind: Any) -> str:
@@ -78,7 +85,7 @@ def word_of(name: str, kind: Any) -> str:
         words = dict.fromkeys(word_of(name, one) for one in inner if one is not types.NoneType)
         return "|".join(words)
     if origin is Literal:
-        return word if len(word := "|".join(map(str, inner))) <= LONGEST else "NAME"
+        return word if len(word := "|".join(map(str, inner))) <= LONGEST else ANY
     if origin is tuple:
         several = inner[-1] is Ellipsis
         return f"{word_of(name, inner[0])} ..." if several else " ".join(word_of(name, one) for one in inner)

@@ -29,6 +29,7 @@ def show_rows(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]],
     from rich import box
     from rich.cells import cell_len
     from rich.table import Table
+    from rich.text import Text
 
     out = console()
     cells = [[visible(cell) for cell in row] for row in rows]
@@ -38,9 +39,10 @@ def show_rows(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]],
         print(visible(title), *(_record(columns, row, out.width) for row in cells), sep="\n\n", end="\n\n")
         return
     gap = 1 if least + len(widths) <= out.width else 0  # beside the one that the box has
-    style = {"title_style": "bold", "title_justify": "left", "box": box.SIMPLE, "show_edge": False}
+    style: dict[str, Any] = {"box": box.SIMPLE, "show_edge": False}
     style |= {"pad_edge": False, "padding": (0, gap, 0, 0)}
-    table = Table(title=visible(title), show_header=any(columns), **style)  # type: ignore[arg-type]
+    out.print(Text(visible(title), style="bold"))  # a table would fold it within its own width
+    table = Table(show_header=any(columns), **style)
     for name, narrowest, *column in zip(columns, widths, *cells, strict=True):
         justify = "right" if name in numbers else "left"
         whole = all(cell_len(cell) <= narrowest for cell in column)
