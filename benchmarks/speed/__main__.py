@@ -3,7 +3,7 @@
     python -m benchmarks.speed                          # all cases
     python -m benchmarks.speed text image --quick       # one short round each, no whole epochs
     python -m benchmarks.speed resnet50 --steps 3       # shorter rounds; --epochs none leaves out the whole epochs
-    python -m benchmarks.speed text --only fp32 --rounds 8    # contestants whose names hold a word; nothing is written
+    python -m benchmarks.speed text --only 'fp32|best'  # contestants by a pattern of their names; nothing is written
     python -m benchmarks.speed render                   # the page again, from what was measured
 
 Contestants are processes, each with all cores, of which one works at a time. After two steps to warm up come rounds in
@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import statistics
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -125,9 +126,10 @@ def measure(names: Sequence[str], quick: bool, count: int, steps: int | None, wh
         place.write_text(json.dumps({**known, name: {**result, "versions": versions}}, indent=1))
 
 
-def _with(word: str, case: Case) -> Case:
-    """The case with those contestants whose names hold a word."""
-    return replace(case, contestants={name: train for name, train in case.contestants.items() if word in name})
+def _with(pattern: str, case: Case) -> Case:
+    """The case with those contestants whose names a regular expression finds."""
+    kept = {name: train for name, train in case.contestants.items() if re.search(pattern, name)}
+    return replace(case, contestants=kept)
 
 
 def speeds(told: Mapping[str, Any]) -> list[float]:
@@ -216,7 +218,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="0: whole epochs alone")
     parser.add_argument("--steps", type=int, help="of a round; the case's own if not given")
     parser.add_argument("--epochs", choices=["all", "none"], default="all", help="whether whole epochs are trained too")
-    parser.add_argument("--only", default="", help="a word of the names of those who run; nothing is written")
+    parser.add_argument("--only", default="", help="a pattern of the names of those who run; nothing is written")
     given = parser.parse_args()
     if given.cases != ["render"]:
         measure(given.cases, given.quick, given.rounds, given.steps, given.epochs == "all", given.only)
