@@ -98,7 +98,7 @@ def compare(name: str, factors: Sequence[float], seeds: int) -> list[dict[str, A
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sets", nargs="*", default=list(SETS), choices=list(SETS))
+    parser.add_argument("sets", nargs="*", choices=list(SETS), help="all if none is named")
     parser.add_argument("--kept", nargs="+", type=float, default=[image.KEPT])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--out", type=Path)

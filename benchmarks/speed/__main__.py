@@ -213,7 +213,7 @@ def draw(results: Mapping[str, Any], path: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("cases", nargs="*", choices=[*CASES, "render"], default=list(CASES))
+    parser.add_argument("cases", nargs="*", choices=[*CASES, "render"], help="all if none is named")
     parser.add_argument("--quick", action="store_true", help="one short round, nothing is written")
     parser.add_argument("--rounds", type=int, default=3, help="0: whole epochs alone")
     parser.add_argument("--steps", type=int, help="of a round; the case's own if not given")
@@ -221,7 +221,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="a pattern of the names of those who run; nothing is written")
     given = parser.parse_args()
     if given.cases != ["render"]:
-        measure(given.cases, given.quick, given.rounds, given.steps, given.epochs == "all", given.only)
+        measure(given.cases or list(CASES), given.quick, given.rounds, given.steps, given.epochs == "all", given.only)
     if not given.quick and not given.only:
         render()
 
