@@ -104,7 +104,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     words = parser.parse_args()
     rows = []
-    for name in words.sets:
+    for name in words.sets or SETS:
         rows += compare(name, words.kept, words.seeds)
         for row in rows[-1 - len(words.kept) :]:
             kept = "files" if row["kept"] is None else f"kept {row['kept']:g}"
