@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 DATA = "MMTRANSFER_DATA"
@@ -25,3 +27,14 @@ def existing(folder: Path) -> Path:
         )
         sys.exit(2)
     return folder
+
+
+def one_of(names: Collection[str]) -> Callable[[str], str]:
+    """The type of a word that is one of these; `choices` of argparse refuses that none is given."""
+
+    def known(word: str) -> str:
+        if word not in names:
+            raise argparse.ArgumentTypeError(f"{word!r} is none of {', '.join(names)}")
+        return word
+
+    return known

@@ -25,7 +25,7 @@ import numpy as np
 import pyarrow.parquet
 
 import mmtransfer as mmt
-from benchmarks import data_folder
+from benchmarks import data_folder, one_of
 from mmtransfer.engine import decoding
 from mmtransfer.tasks.inputs import image
 
@@ -98,13 +98,13 @@ def compare(name: str, factors: Sequence[float], seeds: int) -> list[dict[str, A
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sets", nargs="*", choices=list(SETS), help="all if none is named")
+    parser.add_argument("sets", nargs="*", type=one_of(SETS), default=list(SETS), help="all if none is named")
     parser.add_argument("--kept", nargs="+", type=float, default=[image.KEPT])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--out", type=Path)
     words = parser.parse_args()
     rows = []
-    for name in words.sets or SETS:
+    for name in words.sets:
         rows += compare(name, words.kept, words.seeds)
         for row in rows[-1 - len(words.kept) :]:
             kept = "files" if row["kept"] is None else f"kept {row['kept']:g}"

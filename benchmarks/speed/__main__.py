@@ -29,6 +29,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from benchmarks import one_of
 from benchmarks.speed.cases import CASES, Case
 from benchmarks.speed.pace import Contestant, highest
 
@@ -213,7 +214,8 @@ def draw(results: Mapping[str, Any], path: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("cases", nargs="*", choices=[*CASES, "render"], help="all if none is named")
+    known = one_of([*CASES, "render"])
+    parser.add_argument("cases", nargs="*", type=known, default=list(CASES), help="all if none is named")
     parser.add_argument("--quick", action="store_true", help="one short round, nothing is written")
     parser.add_argument("--rounds", type=int, default=3, help="0: whole epochs alone")
     parser.add_argument("--steps", type=int, help="of a round; the case's own if not given")
@@ -221,7 +223,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="a pattern of the names of those who run; nothing is written")
     given = parser.parse_args()
     if given.cases != ["render"]:
-        measure(given.cases or list(CASES), given.quick, given.rounds, given.steps, given.epochs == "all", given.only)
+        measure(given.cases, given.quick, given.rounds, given.steps, given.epochs == "all", given.only)
     if not given.quick and not given.only:
         render()
 
