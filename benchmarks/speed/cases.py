@@ -208,7 +208,8 @@ def _recordings(folder: str, shape: Mapping[str, Any], epochs: int, options: Map
         return {"input_values": inputs, "labels": pad(answers, batch_first=True, padding_value=-100)}
 
     model = Wav2Vec2ForCTC(Wav2Vec2Config(**{**shape, "vocab_size": len(letters), "pad_token_id": 0}))
-    return peers.trainer(pace, model, table, collate, 8, epochs, 1e-4, lambda _: float("nan"), options)
+    kept = {**options, "remove_unused_columns": False}  # the lengths that it groups by
+    return peers.trainer(pace, model, table, collate, 8, epochs, 1e-4, lambda _: float("nan"), kept)
 
 
 CASES: Mapping[str, Callable[[Path, bool], Case]] = {
