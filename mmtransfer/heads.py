@@ -94,5 +94,5 @@ class CTCHead(nn.Module):
             return log_probs
         padding = torch.arange(features.shape[1], device=features.device) >= lengths[:, None]
         blank = torch.full_like(log_probs[0, 0], -1e4)
-        blank[0] = 0.0
+        blank[:1].zero_()  # assigning a number would copy it from the host, which cannot be recorded
         return torch.where(padding[..., None], blank, log_probs)

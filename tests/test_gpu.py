@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -128,7 +129,7 @@ def test_fp16_trains_and_its_scale_goes_on(heavy, tmp_path):
     run = mmt.fit(**{**heavy, "precision": "fp16", "max_length": 32}, out=str(tmp_path / "run"), keep_checkpoints=True)
     assert run.result["precision"]["dtype"] == "fp16"
     states = sorted((tmp_path / "run" / "checkpoints").glob("step-*/state.json"))
-    assert states and '"scale": ' in states[-1].read_text() and '"scale": null' not in states[-1].read_text()
+    assert states and json.loads(states[-1].read_text())["scale"] > 0
 
 
 @pytest.mark.parametrize("case", ["text", "speech"])
@@ -148,6 +149,7 @@ def test_recorded_passes_leave_the_gradients_of_the_passes_as_they_are(case, pre
             training.machine.seed(3)
             outputs = model.task.target.counted(passes(batch.state, 3), model.backbone.lengths(batch.lengths))
             model.task.target.loss(outputs, batch.targets).sum().backward()
+            del outputs  # and what autograd has noted of it, which recording must not meet
         found.append([p.grad.clone() for p in parameters if p.grad is not None])
     assert graphs.figures.replayed == 2 and not graphs.figures.why_not
     assert len(found[0]) == len(found[1]) and graphs_apart(*found) < AGREE["tf32" if precision == "fp32" else precision]

@@ -4,6 +4,7 @@
     python -m benchmarks.speed text image --quick       # one short round each, no whole epochs
     python -m benchmarks.speed resnet50 --steps 3       # shorter rounds; --epochs none leaves out the whole epochs
     python -m benchmarks.speed text --only 'fp32|best'  # contestants by a pattern of their names; nothing is written
+    python -m benchmarks.speed text --compiled          # Trainer with torch_compile too, which compiles for minutes
     python -m benchmarks.speed render                   # the page again, from what was measured
 
 Contestants are processes, each with all cores, of which one works at a time. After two steps to warm up come rounds in
@@ -30,7 +31,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import one_of
-from benchmarks.speed.cases import CASES, Case
+from benchmarks.speed.cases import CASES, COMPILED, Case
 from benchmarks.speed.pace import Contestant, highest
 
 HERE = Path(__file__).parents[1]
@@ -44,6 +45,9 @@ TRIED = (
     "cores all compute has none.",
     "Pixels as float32 on their way to the device: four times the bytes, for the same pixels to the bit; they are "
     "normalised behind the upload.",
+    "JPEG files decoded by the GPU (`python -m benchmarks.jpeg`, on an NVIDIA H200): other pixels than the host's, by "
+    "0.8 of 255 levels in the mean and 62 at most, for what is done once: files that are read in several epochs are "
+    "decoded in the first.",
     "CTC's loss in the recorded passes: it fetches its lengths from the device and waits; it stays between the two "
     "recordings, its lengths on the host.",
 )
@@ -104,19 +108,21 @@ def epochs(case: Case) -> dict[str, Any]:
     return found
 
 
-def measure(names: Sequence[str], quick: bool, count: int, steps: int | None, whole: bool, only: str) -> None:
+def measure(
+    names: Sequence[str], quick: bool, count: int, steps: int | None, whole: bool, only: str, compiled: bool
+) -> None:
     """Measures cases, one after the other, and keeps each when it is done; of `only` some contestants nothing is."""
     place = HERE / "results" / f"speed-{device()}.json"
     for name in names:
         with tempfile.TemporaryDirectory(prefix="speed-") as folder:
-            made = [_with(only, CASES[name](Path(folder), whole)) for whole in (False, True)]
-            usual = made[0].steps if not device().startswith("cpu") else made[0].steps_on_cpu
+            case = _with(only, compiled, CASES[name](Path(folder), False))
+            usual = case.steps if not device().startswith("cpu") else case.steps_on_cpu
             asked = steps or (max(2, usual // 10) if quick else usual)
-            result: dict[str, Any] = {"about": made[0].about, "metric": made[0].metric, "steps": asked}
+            result: dict[str, Any] = {"about": case.about, "metric": case.metric, "steps": asked}
             result["peak"] = peak()
-            result["contestants"] = rounds(made[0], 1 if quick else count, asked)
+            result["contestants"] = rounds(case, 1 if quick else count, asked)
             if whole and not quick and not only:
-                for contestant, told in epochs(made[1]).items():
+                for contestant, told in epochs(_with(only, compiled, CASES[name](Path(folder), True))).items():
                     kept = {key: told[key] for key in KEPT if key in told}
                     result["contestants"][contestant] |= {"epoch": told, **kept}
         if quick or only:
@@ -127,9 +133,13 @@ def measure(names: Sequence[str], quick: bool, count: int, steps: int | None, wh
         place.write_text(json.dumps({**known, name: {**result, "versions": versions}}, indent=1))
 
 
-def _with(pattern: str, case: Case) -> Case:
-    """The case with those contestants whose names a regular expression finds."""
-    kept = {name: train for name, train in case.contestants.items() if re.search(pattern, name)}
+def _with(pattern: str, compiled: bool, case: Case) -> Case:
+    """The case with those contestants whose names a regular expression finds, and those that compile if asked for."""
+    kept = {
+        name: train
+        for name, train in case.contestants.items()
+        if re.search(pattern, name) and (compiled or name != COMPILED)
+    }
     return replace(case, contestants=kept)
 
 
@@ -221,9 +231,11 @@ def main() -> None:
     parser.add_argument("--steps", type=int, help="of a round; the case's own if not given")
     parser.add_argument("--epochs", choices=["all", "none"], default="all", help="whether whole epochs are trained too")
     parser.add_argument("--only", default="", help="a pattern of the names of those who run; nothing is written")
+    parser.add_argument("--compiled", action="store_true", help="Trainer with torch_compile too")
     given = parser.parse_args()
     if given.cases != ["render"]:
-        measure(given.cases, given.quick, given.rounds, given.steps, given.epochs == "all", given.only)
+        whole = given.epochs == "all"
+        measure(given.cases, given.quick, given.rounds, given.steps, whole, given.only, given.compiled)
     if not given.quick and not given.only:
         render()
 

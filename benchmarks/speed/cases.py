@@ -20,6 +20,10 @@ SOME = 1_600
 """Sentences of a whole epoch on a CPU: as many as either side sorts by length at a time."""
 PLAINLY, BARE = "ours, fp32, switches off", "bare loop on our batches, fp32"
 COMPILED = "Trainer, best, torch_compile"
+LONG = 2_000
+"""Texts of many tokens that an epoch has."""
+PICTURES = 2_048
+"""That an epoch has on a GPU."""
 MANY = 1000
 """Epochs of a contestant that is stopped; so long that every choice for long runs is made."""
 
@@ -50,13 +54,19 @@ def cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def text(place: Path, whole: bool) -> Case:
-    """BANKING77 with MiniLM, batch 32."""
+def text(place: Path, whole: bool, tokens: int | None = None, base: bool = False) -> Case:
+    """BANKING77 with MiniLM, or with the shape of BERT-base and random weights, batch 32.
+
+    `tokens`: sentences of a class are joined until each text has so many; None leaves them as they are.
+    """
     data = data_folder() / "banking77"
     with (data / "train.csv").open(newline="") as file:
         header, *rows = csv.reader(file)
     random.Random(0).shuffle(rows)
     epoch = rows[256:] if not whole or on_gpu() else rows[256 : 256 + SOME]
+    if tokens:
+        epoch = _joined(epoch[:LONG], tokens)
+    backbone = str(_bert_base(place / "bert-base")) if base else minilm()
     for name, part in (("validation", rows[:256]), ("train", epoch)):
         with (place / f"{name}.csv").open("w", newline="") as file:
             csv.writer(file).writerows([header, *part])
@@ -65,17 +75,45 @@ def text(place: Path, whole: bool) -> Case:
         "train": str(place / "train.csv"),
         "validation": str(place / "validation.csv"),
         "test": str(data / "test.csv"),
-        "backbone": minilm(),
+        "backbone": backbone,
+        **({"weights": "none"} if base else {}),
         "strategy": "full",
         "batch_size": 32,
         "lr": 2e-4,
         "epochs": 1 if whole else MANY,
     }
-    theirs = partial(_texts, str(place / "train.csv"), str(data / "test.csv"), 1 if whole else MANY)
+    theirs = partial(_texts, backbone, str(place / "train.csv"), str(data / "test.csv"), 1 if whole else MANY)
     contestants = _named(settings, theirs)
-    if on_gpu():  # on 2 cores the compiler has not come to the end of two steps in four minutes
-        contestants[COMPILED] = partial(theirs, {**peers.best(0), "torch_compile": True})
-    return Case("text", "MiniLM, BANKING77, batch 32", contestants, 50, "accuracy")
+    contestants[COMPILED] = partial(theirs, {**_best(), "torch_compile": True})
+    about = f"{'shape of BERT-base' if base else 'MiniLM'}, BANKING77{f', {tokens} tokens' if tokens else ''}, batch 32"
+    return Case("text", about, contestants, 2 if base else 50, "accuracy")
+
+
+def _joined(rows: list[list[str]], tokens: int) -> list[list[str]]:
+    """Texts of at least so many words, each of sentences of one class."""
+    by_label: dict[str, list[str]] = {}
+    for sentence, label in rows:
+        by_label.setdefault(label, []).append(sentence)
+    drawn, found = random.Random(1), []
+    for sentence, label in rows:
+        while len(sentence.split()) < tokens:
+            sentence += " " + drawn.choice(by_label[label])
+        found.append([sentence, label])
+    return found
+
+
+def _bert_base(place: Path) -> Path:
+    """The shape of BERT-base with the tokenizer of MiniLM, which is BERT's."""
+    from transformers import AutoTokenizer, BertConfig
+
+    BertConfig().save_pretrained(place)
+    AutoTokenizer.from_pretrained(minilm(), trust_remote_code=False).save_pretrained(place)
+    return place
+
+
+def _best() -> dict[str, Any]:
+    """Trainer's arguments at its best here: processes that load only where cores are idle."""
+    return peers.best(4 if on_gpu() and cores() > 4 else 0)
 
 
 PLAIN: Mapping[str, Any] = {"precision": "fp32", "layout": "contiguous", "graphs": "off", "cache": "off"}
@@ -89,72 +127,109 @@ def _named(settings: Mapping[str, Any], theirs: Any) -> dict[str, Train]:
         "ours": partial(ours.fit, settings),
         PLAINLY: partial(ours.fit, plain),
         "Trainer, defaults": partial(theirs, {}),
-        "Trainer, best": partial(theirs, peers.best(0)),
+        "Trainer, best": partial(theirs, _best()),
         BARE: partial(ours.bare, plain),
     }
 
 
-def _texts(train: str, test: str, epochs: int, options: Mapping[str, Any], pace: Pace) -> float:
+def _texts(backbone: str, train: str, test: str, epochs: int, options: Mapping[str, Any], pace: Pace) -> float:
     import datasets
     import torch
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer, DataCollatorWithPadding
+    from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer, DataCollatorWithPadding
 
     rows = {
         name: datasets.Dataset.from_csv(path, keep_in_memory=True) for name, path in (("train", train), ("test", test))
     }
     texts, answers = (name for name in rows["train"].column_names[:2])
     labels = sorted(set(rows["train"][answers]))
-    tokenizer = AutoTokenizer.from_pretrained(minilm(), trust_remote_code=False)
+    tokenizer = AutoTokenizer.from_pretrained(backbone, trust_remote_code=False)
 
     def encode(row: Mapping[str, Any]) -> dict[str, Any]:
         return {**tokenizer(row[texts], truncation=True, max_length=128), "labels": labels.index(row[answers])}
 
     encoded = {name: table.map(encode, remove_columns=table.column_names) for name, table in rows.items()}
-    model = AutoModelForSequenceClassification.from_pretrained(
-        minilm(), num_labels=len(labels), dtype=torch.float32, trust_remote_code=False
-    )
+    kind: Any = AutoModelForSequenceClassification
+    shape: dict[str, Any] = {"num_labels": len(labels), "trust_remote_code": False}
+    if (Path(backbone) / "model.safetensors").exists():
+        model = kind.from_pretrained(backbone, dtype=torch.float32, **shape)
+    else:
+        model = kind.from_config(AutoConfig.from_pretrained(backbone, **shape), trust_remote_code=False)
     collate = DataCollatorWithPadding(tokenizer)
 
     @torch.inference_mode()
     def score(model: Any) -> float:
         right = 0
         for start in range(0, len(encoded["test"]), 64):
-            batch = collate([encoded["test"][n] for n in range(start, min(start + 64, len(encoded["test"])))]).to(
-                model.device
-            )
+            some = [encoded["test"][number] for number in range(start, min(start + 64, len(encoded["test"])))]
+            batch: Any = collate(some)
+            batch = batch.to(model.device)
             right += int((model(**batch).logits.argmax(1) == batch["labels"]).sum())
         return right / len(encoded["test"])
 
     return peers.trainer(pace, model, encoded["train"], collate, 32, epochs, 5e-5, score, options)
 
 
-def image(place: Path, whole: bool, arch: str = "mobilenet_v2") -> Case:
-    """Pictures of hymenoptera, 224 pixels from JPEG, batch 32."""
+def image(place: Path, whole: bool, arch: str = "mobilenet_v2", batch: int = 32) -> Case:
+    """Pictures of hymenoptera, 224 pixels from JPEG; for a GPU more are made of them."""
     data = data_folder() / "hymenoptera"
+    train = pictures(data / "train", place / "pictures", PICTURES) if on_gpu() else data / "train"
     weights = str(data_folder() / "weights" / f"{arch}.safetensors")
     settings: dict[str, Any] = {
         "task": "image-classification",
-        "train": str(data / "train"),
+        "train": str(train),
         "validation_fraction": 0,  # an epoch has eight steps, and the peers do not validate
         "test": str(data / "val"),
         "backbone": arch,
         "weights": weights if Path(weights).is_file() else "none",
         "strategy": "full",
-        "batch_size": 32,
+        "batch_size": batch,
         "epochs": 1 if whole else MANY,
     }
-    folder, given = str(data / "train"), weights if Path(weights).is_file() else None
-    workers = cores() if cores() > 2 else 0
+    given, workers = weights if Path(weights).is_file() else None, cores() if cores() > 2 else 0
+    loop = partial(peers.images, str(train), arch, given)
     contestants: dict[str, Train] = {
         "ours": partial(ours.fit, settings),
         PLAINLY: partial(ours.fit, {**settings, **PLAIN}),
-        "classic loop": partial(peers.images, folder, arch, given, 32, False, workers),
-        "classic loop, batch 4": partial(peers.images, folder, arch, given, 4, False, workers),
-        "tuned loop": partial(peers.images, folder, arch, given, 32, True, workers),
+        "classic loop": partial(loop, batch, False, workers),
+        "classic loop, batch 4": partial(loop, 4, False, workers),
+        "tuned loop": partial(loop, batch, True, workers),
         BARE: partial(ours.bare, {**settings, **PLAIN}),
     }
-    about, steps = f"{arch}, hymenoptera, 224 px from JPEG, batch 32", 2 if arch == "resnet50" else 4
-    return Case(arch, about, contestants, steps, times={"classic loop, batch 4": 8})
+    about = f"{arch}, hymenoptera, 224 px from JPEG, batch {batch}"
+    return Case(
+        arch,
+        about,
+        contestants,
+        2 if arch == "resnet50" else 4,
+        steps=PICTURES // batch,
+        times={"classic loop, batch 4": batch // 4 if not on_gpu() else 2},
+    )
+
+
+def pictures(source: Path, place: Path, count: int) -> Path:
+    """A folder of so many pictures, cut from those of another at random and written as JPEG, if it is not there."""
+    if place.exists():
+        return place
+    from concurrent.futures import ThreadPoolExecutor
+
+    from PIL import Image
+
+    paths = sorted(source.rglob("*.jpg"))
+    assert paths, source
+
+    def cut(number: int) -> None:
+        path, drawn = paths[number % len(paths)], random.Random(number)
+        with Image.open(path) as opened:
+            picture = opened.convert("RGB")
+        width, height = (round(side * drawn.uniform(0.9, 1.0)) for side in picture.size)
+        left, top = drawn.randint(0, picture.width - width), drawn.randint(0, picture.height - height)
+        target = place / path.parent.name / f"{number}.jpg"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        picture.crop((left, top, left + width, top + height)).save(target, quality=90)
+
+    with ThreadPoolExecutor(cores()) as pool:
+        list(pool.map(cut, range(count)))
+    return place
 
 
 def speech(place: Path, whole: bool, shape: str = "wav2vec2-base") -> Case:
@@ -214,9 +289,12 @@ def _recordings(folder: str, shape: Mapping[str, Any], epochs: int, options: Map
 
 CASES: Mapping[str, Callable[[Path, bool], Case]] = {
     "text": text,
+    "bert-base": partial(text, base=True),
+    "bert-base-128": partial(text, base=True, tokens=128),
     "image": image,
     "resnet18": partial(image, arch="resnet18"),
     "resnet50": partial(image, arch="resnet50"),
+    "resnet50-128": partial(image, arch="resnet50", batch=128),
     "speech": speech,
     "wav2vec2-fast": partial(speech, shape="wav2vec2-fast"),
 }

@@ -76,11 +76,13 @@ def _finish_work() -> None:
 def _contest(train: Train, pipe: Connection, whole: bool) -> None:
     """What runs in a contestant's process."""
     import logging
+    from multiprocessing import set_start_method
 
     import datasets
     import torch
     import transformers
 
+    set_start_method("fork", force=True)  # a process that was spawned would spawn those that load for it
     logging.disable(logging.WARNING)
     datasets.disable_progress_bars()
     transformers.utils.logging.disable_progress_bar()

@@ -248,6 +248,7 @@ class Graphs:
                 parameter.grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
                 places.append(parameter.grad)
         del used, gradient
+        attached = []  # what autograd has noted of these passes belongs to another stream than that of the recording
 
         def forward() -> Outputs:
             nonlocal attached

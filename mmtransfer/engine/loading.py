@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -223,6 +224,11 @@ def uploaded(batches: Iterable[Batch], device: torch.device) -> Iterator[Batch]:
         yield arrived()
 
 
+START = "fork" if sys.platform == "linux" else None
+"""How processes that load are started: forked ones take over what is there; for others it is pickled, which a network
+whose weights are computed from others is not. Elsewhere than on Linux forking is not safe."""
+
+
 class Loader:
     """Gives batches, pass after pass. With workers, that many processes encode ahead, and stay for the next pass; a new
     pass ends the one before."""
@@ -238,6 +244,7 @@ class Loader:
             pin_memory=pin,
             prefetch_factor=4 if workers else None,
             persistent_workers=workers > 0,
+            multiprocessing_context=START if workers else None,
         )
 
     def batches(self, batches: Iterable[list[int]], seed: int | None, epoch: int) -> Iterator[Batch]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import sys
+
 import pytest
 import tiny
 import torch
@@ -48,6 +51,20 @@ def test_workers_stay_and_change_nothing(made):
     started = [process.pid for process in kept.loader._iterator._workers]
     passes(task, examples, 2)
     assert [process.pid for process in kept.loader._iterator._workers] == started
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are forked on Linux alone")
+def test_a_program_that_spawns_its_processes_does_not_need_to_pickle_the_task(made):
+    task, examples = made[IMAGE]
+    before = multiprocessing.get_start_method()
+    object.__setattr__(task.input, "unpicklable", lambda: None)
+    multiprocessing.set_start_method("spawn", force=True)
+    try:
+        fresh = Examples(examples.rows, examples.lengths, examples.answers)
+        assert len(list(fresh.batches(task, [[0], [1], [2]], 1, False))) == 3
+    finally:
+        multiprocessing.set_start_method(before, force=True)
+        del task.input.unpicklable
 
 
 def test_processes_are_not_started_for_texts_or_for_one_batch(made):
