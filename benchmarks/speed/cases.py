@@ -86,7 +86,8 @@ def text(place: Path, whole: bool, tokens: int | None = None, base: bool = False
     contestants = _named(settings, theirs)
     contestants[COMPILED] = partial(theirs, {**_best(), "torch_compile": True})
     about = f"{'shape of BERT-base' if base else 'MiniLM'}, BANKING77{f', {tokens} tokens' if tokens else ''}, batch 32"
-    return Case("text", about, contestants, 2 if base else 50, "accuracy")
+    name = f"bert-base{f'-{tokens}' if tokens else ''}" if base else "text"
+    return Case(name, about, contestants, 2 if base else 50, "accuracy")
 
 
 def _joined(rows: list[list[str]], tokens: int) -> list[list[str]]:
@@ -197,7 +198,7 @@ def image(place: Path, whole: bool, arch: str = "mobilenet_v2", batch: int = 32)
     }
     about = f"{arch}, hymenoptera, 224 px from JPEG, batch {batch}"
     return Case(
-        arch,
+        arch if batch == 32 else f"{arch}-{batch}",
         about,
         contestants,
         2 if arch == "resnet50" else 4,
