@@ -148,7 +148,7 @@ class TranscriptOptions:
     tell; basic: no punctuation and no signs either; english: contractions written out and fillers left out as well."""
     decode: Literal["auto", "greedy", "beam"] = "auto"
     """How frames become text: the best symbol of each, or a beam search with a language model, its weights chosen on
-    validation data. auto: beam where it makes fewer word errors there."""
+    validation data. auto: beam where it makes fewer word errors there, unless nearly all words are wrong without."""
     lm: str = "train"
     """The language model: n-grams of the training transcripts (train), none, or a file: ARPA, or a text with a sentence
     a line; both plain or gzip."""

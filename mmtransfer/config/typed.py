@@ -128,7 +128,8 @@ class Settings(TypedDict, total=False):
     well."""
     decode: Literal["auto", "greedy", "beam"]
     """How frames become text: the best symbol of each, or a beam search with a language model, its weights chosen
-    on validation data. auto: beam where it makes fewer word errors there."""
+    on validation data. auto: beam where it makes fewer word errors there, unless nearly all words are wrong
+    without."""
     lm: str | Path
     """The language model: n-grams of the training transcripts (train), none, or a file: ARPA, or a text with a
     sentence a line; both plain or gzip."""

@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("mmtransfer")
 BLANK, DELIMITER = "<blank>", "|"
+HOPELESS = 0.9
+"""Word errors a word above which no beam search is tried: a network that hears nothing says no symbol aloud, so that
+every one has to be tried, and a language model would only make words of noise."""
 
 
 class Transcript(Target):
@@ -223,9 +226,15 @@ class Transcript(Target):
         finally:
             self._keeps_frames = False
         frames, answers, greedy = records.pop("log_probs"), records["target"], records["prediction"]
+        before, words = decoding.errors(greedy, answers), sum(len(answer.split()) for answer in answers)
+        if before > HOPELESS * words and self.config.decode != "beam":
+            logger.info(
+                "no beam search: %d word errors on %d words of validation data leave none to find", before, words
+            )
+            return records
         decoder.choose(frames, answers)
         texts = [decoding.spelled(own, self.symbols) for own in decoder.said(frames)]
-        before, after = decoding.errors(greedy, answers), decoding.errors(texts, answers)
+        after = decoding.errors(texts, answers)
         used = after < before or self.config.decode == "beam"
         logger.info(
             "beam search, language model x %g and %+g a word: %d word errors on validation data, %d without; %s",

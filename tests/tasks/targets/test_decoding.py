@@ -85,6 +85,12 @@ def test_it_is_not_used_where_it_does_not_help():
     assert "decoder" not in target.state()
 
 
+def test_it_is_not_tried_where_nothing_is_heard(monkeypatch):
+    target = target_of()
+    monkeypatch.setattr(decoding.Decoder, "choose", None)
+    assert "greedy" not in settled(target, ["go on"], wrong="gon") and target.decoder is None
+
+
 def test_it_is_used_where_it_is_asked_for():
     target = target_of(decode="beam")
     assert settled(target, ["go on"])["prediction"] == ["go on"]
