@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from mmtransfer import compare
 from mmtransfer.cli import main
+from mmtransfer.comparison import compare
 from mmtransfer.config import IMAGE, SPEECH, TEXT
 from mmtransfer.errors import MMTransferError
 from mmtransfer.metrics import Score, wilson
