@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import fcntl
 import json
 import os
@@ -103,15 +104,9 @@ class Browser:
 
     def picture(self, whole: bool = True) -> bytes:
         """The page as PNG, `whole`: beyond the window as well."""
-        import base64
-
-        return base64.b64decode(
-            self.call("Page.captureScreenshot", captureBeyondViewport=whole, **self._clip(whole))["data"]
-        )
-
-    def _clip(self, whole: bool) -> dict[str, Any]:
-        size = self.call("Page.getLayoutMetrics")["cssContentSize"] if whole else None
-        return {} if size is None else {"clip": {**size, "scale": 1}}
+        size = self.call("Page.getLayoutMetrics")["cssContentSize"]
+        clip = {"captureBeyondViewport": True, "clip": {**size, "scale": 1}} if whole else {}
+        return base64.b64decode(self.call("Page.captureScreenshot", **clip)["data"])
 
     def call(self, method: str, **given: Any) -> dict[str, Any]:
         """What a method of the protocol answers."""
