@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -232,6 +233,19 @@ def test_a_table_keeps_all_that_it_says_in_any_width(capsys, monkeypatch, column
     printed = capsys.readouterr().out
     assert all(word in printed for row in rows for cell in row for word in cell.split())
     assert max(len(line.rstrip()) for line in printed.splitlines()) <= columns
+
+
+@pytest.mark.parametrize("columns", [80, 60])
+def test_what_is_said_of_a_comparison_fits_a_terminal(command, monkeypatch, earlier, columns):
+    monkeypatch.chdir(earlier.parent)
+    words = ["compare", "runs/image-0", "runs/image-1"]
+    said = "image-0 and image-1: accuracy +0.0000 (-0.2425 to +0.2425), p 1"
+    assert said in command(*words)[1], "lines stay whole where a program may read them"
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("FORCE_COLOR", "1")  # a terminal
+    printed = re.sub(r"\x1b\[[0-9;]*m", "", command(*words)[1])
+    assert max(len(line.rstrip()) for line in printed.splitlines()) <= columns
+    assert said in " ".join(printed.split()) and "every" not in printed
 
 
 def test_names_do_not_reach_the_terminal_as_commands(capsys):
