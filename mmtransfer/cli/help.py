@@ -19,7 +19,7 @@ NARROW, WIDE = 72, 100
 """Columns: below the first a description stands under its flag, beyond the second lines are no longer."""
 BESIDE = 28
 """Columns of the flags, where the descriptions stand beside them."""
-WHOLE: Mapping[str, bool] = {"break_on_hyphens": False}
+WHOLE: Mapping[str, Any] = {"break_on_hyphens": False}
 """Flags are not broken at their dashes."""
 LONGEST = 40
 """Characters of choices that are spelled out behind a flag; of longer ones the description tells."""
