@@ -29,10 +29,10 @@ def test_a_case_is_measured(tmp_path):
 
 
 def test_what_is_not_known_is_left_out_of_the_table():
-    bare = {"markup": 1, "code": 2, "data": 3, "media": 2e7 + 1, "seconds": 1.0}
+    bare = {"markup": 1, "code": 2, "data": 3, "media": 2e7 + 1, "seconds": 1.0, "cpu_seconds": 0.9}
     content = {"machine": {"processor": "one", "chromium": None}, "rounds": 3, "cases": {"a case": bare}}
     page = report.rendered(content)
-    assert "| a case | 0 KB | 0 KB | 0 KB | 20,000 KB | 1.00 s | - | - | - | - |" in page
+    assert "| a case | 0 KB | 0 KB | 0 KB | 20,000 KB | 1.0 s, 0.9 of CPU | - | - | - | - |" in page
     assert "More than that: a case: media." in page and "there is none here" in page
 
 
