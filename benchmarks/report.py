@@ -37,11 +37,11 @@ WIDTH, SIDE, KINDS = 1280, 320, 8
 SEARCHES = ("7", "class 1", "no such example", "")
 """What is looked for in the list of examples."""
 SEARCH = """(async (words) => {
-  const form = document.getElementById("filter"), list = document.getElementById("list");
+  const form = document.getElementById("filter"), count = document.getElementById("count");
   form.elements.q.value = words;
   const begun = performance.now();
   await new Promise((done) => {
-    new MutationObserver(done).observe(list, { childList: true });
+    new MutationObserver(done).observe(count, { childList: true });  // written last, also where nothing is found
     form.elements.q.dispatchEvent(new Event("input", { bubbles: true }));
   });
   await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
