@@ -53,8 +53,9 @@ TOP = """# What the page of a run costs
 
 `python -m benchmarks.report`, on {machine}. The runs are written by hand, so writing a page does not ask a model about
 its worst answers, which takes up to 10 seconds more. Code is script and style, data the list of examples, media
-pictures and recordings, markup all else: text, tables, charts. Seconds to write are the median of {rounds}; to load and
-to filter are told by {chromium}, the latter the slowest of {searches} searches, from the letter to the painted list.
+pictures and recordings, markup all else: text, tables, charts. Seconds to write are the median of {rounds}, beside them
+those of the CPU, which tell more where a machine has other work. Seconds to load and to filter are told by {chromium},
+the latter the slowest of {searches} searches, from the letter to the painted list.
 
 | run | markup | code | data | media | written in | loaded in | filtered in | requests | errors |
 |---|---|---|---|---|---|---|---|---|---|"""
