@@ -103,7 +103,8 @@ def _option(one: help.Entry) -> Option:
     elif one.value == "NUMBER":
         kind, default = float, 0.0
     elif one.value == "NAME ...":
-        kind, default = tuple[Literal[*KNOWN[one.spelled]] if one.spelled in KNOWN else str, ...], ()
+        each: Any = Literal[tuple(KNOWN[one.spelled])] if one.spelled in KNOWN else str
+        kind, default = tuple[each, ...], ()
     elif "|" in one.value:
-        kind, default = Literal[*one.value.split("|")], one.default
+        kind, default = Literal[tuple(one.value.split("|"))], one.default
     return Option(one.spelled[2:].replace("-", "_"), one.spelled, kind, default, one.about)

@@ -13,7 +13,15 @@ from mmtransfer.defaults import DEFAULTS
 from mmtransfer.errors import MMTransferError, unknown
 
 logger = logging.getLogger("mmtransfer")
-UNREAD = ("--backbone", "--strategy", "--out", "--repeats", "--versus-scratch", "--resume", "--overwrite")
+UNREAD: tuple[str, ...] = (
+    "--backbone",
+    "--strategy",
+    "--out",
+    "--repeats",
+    "--versus-scratch",
+    "--resume",
+    "--overwrite",
+)
 UNREAD += ("--dry-run", "--report")
 """Flags of `fit` that mean nothing where no run is made."""
 ABOUT = """Cross-validates an exact linear probe on the features of each backbone, and tells its speed and size: * \
