@@ -24,7 +24,7 @@ _PUBLIC = {
     "embed": ("mmtransfer.embedding", "embed"),
     "evaluate": ("mmtransfer.scoring", "evaluate"),
     "repeat": ("mmtransfer.repeats", "repeat"),
-    "compare": ("mmtransfer.comparison", "compare"),
+    "compare": ("mmtransfer.comparing", "compare"),
     "rank": ("mmtransfer.rank", "rank"),
     "report": ("mmtransfer.pages", "report"),
     "soup": ("mmtransfer.soup", "soup"),

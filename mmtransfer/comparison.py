@@ -35,6 +35,8 @@ NO_SETTINGS |= {"checkpoint_minutes", "keep_checkpoints", "track"}
 """Fields in which runs of one entry may differ."""
 
 
+ENDS = ("low", "high", "difference", "difference_low", "difference_high", "p")
+"""Columns of a frame that hold nothing where a configuration has none."""
 SEED = re.compile(r"seed-\d+", re.ASCII)
 """Names of folders that say nothing but the seed."""
 
@@ -195,15 +197,16 @@ class Comparison:
         decides with its interval `low`, `high`; `difference` to the best with `difference_low`, `difference_high`, its
         adjusted `p`, and whether it is `shown`; the other scores; costs.
 
-        >>> frame = mmt.compare(["runs/a", "runs/b"]).to_frame()
+        >>> frame = compare(["runs/a", "runs/b"]).to_frame()
         >>> frame[["run", "accuracy"]].values.tolist()
         [['a', 1.0], ['b', 1.0]]
         """
         import pandas
 
-        return pandas.DataFrame(
-            [self._row(entry, name) for entry in self.ranked for name in [self.labels()[entry.name]]]
-        )
+        labels = self.labels()
+        frame = pandas.DataFrame([self._row(entry, labels[entry.name]) for entry in self.ranked])
+        counts = ["trainable", "parameters", "peak_bytes"]
+        return frame.astype({**dict.fromkeys(counts, "int64"), **dict.fromkeys(ENDS, "float64")})
 
     def _row(self, entry: Entry, name: str) -> dict[str, Any]:
         low, high = entry.interval(self.split, self.primary)
@@ -235,7 +238,7 @@ def compare(folders: Sequence[str | Path], all_pairs: bool = False) -> Compariso
     Raises MMTransferError for fewer than two entries, for a folder that is no finished run, for runs of different
     tasks, and for test data that are not the same.
 
-    >>> comparison = mmt.compare(["runs/a", "runs/b"])
+    >>> comparison = compare(["runs/a", "runs/b"])
     >>> print(comparison.verdicts[0])
     no difference shown between a and b: accuracy +0.0000 (-0.2153 to +0.2153), p 1
     """

@@ -233,7 +233,7 @@ def _type(name: str, values: Sequence[Any]) -> Any:
     """The type of a column of predictions; of lists it is not left to be guessed, for all of them may be empty."""
     import pyarrow
 
-    if name == "logits":
+    if name in ("logits", "confidences"):
         return pyarrow.list_(pyarrow.float32())
     return pyarrow.list_(pyarrow.string()) if values and isinstance(values[0], list) else None
 

@@ -74,7 +74,7 @@ def classified(
     **settings: Any,
 ) -> Path:
     """A run that is right on about `share` of these examples; wrong answers are often the next class. `stored`: whether
-    its logits are, of which there may be millions."""
+    all its logits are, of which there may be millions, or the best five."""
     draw = np.random.default_rng(seed)
     classes, n = len(labels), len(ids)
     true = np.array([labels.index(target) for target in targets])
@@ -93,7 +93,7 @@ def classified(
         "loss": (sums - logits[np.arange(n), true]).tolist(),
     }
     if not stored:
-        del columns["logits"]
+        columns |= {"logits": list(np.take_along_axis(logits, order, 1)), "log_sum": sums.tolist()}
     scores = {"accuracy": wilson(int((answer == true).sum()), n), "f1_macro": Score(0.5, 0.4, 0.6, n, "by hand")}
     return write(folder, task, columns, scores, labels, **settings)
 
@@ -164,8 +164,8 @@ def heard(folder: Path, n: int = 24) -> Path:
     return write(folder / "run", SPEECH, columns, scores, train=str(place), test=str(place))
 
 
-def tagged(folder: Path, n: int = 60) -> Path:
-    """A run on lists of words, whose data are gone."""
+def tagged(folder: Path, n: int = 60, sure: float = 0.75) -> Path:
+    """A run on lists of words, whose data are gone; `sure`: the confidence of each word, 0: not stored."""
     truths = [["O", "B-place", "I-place"], ["B-name", "O"], ["O", "O", "O"]]
     answers = [["O", "B-place", "O"], ["B-place", "O"], ["O", "O", "O"]]
     columns = {
@@ -174,6 +174,8 @@ def tagged(folder: Path, n: int = 60) -> Path:
         "prediction": [answers[number % 3] for number in range(n)],
         "confidence": [0.9] * n,
     }
+    if sure:
+        columns["confidences"] = [[sure] * len(own) for own in columns["target"]]
     labels = ["B-name", "B-place", "I-name", "I-place", "O"]
     return write(folder, TAGS, columns, {"entity_f1": Score(0.4, 0.3, 0.5, n, "by hand")}, labels)
 

@@ -154,7 +154,7 @@ def test_predictions_are_stored_for_every_example(runs, task, split):
             "greedy",
         }
     elif task == TAGS:
-        needed |= {"confidence"}
+        needed |= {"confidence", "confidences"}
     else:
         needed |= {"logits"}
         assert table.schema.field("logits").type == pyarrow.list_(pyarrow.float32())

@@ -5,18 +5,23 @@ Those that need no model are answered without torch, which `test_cli.py` counts;
 
 from __future__ import annotations
 
+import ast
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tarfile
+import typing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mmtransfer import cli
 from mmtransfer.cli import layout
+from mmtransfer.cli.listing import Kind
 from mmtransfer.config import TASKS, TEXT
 from mmtransfer.config.supplied import BACKBONES, DATA
 from mmtransfer.strategies import STRATEGIES
@@ -40,6 +45,10 @@ ANSWERED = [
     (["fit", TEXT, "--train", "x", "--epochs", "ten"], 2, ["--epochs must be a whole number, not 'ten'"]),
     (["fit", TEXT, "--train", "x", "--lr", "fast"], 2, ["--lr must be a number, not 'fast'"]),
     (["fit", TEXT, "--train", "x", "--head", "big"], 2, ["--head cannot be 'big'", "linear, mlp"]),
+    (["fit", TEXT, "--train", "x", "--dry-run", "--report"], 2, ["--dry-run and --report exclude each other"]),
+    (["fit", TEXT, "--train", "x", "--dry-run", "--repeats", "2"], 2, ["--dry-run and --repeats exclude each other"]),
+    (["auto", TEXT, "--train", "x", "--dry-run", "--report"], 2, ["--dry-run and --report exclude each other"]),
+    (["rank", TEXT, "--train", "x", "--report"], 2, ["rank does not read --report"]),
     (["predict"], 2, ["`mmtransfer predict` needs RUN", "mmtransfer predict --help"]),
     (["predict", "runs/none", "I like it"], 2, ["Not a run folder", "runs/none"]),
     (["evaluate", "runs/none"], 2, ["needs --test"]),
@@ -90,6 +99,22 @@ def test_every_help_fits_the_terminal_and_names_types_in_words(command, monkeypa
     assert not any(type_ in printed for type_ in ("{None}", "STR", "(default: None)", "if None"))
     if columns == 80 or words[0] == "fit" and len(words) > 2:  # pages that are written by hand have 80 columns
         assert max(map(len, printed.splitlines())) <= columns
+
+
+NO_TABLE = {"embed", "push", "report", "completion"}
+"""Verbs that print a line or a script."""
+
+
+@pytest.mark.parametrize("verb", [verb for verb in cli.VERBS if verb not in NO_TABLE])
+def test_what_prints_a_table_prints_json_too(command, verb):
+    words = [verb, TEXT, "--help-all"] if verb == "fit" else [verb, "--help"]
+    assert "  --json " in command(*words)[1]
+
+
+def test_flags_are_not_broken_at_their_dashes(command, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    pages = [command(verb, "--help")[1] for verb in ("auto", "rank", "sweep")]
+    assert not any(line.endswith("-") for page in pages for line in page.splitlines())
 
 
 def test_help_shows_ten_flags_and_help_all_the_rest_in_groups(command):
@@ -210,6 +235,19 @@ def test_a_table_keeps_all_that_it_says_in_any_width(capsys, monkeypatch, column
     assert max(len(line.rstrip()) for line in printed.splitlines()) <= columns
 
 
+@pytest.mark.parametrize("columns", [80, 60])
+def test_what_is_said_of_a_comparison_fits_a_terminal(command, monkeypatch, earlier, columns):
+    monkeypatch.chdir(earlier.parent)
+    words = ["compare", "runs/image-0", "runs/image-1"]
+    said = "image-0 and image-1: accuracy +0.0000 (-0.2425 to +0.2425), p 1"
+    assert said in command(*words)[1], "lines stay whole where a program may read them"
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("FORCE_COLOR", "1")  # a terminal
+    printed = re.sub(r"\x1b\[[0-9;]*m", "", command(*words)[1])
+    assert max(len(line.rstrip()) for line in printed.splitlines()) <= columns
+    assert said in " ".join(printed.split()) and "every" not in printed
+
+
 def test_names_do_not_reach_the_terminal_as_commands(capsys):
     layout.show_rows("\x1b[2Jtitle", ("name",), [["a\x1b[31mb\u202e"]])
     layout.show_json({"name": "a\x1b[31mb\u202e\x9b", "nan": float("nan")})
@@ -219,10 +257,34 @@ def test_names_do_not_reach_the_terminal_as_commands(capsys):
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_completion_knows_verbs_tasks_and_flags(command, shell):
+def test_completion_knows_verbs_words_and_flags(command, shell):
     status, printed, said = command("completion", shell)
     assert status == 0 and not said
-    assert all(word in printed for word in (*cli.VERBS, *TASKS, "max-minutes", "skip-bad"))
+    assert all(word in printed for word in (*cli.VERBS, *TASKS, "max-minutes", "skip-bad", *typing.get_args(Kind)))
+    verbs = words_of(printed)
+    assert list(verbs["list"]["subcommands"]) == sorted(typing.get_args(Kind))
+    assert list(verbs["cache"]["subcommands"]) == ["ls", "rm"]
+    for verb in ("fit", "auto", "rank", "sweep"):
+        assert list(verbs[verb]["subcommands"]) == sorted(TASKS)
+
+
+def words_of(script: str) -> dict[str, Any]:
+    """What a script completes, by verb: its `options`, and the `subcommands` that stand behind it."""
+    line = next(line for line in script.splitlines() if "COMPLETION_SPEC = " in line)
+    line = line[line.index("{") :]
+    try:
+        found = ast.literal_eval(line)
+    except SyntaxError:  # fish has it between double quotes
+        found = ast.literal_eval(line.replace('\\"', '"').replace("\\$", "$").replace("\\\\", "\\"))
+    return dict(found["subcommands"])
+
+
+@pytest.mark.parametrize("verb", ["auto", "rank", "sweep"])
+def test_completion_offers_the_flags_that_a_verb_reads(command, verb):
+    verbs, module = words_of(command("completion", "bash")[1]), sys.modules[cli.VERBS[verb].__module__]
+    flags = {flag for one in verbs[verb]["subcommands"][TEXT]["options"] for flag in one["flags"]}
+    assert {one.spelled for one in module.FLAGS} | {"--train", "--text-column"} <= flags
+    assert not flags & set(module.UNREAD)
 
 
 def test_bash_completes_flags_and_nothing_else(command, tmp_path):
@@ -231,7 +293,9 @@ def test_bash_completes_flags_and_nothing_else(command, tmp_path):
     script = tmp_path / "mmtransfer"
     script.write_text(command("completion", "bash")[1])
     asked = [("fit text-classification --ba", 3, ["--backbone", "--batch-size"]), ("lis", 1, ["list"])]
-    asked += [("embed --c", 2, ["--cache", "--cache-dir", "--cache-limit"])]
+    asked += [("embed --c", 2, ["--cache", "--cache-dir", "--cache-limit"]), ("fit te", 2, [TEXT])]
+    asked += [("list da", 2, ["data"]), ("auto text-classification --prefer s", 4, ["speed", "size"])]
+    asked += [("sweep text-classification --strategies full lin", 5, ["linear-probe"])]
     for words, place, expected in asked:
         code = f"source {script}; COMP_WORDS=(mmtransfer {words}); COMP_CWORD={place}; _tyro_mmtransfer"
         code += '; printf "%s\\n" "${COMPREPLY[@]}"'

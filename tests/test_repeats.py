@@ -9,9 +9,9 @@ import pytest
 import tiny
 
 import mmtransfer as mmt
-from mmtransfer import compare
 from mmtransfer.cli import tables
 from mmtransfer.cli.flags import parse
+from mmtransfer.comparison import compare
 from mmtransfer.config import SPEECH, TEXT, RunConfig, make
 from mmtransfer.engine.signals import Interrupted
 from mmtransfer.errors import MMTransferError
@@ -147,6 +147,6 @@ def test_numbers_and_labels_spread_and_are_compared(tmp_path, capsys, target):
     tables.show_spread(made)
     assert name in capsys.readouterr().out, "the score that decides is shown, whatever it is called"
     other = mmt.fit(**settings, lr=1e-2, out=tmp_path / "other")
-    difference = mmt.compare([made.folder, other.folder.path]).verdicts[0].difference
+    difference = compare([made.folder, other.folder.path]).verdicts[0].difference
     assert difference.value == pytest.approx(spread["mean"] - other.metrics["test"][name]["value"])
     assert difference.method == "paired bootstrap, 2000 draws, seeds crossed"

@@ -9,7 +9,7 @@ from mmtransfer.cli.flags import parse
 from mmtransfer.cli.installation import check_trio
 from mmtransfer.cli.layout import show_json
 from mmtransfer.cli.pages import show_page
-from mmtransfer.cli.words import plain, taken
+from mmtransfer.cli.words import plain, refuse_beside, taken
 from mmtransfer.defaults import DEFAULTS, without_data
 from mmtransfer.errors import MMTransferError, unknown
 
@@ -65,6 +65,8 @@ def run(words: list[str]) -> None:
     own["prefer"] = prefer[0] if prefer else None
     own["max_parameters"] = _whole(parameters[0]) if parameters else None
     rehearsed, as_json, paged = (settings.pop(name, False) for name in ("dry_run", "json", "report"))
+    if rehearsed:
+        refuse_beside("--dry-run", "it leaves no run to report on", {"--report": paged})
     given = {name: value for name, value in settings.items() if name != "task"} | own
     check_trio()
     from mmtransfer.auto import auto, outlook
@@ -77,11 +79,11 @@ def run(words: list[str]) -> None:
     found = auto(task, **given, started=process_started())
     if as_json:
         show_json({**records.of_run(found), "auto": found.result["auto"]})
-        return
-    ending.show(found)
-    tables.show_choice(found)
+    else:
+        ending.show(found)
+        tables.show_choice(found)
     if paged:
-        show_page(found.folder.path)
+        show_page(found.folder.path, quiet=as_json)
 
 
 def _whole(word: str) -> int:

@@ -53,4 +53,7 @@ def run(words: list[str]) -> None:
         + [str(entry.get(name, "-")) for name in columns[3:]]
         for entry in store.listing()
     ]
+    if not rows:
+        print(visible(f"{store.root}: nothing is stored"))
+        return
     show_rows(f"{store.root}: {store.bytes() / 1e6:.1f} MB", columns, rows, numbers=("MB", "rows"))

@@ -5,14 +5,20 @@ from __future__ import annotations
 import dataclasses
 import sys
 import typing
+from collections.abc import Iterator, Mapping, Sequence
+from types import ModuleType
 from typing import Annotated, Any, Literal, Union
 
 import tyro
 
 from mmtransfer.cli import help
-from mmtransfer.cli.flags import flags_of
+from mmtransfer.cli.flags import Option, flags_of
 from mmtransfer.cli.words import parse
 from mmtransfer.config.tasks import TASKS
+from mmtransfer.strategies import STRATEGIES
+
+KNOWN: Mapping[str, Sequence[str]] = {"--strategies": list(STRATEGIES)}
+"""What can stand behind a flag of several values."""
 
 ABOUT = """Prints the script that completes verbs, tasks and flags when Tab is pressed. To install it:
   bash: cd ~/.local/share/bash-completion/completions
@@ -42,26 +48,63 @@ def everything() -> Any:
     kinds: list[Any] = []
     # the package that registers all verbs, this one among them, so it cannot be imported by its own parts
     for verb, function in sys.modules["mmtransfer.cli"].VERBS.items():
-        words = getattr(sys.modules[function.__module__], "Words", None)
-        kind = _tasks(verb) if words is None else _in_one_line(words)
+        module = sys.modules[function.__module__]
+        words = getattr(module, "Words", None)
+        kind = _of_tasks(verb, module) if words is None else _of_words(verb, words)
         kinds.append(Annotated[kind, tyro.conf.subcommand(name=verb)])
-    return Union[tuple(kinds)]  # noqa: UP007
+    return _one_of(kinds)
 
 
-def _in_one_line(kind: type[Any]) -> type[Any]:
-    """The same dataclass with descriptions in a line each: the shells would take a second line for a word."""
+def _of_words(verb: str, kind: type[Any]) -> Any:
+    """The words of a verb: those of which the first is one of a few are one dataclass for each of these."""
+    hints = typing.get_type_hints(kind)
+    fields = list(_fields(kind))
+    first = fields[0][0] if fields else ""
+    if typing.get_origin(hints.get(first)) is not Literal:
+        return dataclasses.make_dataclass(verb.title(), fields, kw_only=True)
+    rest = dataclasses.make_dataclass(verb.title(), fields[1:], kw_only=True)
+    return _then(verb, {word: rest for word in typing.get_args(hints[first])})
+
+
+def _fields(kind: type[Any]) -> Iterator[Any]:
+    """The fields of a dataclass with descriptions in a line each: the shells would take a second line for a word."""
     hints, documents = typing.get_type_hints(kind, include_extras=True), help.documents_of(kind)
-    fields: list[Any] = []
     for field in dataclasses.fields(kind):
         about = tyro.conf.arg(help=" ".join(documents[field.name].split()))
         default = () if field.default is dataclasses.MISSING else (dataclasses.field(default=field.default),)
-        fields.append((field.name, Annotated[hints[field.name], about], *default))
-    return dataclasses.make_dataclass(kind.__name__, fields, kw_only=True)
+        yield (field.name, Annotated[hints[field.name], about], *default)
 
 
-def _tasks(verb: str) -> type[Any]:
-    """The type of a verb that takes a task, and then the flags of it."""
-    kinds = [Annotated[flags_of(task), tyro.conf.subcommand(name=task)] for task in TASKS]
-    made = dataclasses.make_dataclass(verb.title(), [("task", Union[tuple(kinds)])])  # noqa: UP007
+def _of_tasks(verb: str, module: ModuleType) -> type[Any]:
+    """The words of a verb that takes a task, and then the flags of `fit` but those that it does not read, and its
+    own."""
+    own, unread = getattr(module, "FLAGS", ()), getattr(module, "UNREAD", ())
+    return _then(verb, {task: flags_of(task, unread, [_option(one) for one in own]) for task in TASKS})
+
+
+def _then(verb: str, kinds: Mapping[str, type[Any]]) -> type[Any]:
+    """The type of a verb after which stands one of several words, and then the flags of that."""
+    named = [Annotated[kind, tyro.conf.subcommand(name=word)] for word, kind in kinds.items()]
+    made = dataclasses.make_dataclass(verb.title(), [("word", _one_of(named))])
     made.__doc__ = f"What `{verb}` takes."
     return made
+
+
+def _one_of(kinds: Sequence[Any]) -> Any:
+    return Union[tuple(kinds)]  # noqa: UP007
+
+
+def _option(one: help.Entry) -> Option:
+    """A flag of a verb that reads its own flags, as its help tells of it."""
+    kind: Any = str
+    default: Any = ""
+    if not one.value:
+        kind, default = bool, False
+    elif one.value == "NUMBER":
+        kind, default = float, 0.0
+    elif one.value == "NAME ...":
+        each: Any = Literal[tuple(KNOWN[one.spelled])] if one.spelled in KNOWN else str
+        kind, default = tuple[each, ...], ()
+    elif "|" in one.value:
+        kind, default = Literal[tuple(one.value.split("|"))], one.default
+    return Option(one.spelled[2:].replace("-", "_"), one.spelled, kind, default, one.about)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmtransfer import launcher, showing
 from mmtransfer.cli import tables
+from mmtransfer.cli.layout import show_line
 from mmtransfer.terminal import visible
 
 if TYPE_CHECKING:
@@ -32,9 +33,9 @@ def show(run: Run) -> None:
         print(visible(f"{_title(run, split)}: {primary} {score}, n={score.n}"))
     worst = _worst(run, splits[0]) if splits else None
     if worst is not None:
-        print(visible(f"worst class: {worst}"))
+        show_line(f"worst class: {worst}")
     for split, errors in list((run.result.get("errors") or {}).items())[-1:]:
-        print(visible(often_wrong(split, errors)))
+        show_line(often_wrong(split, errors))
     place = visible(str(run.folder.path))
     print(f"{run.result['seconds']['total']:.0f} s; the run is in {place}")
     print(f"next: mmtransfer predict {place} INPUT")

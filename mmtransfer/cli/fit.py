@@ -13,6 +13,7 @@ from mmtransfer.cli.flags import parse
 from mmtransfer.cli.installation import check_trio
 from mmtransfer.cli.layout import show_json
 from mmtransfer.cli.pages import show_page
+from mmtransfer.cli.words import refuse_beside
 from mmtransfer.config import TEXT
 from mmtransfer.config.tasks import SEES
 from mmtransfer.defaults import BUILTIN, CASE, DEFAULTS, OWN_DATA, without_data
@@ -34,6 +35,9 @@ def run(words: list[str], choices: Mapping[str, Any] = types.MappingProxyType({}
     if repeats < 1:
         raise MMTransferError(f"--repeats must be 1 or more, not {repeats}", "--repeats", "change the value")
     rehearsed, as_json, paged = (settings.pop(name, False) for name in ("dry_run", "json", "report"))
+    if rehearsed:
+        refuse_beside("--dry-run", "it tells of one run", {"--repeats": repeats > 1, "--versus-scratch": bool(versus)})
+        refuse_beside("--dry-run", "it leaves no run to report on", {"--report": paged})
     if settings.get("train") is None and not settings.get("resume"):
         if not program:
             raise without_data(task)
@@ -88,7 +92,7 @@ def _fit(settings: Mapping[str, Any], versus: bool | None, builtin: bool, as_jso
         tables.show_comparison(comparison)
     if paged:
         folders = [] if comparison is None else [path for entry in comparison.entries for path in entry.folders]
-        show_page(done.folder.path, *(path for path in folders if path != done.folder.path))
+        show_page(done.folder.path, *(path for path in folders if path != done.folder.path), quiet=as_json)
 
 
 def _repeat(settings: Mapping[str, Any], repeats: int, versus: bool | None, as_json: bool, paged: bool) -> None:

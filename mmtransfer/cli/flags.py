@@ -195,10 +195,14 @@ def _help(task: str, strategy: str, options: Sequence[Option], words: Sequence[s
     return help.page(f"{program} --train DATA [flags]", about, entries, every, note)
 
 
-def flags_of(task: str) -> type[Any]:
-    """A dataclass of all flags of a task and of the strategy that is usual for it."""
+def flags_of(task: str, unread: Sequence[str] = (), own: Sequence[Option] = ()) -> type[Any]:
+    """A dataclass of all flags of a task and of the strategy that is usual for it, but for those that are `unread`, and
+    a verb's `own` before them."""
     strategy = _default_of(task, "strategy")
-    return _kind([*OF_THE_VERB, *_settings(task, {}, strategy), *_strategy_options({}, strategy)])
+    every = [*own, *OF_THE_VERB, *_settings(task, {}, strategy)]
+    every += [] if "--strategy" in unread else _strategy_options({}, strategy)
+    by_name = {option.spelled: option for option in reversed(every) if option.spelled not in unread}
+    return _kind(list(reversed(by_name.values())))
 
 
 def _kind(options: Sequence[Option]) -> type[Any]:

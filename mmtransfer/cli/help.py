@@ -19,6 +19,8 @@ NARROW, WIDE = 72, 100
 """Columns: below the first a description stands under its flag, beyond the second lines are no longer."""
 BESIDE = 28
 """Columns of the flags, where the descriptions stand beside them."""
+WHOLE: Mapping[str, Any] = {"break_on_hyphens": False}
+"""Flags are not broken at their dashes."""
 LONGEST = 40
 """Characters of choices that are spelled out behind a flag; of longer ones the description tells."""
 VALUES: Mapping[Any, str] = {int: "NUMBER", float: "NUMBER", str: "TEXT"}
@@ -145,9 +147,9 @@ def _lines(one: Entry, width: int) -> Iterator[str]:
     about = one.about + (f" (default: {one.default})" if one.default else "")
     if width + 1 < NARROW:
         yield flag
-        yield from textwrap.wrap(about, width, initial_indent=" " * 6, subsequent_indent=" " * 6)
+        yield from textwrap.wrap(about, width, initial_indent=" " * 6, subsequent_indent=" " * 6, **WHOLE)
         return
-    lines = textwrap.wrap(about, width - BESIDE, break_on_hyphens=False) or [""]
+    lines = textwrap.wrap(about, width - BESIDE, **WHOLE) or [""]
     if len(flag) > BESIDE - 2:
         yield flag
     else:
@@ -159,7 +161,7 @@ def filled(text: str, width: int = 0, indent: int = 0) -> str:
     """Paragraphs filled up to `width`, the terminal's if 0; lines that begin with blanks stay as they are."""
     width = width or _width()
     paragraphs = [
-        line if line.startswith(" ") else textwrap.fill(line, width, subsequent_indent=" " * indent)
+        line if line.startswith(" ") else textwrap.fill(line, width, subsequent_indent=" " * indent, **WHOLE)
         for line in text.split("\n")
     ]
     return "\n".join(paragraphs)

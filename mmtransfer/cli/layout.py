@@ -68,6 +68,15 @@ def _record(columns: Sequence[str], row: Sequence[str], room: int) -> str:
     return "\n".join(lines)[2:]
 
 
+def show_line(text: str, beside: str = "") -> None:
+    """Prints a line of prose; on a terminal it is folded between words, the rest further in. `beside`: blanks before
+    it."""
+    out, text = console(), beside + visible(text)
+    if out.is_terminal:
+        text = textwrap.fill(text, out.width - 1, subsequent_indent=f"{beside}  ", break_long_words=False)
+    print(text)
+
+
 def show_json(value: Any) -> None:
     """Prints a value as JSON, by the main process; what would confuse a terminal is escaped in it."""
     if not launcher.is_main():

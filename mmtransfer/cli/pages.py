@@ -8,9 +8,12 @@ from mmtransfer import launcher
 from mmtransfer.terminal import visible
 
 
-def show_page(run: Path, *others: Path) -> None:
-    """Writes the page of a run, beside others where there are some, and says where it is."""
+def show_page(run: Path, *others: Path, quiet: bool = False) -> None:
+    """Writes the page of a run, beside others where there are some, and says where it is; `quiet`: says nothing, for
+    JSON is printed."""
     if launcher.is_main():
         from mmtransfer.pages import report
 
-        print(visible(f"the page is {report(run, *others)}"))
+        page = report(run, *others)
+        if not quiet:
+            print(visible(f"the page is {page}"))

@@ -13,7 +13,10 @@ from mmtransfer.defaults import DEFAULTS
 from mmtransfer.errors import MMTransferError, unknown
 
 logger = logging.getLogger("mmtransfer")
-UNREAD = ("--backbone", "--strategy", "--out", "--repeats", "--versus-scratch", "--resume", "--overwrite")
+UNREAD = (
+    *("--backbone", "--strategy", "--out", "--resume", "--overwrite"),
+    *("--repeats", "--versus-scratch", "--dry-run", "--report"),
+)
 """Flags of `fit` that mean nothing where no run is made."""
 ABOUT = """Cross-validates an exact linear probe on the features of each backbone, and tells its speed and size: * \
 marks those that no other beats in all three. For pictures, texts and labels of recordings; transcripts have no exact \

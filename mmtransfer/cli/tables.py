@@ -14,7 +14,7 @@ if TYPE_CHECKING:  # loads evaluate, and with it transformers
     from mmtransfer.search.journal import Search
 
 from mmtransfer import launcher, showing
-from mmtransfer.cli.layout import show_rows
+from mmtransfer.cli.layout import show_line, show_rows
 from mmtransfer.terminal import console, visible
 
 
@@ -91,8 +91,10 @@ def show_choice(run: Any) -> None:
         rows.append([mark, short(trial["backbone"]), trial["way"], *cells])
     columns = ("", "backbone", "way", f"validation {metric['name']}", "95 % interval", "n", "steps", "seconds")
     show_rows(f"the best of {len(about['trials'])} trials, which auto.json tells", columns, rows)
-    print("* was chosen. Its validation score is the best of several, so it is a little too good; the test data were")
-    print("looked at once, at the end")
+    show_line(
+        "* was chosen. Its validation score is the best of several, so it is a little too good; the test data were "
+        "looked at once, at the end"
+    )
 
 
 def show_outlook(search: Search) -> None:
@@ -158,14 +160,14 @@ def show_comparison(comparison: Comparison) -> None:
     else:
         _show_entries(comparison)
     for verdict in comparison.verdicts:
-        print(visible(str(verdict)))
+        show_line(str(verdict))
         for other in comparison.told:
             if (other.first, other.second) == (verdict.first, verdict.second):
-                print(visible(f"  also {other}"))
+                show_line(f"also {other}", beside="  ")
     first, methods = comparison.verdicts[0], dict.fromkeys(verdict.difference.method for verdict in comparison.verdicts)
-    print(visible(_rule(comparison)))
+    show_line(_rule(comparison))
     counted = f"{first.difference.n} {comparison.counted}"
-    print(f"intervals are 95 %, each of one difference, not adjusted; {counted}; {'; '.join(methods)}")
+    show_line(f"intervals are 95 %, each of one difference, not adjusted; {counted}; {'; '.join(methods)}")
 
 
 def _rule(comparison: Comparison) -> str:
@@ -183,11 +185,14 @@ def _rule(comparison: Comparison) -> str:
 
 
 def _show_entries(comparison: Comparison) -> None:
+    from rich import box
     from rich.table import Table
 
     note = "" if comparison.split == "test" else " (it chose the epochs: scores are a little too good)"
     entries: Sequence[Entry] = comparison.entries
-    table = Table("", title=f"{comparison.task}, {comparison.split}{note}", title_justify="left")
+    style: dict[str, Any] = {"box": box.SIMPLE, "show_edge": False, "pad_edge": False, "padding": (0, 1, 0, 0)}
+    title = f"{comparison.task}, {comparison.split}{note}"
+    table = Table("", title=title, title_justify="left", title_style="bold", **style)
     for entry in entries:
         table.add_column(visible(entry.name))
     for metric in comparison.metrics:
@@ -197,6 +202,7 @@ def _show_entries(comparison: Comparison) -> None:
     out = console()
     # what is not a terminal has no width of its own: no line of the table is folded there
     out.print(table, width=None if out.is_terminal else max(80, 24 + 30 * len(entries)), crop=False)
+    print()
 
 
 def spoken(scores: Sequence[Mapping[str, Any]]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mmtransfer.cli import help
@@ -97,3 +97,10 @@ def taken(words: Sequence[str], name: str) -> tuple[list[str], list[str]]:
     while stop < len(words) and not words[stop].startswith("--"):
         stop += 1
     return words[start + 1 : stop], [*words[:start], *words[stop:]]
+
+
+def refuse_beside(flag: str, why: str, others: Mapping[str, bool]) -> None:
+    """Raises MMTransferError for the first of the other flags that is given beside `flag`, which would not be read."""
+    for other, given in others.items():
+        if given:
+            raise MMTransferError(f"{flag} and {other} exclude each other: {why}", "the command line", "leave one out")

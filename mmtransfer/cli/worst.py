@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from mmtransfer.cli.layout import show_json
+from mmtransfer.cli.layout import show_json, show_line
 from mmtransfer.cli.words import parse
 from mmtransfer.terminal import visible
 
@@ -41,11 +41,11 @@ def run(words: list[str]) -> None:
     assert answers is not None  # else there were no rows
     wrong = int((~answers.right).sum())
     called = "answers by distance" if answers.kind == "value" else f"wrong answers of {len(answers):,}"
-    print(f"{wrong:,} {called} on {evidence.split} data; the {len(rows)} worst first, by {answers.worse_by}")
+    show_line(f"{wrong:,} {called} on {evidence.split} data; the {len(rows)} worst first, by {answers.worse_by}")
     for number, row in enumerate(rows, 1):
         _show(number, row)
     if evidence.inputs.why:
-        print(visible(evidence.inputs.why))
+        show_line(evidence.inputs.why)
 
 
 def _show(number: int, row: Any) -> None:

@@ -12,6 +12,8 @@ from mmtransfer.report.html import element
 
 WIDTH, HEIGHT = 420.0, 260.0
 LEFT, RIGHT, TOP, BOTTOM = 52.0, 12.0, 12.0, 40.0
+LETTER, LINE = 6.5, 13.0
+"""Pixels of a letter and of a line of a label."""
 
 
 def short(value: float) -> str:
@@ -82,6 +84,7 @@ class Plot:
         """`told`: what the chart shows, for who cannot see it."""
         self.x, self.y, self.told, self.width, self.height = x, y, told, width, height
         self.marks: list[Markup] = []
+        self._labels: list[tuple[float, float, float, float]] = []
 
     def at(self, x: float, y: float) -> tuple[float, float]:
         """The pixel of a point."""
@@ -106,12 +109,17 @@ class Plot:
         self.marks.append(element("line", x1=x1, x2=x1, y1=y1, y2=y2, class_=f"line c{colour}"))
 
     def label(self, x: float, y: float, words: str, anchor: str = "start") -> None:
-        """Words above a point, to the right of it or, with `anchor` end, to the left."""
+        """Words above a point, to the right of it or, with `anchor` end, to the left; none where they would lie on
+        those of an earlier label."""
         place = self.at(x, y)
-        offset = 5 if anchor == "start" else -5
-        self.marks.append(
-            element("text", words, x=place[0] + offset, y=place[1] - 8, text_anchor=anchor, class_="axis")
-        )
+        left, bottom = place[0] + (5 if anchor == "start" else -5), place[1] - 8
+        wide = LETTER * len(words)
+        begin = left if anchor == "start" else left - wide
+        box = (begin, bottom - LINE, begin + wide, bottom)
+        if any(box[0] < b[2] and b[0] < box[2] and box[1] < b[3] and b[1] < box[3] for b in self._labels):
+            return
+        self._labels.append(box)
+        self.marks.append(element("text", words, x=left, y=bottom, text_anchor=anchor, class_="axis"))
 
     def svg(self) -> Markup:
         """The chart."""
@@ -139,6 +147,11 @@ CELLS = ((12, 34.0), (30, 22.0), (10_000, 12.0))
 """Up to so many classes, pixels of a cell's side."""
 COUNTED = 20.0
 """Pixels from which on a cell holds its number."""
+
+
+def wide(classes: int) -> float:
+    """Pixels of a matrix of so many classes from side to side; the last names lean out."""
+    return LABELS + classes * next(size for most, size in CELLS if classes <= most) + 70
 
 
 def heat(names: Sequence[str], cells: Sequence[tuple[int, int, int]], totals: Sequence[int], told: str) -> Markup:
@@ -176,7 +189,7 @@ def heat(names: Sequence[str], cells: Sequence[tuple[int, int, int]], totals: Se
         if size > COUNTED and times < 1000:
             tone = "count strong" if share > 0.55 else "count"
             parts.append(element("text", times, x=x + size / 2, y=y + size / 2 + 4, text_anchor="middle", class_=tone))
-    whole = LABELS + side + 70  # the last names lean out
+    whole = wide(len(names))
     box_ = f"0 0 {whole:.0f} {LABELS + side + 4:.0f}"
     return element(
         "svg", *parts, viewBox=box_, width=whole, height=LABELS + side + 4, role="img", aria_label=told, class_="matrix"

@@ -46,6 +46,27 @@ def test_transcripts(tmp_path):
     assert pairs == {("sat", ""): (8, 8), ("down", "sad"): (8, 8), ("two", "too"): (8, 8), ("", "six"): (8, 8)}
 
 
+def test_words_that_were_heard_have_the_confidence_of_their_recording(tmp_path):
+    answers = gather(run_folders.heard(tmp_path, 3)).answers
+    sure, right = answers.reliability()
+    assert np.allclose(sure, [0.5] * 3 + [0.51] * 2 + [0.52] * 6)
+    wrong = [2, 6, 10]  # sad; too; six
+    assert [place for place, one in enumerate(right) if not one] == wrong
+
+
+def test_each_word_has_its_own_confidence(tmp_path):
+    answers = gather(run_folders.tagged(tmp_path / "run", 6, 0.75)).answers
+    sure, right = answers.reliability()
+    assert sure.tolist() == [0.75] * 16 and right.sum() == 12
+    assert gather(run_folders.tagged(tmp_path / "older", 6, 0)).answers.reliability() is None
+
+
+def test_each_label_of_each_example_is_a_decision(tmp_path):
+    answers = gather(run_folders.several(tmp_path / "run")).answers
+    likely, there = answers.reliability()
+    assert len(likely) == 3 * len(answers) and there.sum() == sum(map(len, answers.truths))
+
+
 def test_tags(tmp_path):
     answers = gather(run_folders.tagged(tmp_path / "run")).answers
     assert answers.called == "type" and answers.badness[:3].tolist() == [1, 1, 0]

@@ -6,10 +6,13 @@ import csv
 import json
 from pathlib import Path
 
+import pandas
 import pytest
 import run_folders
 
-from mmtransfer import compare, differing
+import mmtransfer as mmt
+from mmtransfer import differing
+from mmtransfer.comparison import compare
 from mmtransfer.config import TEXT
 from mmtransfer.errors import MMTransferError
 from mmtransfer.report import exports, report
@@ -50,6 +53,31 @@ def test_a_row_a_configuration_the_best_first(runs):
     assert worse["difference"] < 0 and worse["difference_low"] <= worse["difference"] <= worse["difference_high"]
     assert worse["shown"] and worse["p"] < 0.001 and worse["seconds"] == 30
     assert frame["difference"].isna().tolist() == [True, False, False] and not frame["shown"].iloc[1]
+
+
+def test_in_python_a_comparison_is_a_frame(runs, tmp_path):
+    frame, whole = mmt.compare(runs), compare(runs)
+    assert isinstance(frame, pandas.DataFrame)
+    pandas.testing.assert_frame_equal(pandas.DataFrame(frame), whole.to_frame(), check_flags=False)
+    assert frame.iloc[0]["run"] == whole.best.name == frame.attrs["best"] and frame["trainable"].dtype == "int64"
+    assert frame.attrs["verdicts"] == [str(verdict) for verdict in whole.verdicts]
+    frame.to_parquet(tmp_path / "x.parquet")
+    assert pandas.read_parquet(tmp_path / "x.parquet").attrs == frame.attrs
+    assert type(frame.head(2)) is pandas.DataFrame and len(mmt.compare(runs, all_pairs=True).attrs["verdicts"]) == 3
+
+
+@pytest.mark.parametrize(("columns", "last"), [(80, "seconds"), (60, "p")])
+def test_a_frame_prints_itself_within_the_terminal(runs, monkeypatch, columns, last):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    frame = mmt.compare(runs)
+    head, *lines = str(frame).splitlines()
+    every = ["name", "accuracy", "low", "high", "difference", "p", "seconds"]
+    assert head.split() == every[: every.index(last) + 1] and max(map(len, [head, *lines])) <= columns
+    for name, value in zip(frame["name"], frame["accuracy"], strict=True):
+        assert any(line.startswith(name) and f"{value:.4f}" in line for line in lines)
+    assert "p is of the difference to the best; also" in " ".join(str(frame).split()) and "f1_macro" in str(frame)
+    del frame["low"]
+    assert "low" not in str(frame).splitlines()[0].split()
 
 
 def test_the_page_tells_verdicts_costs_and_what_decides(runs):

@@ -100,6 +100,29 @@ def test_every_kind_of_answer_has_a_page(tmp_path, make):
         assert "The test data cannot be read again: No such file or folder" in page
 
 
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (run_folders.heard, "words that were heard, each with the confidence of its recording"),
+        (run_folders.tagged, "160 words, as if each stood alone"),
+        (run_folders.several, "270 labels, each of each example"),
+        (run_folders.valued, "A number comes without a confidence"),
+        (lambda folder: run_folders.tagged(folder, sure=0), "The run has not stored how sure the model was"),
+    ],
+    ids=["heard", "tagged", "several", "valued", "older"],
+)
+def test_how_far_confidence_can_be_believed_is_drawn_or_the_page_says_why_not(tmp_path, make, told):
+    page, _ = page_of(make(tmp_path / "run"))
+    section = page.split('<section id="reliability"')[1].split("</section>")[0]
+    assert told in section and ("<svg" in section) == ("Counted are" in section)
+
+
+def test_numbers_are_drawn_against_the_truth(tmp_path):
+    page, _ = page_of(run_folders.valued(tmp_path / "run"))
+    section = page.split('<section id="confusion"')[1].split("</section>")[0]
+    assert section.count("<circle") == 90 and "on the dashed line the answer is the truth" in section
+
+
 def test_transcripts_come_aligned_with_their_recordings(tmp_path):
     page, elements = page_of(run_folders.heard(tmp_path))
     first = next(row for row in rows(elements) if row[0] == "02.wav")

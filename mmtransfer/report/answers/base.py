@@ -39,6 +39,10 @@ class Answers(ABC):
     """What makes one answer worse than another, in words."""
     paired: ClassVar[str] = "Taken for another"
     """What a list of `pairs` is called."""
+    decided: ClassVar[str] = "answers"
+    """What `reliability` counts."""
+    unsure: ClassVar[str] = "The run has not stored how sure the model was, so this cannot be told."
+    """Why there is no `reliability`, where there is none."""
 
     def __init__(
         self, records: Mapping[str, Sequence[Any]], logits: Callable[[], np.ndarray | None], names: Sequence[str]

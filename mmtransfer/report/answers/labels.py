@@ -18,6 +18,7 @@ class LabelSetAnswers(Answers):
     kind = "labels"
     worse_by: ClassVar[str] = "labels left out or invented"
     paired: ClassVar[str] = "Left out, invented, or one for the other"
+    decided: ClassVar[str] = "labels, each of each example: how likely it was taken to be, and whether it was there"
 
     @property
     def called(self) -> str:

@@ -17,6 +17,7 @@ class TagAnswers(Answers):
 
     kind = "tags"
     worse_by: ClassVar[str] = "words with a wrong tag"
+    decided: ClassVar[str] = "words, as if each stood alone"
 
     @property
     def called(self) -> str:
@@ -61,6 +62,17 @@ class TagAnswers(Answers):
     def _items(self, tags: list[str]) -> set[tuple[str, int, int]]:
         """What is counted of a row: its entities, or its tags with their places."""
         return set(spans(tags)) if self.spans else {(tag, place, place + 1) for place, tag in enumerate(tags)}
+
+    def reliability(self) -> tuple[np.ndarray, np.ndarray] | None:
+        known = self.records.get("confidences")  # of version 0.1 there is but a mean over the words of each row
+        if known is None:
+            return None
+        rows = [
+            (sure, truth == answer)
+            for own in zip(known, self.truths, self.answers, strict=True)
+            for sure, truth, answer in zip(*own, strict=False)
+        ]
+        return np.array([sure for sure, _ in rows], np.float64), np.array([right for _, right in rows], bool)
 
     def spoken(self, answer: Any) -> str:
         return " ".join(answer)

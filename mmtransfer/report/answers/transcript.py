@@ -18,6 +18,7 @@ class TranscriptAnswers(Answers):
     kind = "transcript"
     worse_by: ClassVar[str] = "words heard wrong"
     paired: ClassVar[str] = "Heard for another, left out, or put in"
+    decided: ClassVar[str] = "words that were heard, each with the confidence of its recording"
 
     @cached_property
     def aligned(self) -> list[list[tuple[str | None, str | None]]]:
@@ -60,6 +61,13 @@ class TranscriptAnswers(Answers):
             if word != other
         ]
         return sorted(wrong, key=lambda pair: (-pair.times, pair.truth, pair.answer))
+
+    def reliability(self) -> tuple[np.ndarray, np.ndarray] | None:
+        if self.confidence is None:
+            return None
+        heard = [[said == word for said, word in own if word is not None] for own in self.aligned]
+        right = np.array([one for own in heard for one in own], bool)
+        return np.repeat(self.confidence, [len(own) for own in heard]), right
 
     def spoken(self, answer: Any) -> str:
         return str(answer)

@@ -15,6 +15,7 @@ class ValueAnswers(Answers):
 
     kind = "value"
     worse_by: ClassVar[str] = "distance from the truth"
+    unsure: ClassVar[str] = "A number comes without a confidence, so there is none to believe."
 
     @cached_property
     def right(self) -> np.ndarray:

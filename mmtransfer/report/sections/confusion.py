@@ -31,7 +31,7 @@ def make(evidence: Evidence) -> Section | None:
     pairs = answers.pairs()
     if not pairs:
         return Section("confusion", "What is taken for what", Markup("<p>Nothing: every answer is right.</p>"))
-    matrix, note = _matrix(answers)
+    matrix, note, wide = _matrix(answers)
     rows = [(pair, wilson(pair.times, pair.of)) for pair in pairs[:LISTED]]
     body = render(
         "confusion.html",
@@ -39,6 +39,7 @@ def make(evidence: Evidence) -> Section | None:
         of=len(pairs),
         matrix=matrix,
         note=note,
+        wide=wide,
         paired=answers.paired,
         linked=answers.kind == "label",
         blank="(nothing)",
@@ -46,10 +47,11 @@ def make(evidence: Evidence) -> Section | None:
     return Section("confusion", "What is taken for what", body)
 
 
-def _matrix(answers: Answers) -> tuple[Markup | None, str]:
-    """The matrix of all classes, or of the worst block of many."""
+def _matrix(answers: Answers) -> tuple[Markup | None, str, float]:
+    """The matrix of all classes, or of the worst block of many; what is to be said of it; its pixels from side to
+    side."""
     if not isinstance(answers, LabelAnswers):
-        return None, ""
+        return None, "", 0.0
     occurring = {*answers.truths, *answers.answers}
     names = [name for name in answers.classes if name in occurring]
     note = ""
@@ -69,7 +71,8 @@ def _matrix(answers: Answers) -> tuple[Markup | None, str]:
         f"Confusion matrix of {len(names)} classes: rows are truths, columns answers. The table of pairs says the same."
     )
     totals = [of[name] for name in names]
-    return charts.heat([html.text(name) for name in names], sorted(cells), totals, told), note
+    drawn = charts.heat([html.text(name) for name in names], sorted(cells), totals, told)
+    return drawn, note, charts.wide(len(names))
 
 
 def worst_block(answers: LabelAnswers, size: int) -> list[str]:

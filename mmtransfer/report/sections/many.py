@@ -47,8 +47,9 @@ def verdict_of(comparison: Comparison) -> str:
     said = f"The best of {others + 1} is {name}: {metric} {digits(score.value)}{interval}"
     if others == 1:
         return f"{said}; that it is better than the other is {'shown' if beaten else 'not shown'}."
-    against = [verdict for verdict in beaten if best.name in (verdict.first, verdict.second)]
-    return f"{said}; it is shown to be better than {len(against)} of the {others} others."
+    against = len([verdict for verdict in beaten if best.name in (verdict.first, verdict.second)])
+    many = f"all {others}" if against == others else f"{against or 'none'} of the {others}"
+    return f"{said}; it is shown to be better than {many} others."
 
 
 def _table(comparison: Comparison, labels: dict[str, str]) -> Any:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from mmtransfer.metrics.intervals import Score, wilson
-from mmtransfer.report import charts
+from mmtransfer.report import charts, html
 from mmtransfer.report.evidence import Evidence
 from mmtransfer.report.sections.base import Section, digits, render
 
+TITLE = "Can its confidence be believed?"
 BINS = 10
 
 
@@ -21,10 +22,14 @@ def bins(confidence: np.ndarray, right: np.ndarray) -> list[tuple[float, Score]]
 
 
 def make(evidence: Evidence) -> Section | None:
-    """The diagram, and the calibration error in words."""
-    known = evidence.answers.reliability() if evidence.answers is not None else None
-    if known is None or not len(known[0]):
+    """The diagram, and the calibration error in words; or why there is none."""
+    answers = evidence.answers
+    if answers is None:
         return None
+    known = answers.reliability()
+    if known is None or not len(known[0]):
+        why = answers.unsure if known is None else "There is no answer that it could have been sure of."
+        return Section("reliability", TITLE, html.element("p", why))
     found = bins(*known)
     axis = charts.Axis("confidence", 0.0, 1.0, spoken=lambda value: f"{value:.1f}")
     plot = charts.Plot(axis, charts.Axis("share that is right", 0.0, 1.0), _told(found))
@@ -34,11 +39,8 @@ def make(evidence: Evidence) -> Section | None:
         plot.whisker(sure, score.low, score.high, 1)
         words = f"confidence {sure:.2f}: {score.value:.2f} right ({score.low:.2f} to {score.high:.2f}), {score.n:,}"
         plot.dot(sure, score.value, 1, words)
-    return Section(
-        "reliability",
-        "Can its confidence be believed?",
-        render("chart.html", chart=plot.svg(), words=_words(evidence, found)),
-    )
+    words = _words(evidence, found, answers.decided)
+    return Section("reliability", TITLE, render("chart.html", chart=plot.svg(), words=words))
 
 
 def _told(found: list[tuple[float, Score]]) -> str:
@@ -46,7 +48,7 @@ def _told(found: list[tuple[float, Score]]) -> str:
     return f"Reliability diagram, confidence and how often it was right: {parts}."
 
 
-def _words(evidence: Evidence, found: list[tuple[float, Score]]) -> str:
+def _words(evidence: Evidence, found: list[tuple[float, Score]], decided: str) -> str:
     n = sum(score.n for _, score in found)
     gap = sum(score.n * (sure - (score.value or 0.0)) for sure, score in found) / n
     if abs(gap) < 0.01:
@@ -58,4 +60,5 @@ def _words(evidence: Evidence, found: list[tuple[float, Score]]) -> str:
         score = Score.of(error)
         interval = "" if score.low is None else f" ({digits(score.low)} to {digits(score.high)})"
         said += f" Expected calibration error: {digits(score.value)}{interval}."
-    return f"{said} Dots below the dashed line: it is too sure there; above: not sure enough. Lines are 95 % intervals."
+    said += " Dots below the dashed line: it is too sure there; above: not sure enough. Lines are 95 % intervals."
+    return f"{said} Counted are {n:,} {decided}."

@@ -99,7 +99,8 @@ class Tags(Target):
         return losses.sum(-1) / outputs["lengths"].clamp(min=1)
 
     def predict(self, outputs: Outputs) -> Predictions:
-        """The best tags; the confidence of a row is the mean over its words of their tag's probability."""
+        """The best tags; the confidence of a row is the mean over its words of their tag's probability, and
+        `confidences` those of each word."""
         scores, lengths = outputs["logits"].cpu().log_softmax(-1), outputs["lengths"].tolist()
         padding = torch.arange(scores.shape[1]) >= outputs["lengths"].cpu()[:, None]
         scores = scores.masked_fill(padding[..., None], 0.0)  # behind a sentence any tag is as good as any
@@ -108,8 +109,9 @@ class Tags(Target):
         names = self.labels.names
         rows = zip(numbers.tolist(), lengths, strict=True)
         answers = [[names[number] for number in row[:length]] for row, length in rows]
-        confidence = [float(row[:length].mean()) for row, length in zip(chosen, lengths, strict=True)]
-        return Predictions(answers, {"confidence": confidence})
+        each = [row[:length] for row, length in zip(chosen, lengths, strict=True)]
+        columns = {"confidence": [float(row.mean()) for row in each], "confidences": [row.tolist() for row in each]}
+        return Predictions(answers, columns)
 
     def _allowed(self) -> Tensor:
         """bool (tags + 1, tags): whether a tag may follow another; the last row is the beginning of a sentence."""
