@@ -57,7 +57,7 @@ def value_among(search: Search, trial: Trial, others: Records | None) -> float |
 
 def settings_of(trial: Trial) -> RunConfig:
     """The settings that repeat a trial as it stands, without the search."""
-    short = trial.planned and trial.steps < trial.planned
+    short = trial.planned and (trial.steps < trial.planned or trial.state == "out of time")
     return replace(trial.config, stop_after=trial.steps if short else None)
 
 

@@ -81,6 +81,11 @@ class Trial:
         return f"{short(self.backbone)}, {self.name}"
 
     @property
+    def last(self) -> int:
+        """The step at which the search is done with it: the last one, or that before the epochs on all data."""
+        return self.planned * (self.config.epochs - (self.config.join_validation or 0)) // self.config.epochs
+
+    @property
     def counts(self) -> bool:
         """Whether it may be chosen."""
         return self.score is not None and self.state not in ("failed", "replaced")
@@ -94,6 +99,7 @@ class Trial:
         """As auto.json holds it."""
         config, score = self.config, self.score
         settings = ("strategy", "strategy_options", "lr", "epochs", "weight_decay", "label_smoothing", "augment")
+        settings += ("pooling", "join_validation")
         return {
             "number": self.number,
             "backbone": self.backbone,
@@ -132,7 +138,8 @@ class Bench:
 
     def heads_of(self, config: RunConfig) -> Heads:
         """Exact heads of this backbone and these data."""
-        data = (config.backbone, config.weights, config.validation_fraction, config.shots, config.class_weights)
+        seen = (config.backbone, config.weights, getattr(config, "pooling", None))
+        data = (*seen, config.validation_fraction, config.shots, config.class_weights)
         return self.heads.setdefault(repr(data), {})
 
     def advance(self, trial: Trial, until: int, deadline: float, prepared: Prepared | None = None) -> None:

@@ -79,11 +79,14 @@ def plan(search: Search) -> list[Entry]:
         return []
     first, fixed = entries[0], "epochs" in search.settings
     if search.plan is None:
-        again = refitting.times(first.config, search.facts[first.backbone])
         seconds, costs = search.budget.left / MARGIN, [entry.cost for entry in entries]
-        search.plan = halving.plan(costs, first.steps, first.config.epochs, seconds, fixed, again)
-    if search.plan is not None and search.plan.again:
-        search.keep(first.cost.start + search.plan.again * search.plan.epochs * first.cost.epoch)
+        facts, epochs = search.facts[first.backbone], first.config.epochs
+        again, wider = refitting.times(first.config, facts), refitting.wider(first.config, facts)
+        search.plan = halving.plan(costs, first.steps, epochs, seconds, fixed, again, wider)
+    if search.plan is not None and (search.plan.again or search.plan.joined):
+        longer = refitting.wider(first.config, search.facts[first.backbone]) * search.plan.joined
+        longer = longer or search.plan.again * search.plan.epochs
+        search.keep(first.cost.start + longer * first.cost.epoch)
     return entries
 
 
@@ -243,9 +246,10 @@ def _use_up(search: Search, dropped: Sequence[tuple[Trial, Entry]]) -> None:
     for trial, entry in sorted(dropped, key=lambda pair: search.standing(pair[0])):
         before = trial.state, trial.why
         trial.state = "paused"
-        if not search.stopped() and _has_time(search, trial, entry, trial.planned):
+        until = trial.last
+        if not search.stopped() and _has_time(search, trial, entry, until):
             trial.why = ""
-            _advance(search, trial, trial.planned, "with the time that is left")
+            _advance(search, trial, until, "with the time that is left")
         else:
             trial.state, trial.why = before
 
@@ -257,8 +261,8 @@ def _try_more(search: Search, entries: Sequence[Entry], plan: Plan) -> None:
         if search.stopped():
             return
         trial = _trial(search, entry, plan)
-        if _has_time(search, trial, entry, trial.planned):
-            _advance(search, trial, trial.planned, f"with the time that is left, {number} of {len(entries)}")
+        if _has_time(search, trial, entry, trial.last):
+            _advance(search, trial, trial.last, f"with the time that is left, {number} of {len(entries)}")
         elif not trial.steps:
             search.trials.remove(trial)
             return
@@ -266,7 +270,7 @@ def _try_more(search: Search, entries: Sequence[Entry], plan: Plan) -> None:
 
 def _trial(search: Search, entry: Entry, plan: Plan) -> Trial:
     """A new trial, or the one of an earlier start."""
-    config = replace(entry.config, epochs=plan.epochs)
+    config = replace(entry.config, epochs=plan.epochs, join_validation=plan.joined or None)
     known = search.earlier.get((entry.backbone, entry.way.name))
     number = search.next() if known is None else int(known["number"])
     trial = Trial(number, entry.backbone, entry.way.name, config, search.place(number))
