@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 
 from mmtransfer.config import RunConfig
+from mmtransfer.search.budget import WORTH
 from mmtransfer.search.journal import PROBE, Facts, Search
 from mmtransfer.search.probing import FEW
 from mmtransfer.search.trial import Trial
@@ -49,15 +50,16 @@ def end(search: Search, chosen: Trial) -> Trial | None:
 def join(search: Search, chosen: Trial) -> Trial | None:
     """The chosen training to the end of its schedule, the last epochs of it on all data.
 
-    Its score is that of its weights before these epochs, which had not seen the validation data.
+    Its score is that of its weights before these epochs, which had not seen the validation data. Where the time is not
+    enough for all of the schedule it ends early: a lower rate is better than none.
     """
     search.keep(0.0)
-    if search.stopped() or chosen.state not in ("paused", "dropped") or not chosen.steps:
+    if search.stopped() or chosen.state not in ("paused", "dropped", "out of time"):
         return None
     facts, config = search.facts[chosen.backbone], chosen.config
     each = chosen.planned / config.epochs
     steps = chosen.planned - chosen.steps + (_wider(config, facts) - 1) * each * (config.join_validation or 0)
-    if not search.budget.allows(steps * chosen.trained / chosen.steps + chosen.around):
+    if not search.budget.allows(WORTH * steps * chosen.trained / chosen.steps + chosen.around):
         return None
     search.say(f"{chosen.title}: to its end on all {_count(facts)} examples")
     state, chosen.state = chosen.state, "paused"

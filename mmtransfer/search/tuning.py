@@ -18,7 +18,7 @@ from mmtransfer.errors import MMTransferError
 from mmtransfer.preparation import Prepared
 from mmtransfer.resolution import planned
 from mmtransfer.search import halving, refitting
-from mmtransfer.search.budget import MARGIN
+from mmtransfer.search.budget import MARGIN, WORTH
 from mmtransfer.search.halving import Cost, Plan
 from mmtransfer.search.journal import PROBE, Facts, Search
 from mmtransfer.search.probing import validation_share
@@ -36,8 +36,6 @@ SEVERAL = 4
 BACK, MEASURING = 3.0, 0.02
 """Forward and back over forward alone; the share of the time that is left which measuring a step may take."""
 NO_TIME = "no time for it"
-WORTH = 0.25
-"""Of the rest of a schedule, what the time must be enough for to go on with it."""
 
 
 @dataclass(frozen=True)
