@@ -162,8 +162,8 @@ class Settings(TypedDict, total=False):
     0.99 or 0.999; None: the last weights."""
     join_validation: int | None
     """Epochs, the last ones, that train on the validation data as well, where the rate is low and little is left to
-    choose: the last weights are kept, and result.json tells the validation scores of the epochs before. None:
-    none."""
+    choose: the last weights are kept, nothing such as a temperature is tuned at the end, and the validation scores
+    in result.json are those of the epochs before. None: none."""
     patience: int | None
     """Epochs without a better validation score after which a phase ends; None: never."""
     stop_after: int | None

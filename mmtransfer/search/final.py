@@ -85,8 +85,9 @@ def finish(search: Search, chosen: Trial, lock: Lock, warnings: Sequence[str], r
         stop = Stop(last=float("inf") if config.stop_after is None else config.stop_after)
         report.known["auto"] = {"trials": len(search.trials), "way": chosen.name, "note": NOTE}
         with fitting.trained(prepared, search.bench.machine, folder, lock, report, stop, heads) as (training, outcome):
-            if records is not None:
-                outcome = replace(outcome, records=records)
+            if records is not None:  # told beside the examples that they are of, which training has left behind
+                splits = replace(outcome.splits, validation=prepared.splits.validation)
+                outcome = replace(outcome, records=prepared.model.task.target.tune(records), splits=splits)
             fitting.score(training, outcome, folder, report)
             fitting.finish(training, folder, report)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from mmtransfer.config import RunConfig
+from mmtransfer.config import SPEECH, RunConfig
 from mmtransfer.search.budget import WORTH
 from mmtransfer.search.journal import PROBE, Facts, Search
 from mmtransfer.search.probing import FEW
@@ -23,11 +23,13 @@ def times(config: RunConfig, facts: Facts) -> float:
 def wider(config: RunConfig, facts: Facts) -> float:
     """How many times as long as an epoch of a candidate one on all data takes; 0 where there are none such.
 
-    The rule: more than FEW examples, of which validation was cut and no part taken, and no moving average, which
-    validation data would have to choose. A training from the start would take most of the time that a search of so many
-    examples has, so the validation data join those that train in the last epochs, and choose until then.
+    The rule: more than FEW examples, of which validation was cut and no part taken; no moving average, which validation
+    data would have to choose, and no transcripts, whose language model they choose at the end. A training from the
+    start would take most of the time that a search of so many examples has, so the validation data join those that
+    train in the last epochs, and choose until then.
     """
-    return _wider(config, facts) if _count(facts) > FEW and config.ema is None else 0.0
+    kept = config.ema is not None or config.task == SPEECH
+    return _wider(config, facts) if _count(facts) > FEW and not kept else 0.0
 
 
 def _count(facts: Facts) -> int:
