@@ -92,6 +92,15 @@ def test_the_winner_of_many_examples_ends_with_epochs_on_all_of_them(data, few_w
     assert again.metrics["test"]["accuracy"] == run.metrics["test"]["accuracy"] and "validation" not in again.metrics
 
 
+def test_what_cannot_go_on_with_more_data_keeps_its_validation_data(data, monkeypatch, tmp_path):
+    monkeypatch.setattr(refitting, "FEW", 10)
+    given = {**data, "max_minutes": 20, "epochs": 3, "lr": 1e-3}
+    for strategy in ("wise-ft", "gradual"):
+        run = mmt.auto(TEXT, **given, strategy=strategy, out=tmp_path / strategy)
+        assert told(tmp_path / strategy)["plan"]["joined"] == 0 and run.config.join_validation is None
+        assert run.result["status"] == "finished" and run.config.stop_after is None
+
+
 def test_without_time_for_them_the_winner_ends_before_these_epochs(data, few_ways, tmp_path, monkeypatch):
     monkeypatch.setattr(refitting, "FEW", 10)
     monkeypatch.setattr(refitting, "join", lambda search, chosen: None)

@@ -163,7 +163,7 @@ def _by_direction(search: Search, plain: Trial, prepared: Prepared) -> None:
     """The same probe on vectors of one length, where examples are few and texts are pooled by their mean; the one with
     the lower loss stays: of few examples accuracy is too coarse to tell the two apart."""
     cost = _seconds(search, search.facts[plain.backbone], prepared)
-    if getattr(plain.config, "pooling", None) is not None or prepared.model.backbone.pooling != "mean":
+    if plain.config.pooling is not None or prepared.model.backbone.pooling != "mean":
         return
     if prepared.model.task.target.reads != "pooled" or cost > SHARE * search.budget.left:
         return

@@ -138,7 +138,7 @@ class Bench:
 
     def heads_of(self, config: RunConfig) -> Heads:
         """Exact heads of this backbone and these data."""
-        seen = (config.backbone, config.weights, getattr(config, "pooling", None))
+        seen = (config.backbone, config.weights, config.pooling)
         data = (*seen, config.validation_fraction, config.shots, config.class_weights)
         return self.heads.setdefault(repr(data), {})
 

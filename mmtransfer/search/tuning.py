@@ -48,6 +48,8 @@ class Entry:
     cost: Cost
     steps: int
     """Of an epoch."""
+    whole: bool = True
+    """Whether one phase has all epochs, and ends with the weights of the last one: it can go on with more data."""
 
 
 def tune(search: Search) -> None:
@@ -79,7 +81,8 @@ def plan(search: Search) -> list[Entry]:
     if search.plan is None:
         seconds, costs = search.budget.left / MARGIN, [entry.cost for entry in entries]
         facts, epochs = search.facts[first.backbone], first.config.epochs
-        again, wider = refitting.times(first.config, facts), refitting.wider(first.config, facts)
+        again = refitting.times(first.config, facts)
+        wider = refitting.wider(first.config, facts) if first.whole else 0.0
         search.plan = halving.plan(costs, first.steps, epochs, seconds, fixed, again, wider)
     if search.plan is not None and (search.plan.again or search.plan.joined):
         longer = refitting.wider(first.config, search.facts[first.backbone]) * search.plan.joined
@@ -144,7 +147,8 @@ def _entries(search: Search) -> list[Entry]:
                 logger.debug("auto: %s, %s is left out: %s", facts.name, way.name, error.what)
                 continue
             steps = math.ceil(len(prepared.splits.train) / config.batch_size)
-            ranked.append((number + BEHIND * place, Entry(facts.name, way, config, cost, steps)))
+            whole = phase.epochs == config.epochs and not phase.mix
+            ranked.append((number + BEHIND * place, Entry(facts.name, way, config, cost, steps, whole)))
     return [entry for _, entry in sorted(ranked, key=lambda item: item[0])]
 
 
@@ -223,7 +227,7 @@ def _halve(search: Search, entries: Sequence[Entry], plan: Plan, anyhow: bool = 
         last = rung == len(plan.shares) - 1
         for number, (trial, entry) in enumerate(alive, 1):
             where = f"rung {rung + 1} of {len(plan.shares)}, {number} of {len(alive)}"
-            until = max(1, round(share * trial.planned))
+            until = trial.last if last else max(1, round(share * trial.planned))
             if anyhow or _has_time(search, trial, entry, until, WORTH if last else 1.0):
                 _advance(search, trial, until, where)
             if search.stopped():
@@ -268,7 +272,8 @@ def _try_more(search: Search, entries: Sequence[Entry], plan: Plan) -> None:
 
 def _trial(search: Search, entry: Entry, plan: Plan) -> Trial:
     """A new trial, or the one of an earlier start."""
-    config = replace(entry.config, epochs=plan.epochs, join_validation=plan.joined or None)
+    joined = plan.joined if entry.whole else 0
+    config = replace(entry.config, epochs=plan.epochs, join_validation=joined or None)
     known = search.earlier.get((entry.backbone, entry.way.name))
     number = search.next() if known is None else int(known["number"])
     trial = Trial(number, entry.backbone, entry.way.name, config, search.place(number))

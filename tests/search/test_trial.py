@@ -94,3 +94,15 @@ def test_without_validation_data_the_last_step_is_kept(config, tmp_path):
     assert run.metrics.keys() == {"test"} and run.result["phases"][0]["best"] is None
     trial = advanced(own, tmp_path / "trial", 3)
     assert trial.score is None and trial.steps == 3
+
+
+def test_heads_on_other_vectors_are_other_heads(config):
+    bench = Bench(processes.accelerator(), ())
+    assert bench.heads_of(config) is bench.heads_of(replace(config, lr=0.5))
+    assert bench.heads_of(config) is not bench.heads_of(replace(config, pooling="unit"))
+
+
+@pytest.mark.parametrize(("joined", "last"), [(None, STEPS), (1, STEPS // 2)])
+def test_a_search_is_done_with_a_trial_before_the_epochs_on_all_data(config, tmp_path, joined, last):
+    config = replace(config, join_validation=joined)
+    assert Trial(0, config.backbone, "full", config, tmp_path, planned=STEPS).last == last
