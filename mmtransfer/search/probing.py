@@ -162,10 +162,10 @@ def _with_names(search: Search, config: RunConfig, prepared: Prepared) -> tuple[
 def _by_direction(search: Search, plain: Trial, prepared: Prepared) -> None:
     """The same probe on vectors of one length, where examples are few and texts are pooled by their mean; the one with
     the lower loss stays: of few examples accuracy is too coarse to tell the two apart."""
+    backbone, reads = prepared.model.backbone, prepared.model.task.target.reads
+    by_mean = (backbone.modality, backbone.pooling, reads) == ("text", "mean", "pooled")
     cost = _seconds(search, search.facts[plain.backbone], prepared)
-    if plain.config.pooling is not None or prepared.model.backbone.pooling != "mean":
-        return
-    if prepared.model.task.target.reads != "pooled" or cost > SHARE * search.budget.left:
+    if plain.config.pooling is not None or not by_mean or cost > SHARE * search.budget.left:
         return
     config = replace(plain.config, pooling="unit")
     directed = _try(search, plain.backbone, config, search.bench.prepared(config))
