@@ -157,7 +157,8 @@ class Bench:
             prepared = prepared or prepare(config, self.machine, clock, aloud=False)
             without_test = replace(prepared, splits=replace(prepared.splits, test=None))
             pause = until if until < trial.planned else float("inf")
-            stop = Stop(self.signals, deadline, 2 * len(prepared.splits.validation or ()), pause=pause)
+            scored = 0 if until > trial.last else 2 * len(prepared.splits.validation or ())
+            stop = Stop(self.signals, deadline, scored, pause=pause)
             try:
                 heads = self.heads_of(config)
                 with fitting.trained(without_test, self.machine, folder, lock, report, stop, heads, own) as (
