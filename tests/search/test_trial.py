@@ -106,3 +106,12 @@ def test_heads_on_other_vectors_are_other_heads(config):
 def test_a_search_is_done_with_a_trial_before_the_epochs_on_all_data(config, tmp_path, joined, last):
     config = replace(config, join_validation=joined)
     assert Trial(0, config.backbone, "full", config, tmp_path, planned=STEPS).last == last
+
+
+def test_the_epochs_on_all_data_are_not_scored_and_no_time_is_kept_for_it(config, tmp_path, monkeypatch):
+    coming, make = [], trials.Stop
+    monkeypatch.setattr(trials, "Stop", lambda *given, **more: coming.append(given[2]) or make(*given, **more))
+    trial = advanced(replace(config, join_validation=1), tmp_path / "trial", STEPS // 2, STEPS)
+    assert coming == [2 * 12, 0] and trial.state == "finished"
+    assert trial.steps == trial.best == STEPS // 2 + 5, "60 examples in steps of 12"
+    assert [rung["steps"] for rung in trial.rungs] == [STEPS // 2] and trial.score.n == 12
