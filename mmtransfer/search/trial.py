@@ -31,6 +31,11 @@ from mmtransfer.tasks.base import Records
 logger = logging.getLogger("mmtransfer")
 CHOSEN = ("precision", "layout", "micro_batch_size", "micro_batch_tokens", "micro_batch_seconds")
 """Settings that the machine may have chosen for a trial when it began."""
+TOLD = (
+    *("strategy", "strategy_options", "lr", "epochs", "weight_decay", "label_smoothing", "augment"),
+    *("pooling", "join_validation"),
+)
+"""Settings that auto.json tells of a trial."""
 State = Literal["waiting", "paused", "finished", "out of time", "dropped", "failed", "replaced"]
 
 
@@ -98,13 +103,11 @@ class Trial:
     def as_dict(self) -> dict[str, Any]:
         """As auto.json holds it."""
         config, score = self.config, self.score
-        settings = ("strategy", "strategy_options", "lr", "epochs", "weight_decay", "label_smoothing", "augment")
-        settings += ("pooling", "join_validation")
         return {
             "number": self.number,
             "backbone": self.backbone,
             "way": self.name,
-            "settings": {name: getattr(config, name) for name in settings},
+            "settings": {name: getattr(config, name) for name in TOLD},
             "state": self.state,
             "why": self.why,
             "steps": self.steps,
