@@ -38,7 +38,7 @@ Prefer = Literal["accuracy", "speed", "size"]
 FETCHING = 0.1
 """Of the budget, what fetching backbones may take."""
 MINUTES = 10.0
-UNREAD = ("backbone", "stop_after", "track", "resume", "overwrite", "out", "based_on")
+UNREAD = ("backbone", "stop_after", "join_validation", "track", "resume", "overwrite", "out", "based_on")
 """Settings of `fit` that are the search's own, or that it does not read."""
 
 
@@ -59,8 +59,8 @@ def auto(
     """Finds the best model for the data within a budget of minutes, and writes its run folder.
 
     Exact probes on cached features choose the backbones; ways to adapt them are tried by successive halving (Jamieson &
-    Talwalkar 2016), by validation scores; the best is trained again on all data where there are few, and scored on the
-    test data, which nothing else looks at. OUT/auto.json tells every trial.
+    Talwalkar 2016), by validation scores; the best is trained again on all data where there are few, else in its last
+    epochs, and scored on the test data, which nothing else looks at. OUT/auto.json tells every trial.
 
     Args:
         task: such as `text-classification`.
@@ -94,17 +94,7 @@ def auto(
         search = _begun(task, given, own, place, started, saved, signals)
         if saved is None:
             place.check(overwrite, search.settings)
-        lock = Lock(place.path)
-        try:
-            place.make()
-            lock.acquire()
-            if saved is None:
-                place.empty(overwrite, search.settings)
-            place.write(place.path / "environment.json", environment(search.bench.machine.threads))
-            search.write("searching")
-            _run(search, lock, warnings)
-        finally:
-            lock.release()
+        _in_its_folder(search, saved is None, overwrite, warnings)
     return load(place.path)
 
 
@@ -176,6 +166,22 @@ def _check(task: str, given: Mapping[str, Any], own: Mapping[str, Any]) -> None:
         check_backbone(named(backbone)["backbone"])
 
 
+def _in_its_folder(search: Search, new: bool, overwrite: bool, warnings: Sequence[str]) -> None:
+    """Searches while nobody else may write to the folder. `new`: whether it is none that goes on."""
+    place = search.folder
+    lock = Lock(place.path)
+    try:
+        place.make()
+        lock.acquire()
+        if new:
+            place.empty(overwrite, search.settings)
+        place.write(place.path / "environment.json", environment(search.bench.machine.threads))
+        search.write("searching")
+        _run(search, lock, warnings)
+    finally:
+        lock.release()
+
+
 def _run(search: Search, lock: Lock, warnings: Sequence[str]) -> None:
     """The order of a search."""
     command = f"mmtransfer auto {search.task} --resume --out {search.folder.path}"
@@ -196,8 +202,9 @@ def _run(search: Search, lock: Lock, warnings: Sequence[str]) -> None:
         why = next((trial.why for trial in search.trials if trial.why), "nothing could be tried")
         raise MMTransferError(f"No training has succeeded: {why}", f"--out {search.folder.path}", "see auto.json there")
     chosen = final.choose(search)
-    again = refitting.refit(search, chosen)
-    final.finish(search, again or chosen, lock, warnings, chosen.records if again else None)
+    again = refitting.end(search, chosen)
+    seen = again is not None or chosen.steps > chosen.last
+    final.finish(search, again or chosen, lock, warnings, chosen.records if seen else None)
     stopped = search.stopped()
     search.write("stopped" if stopped else "finished", final.about(again or chosen))
     if stopped:

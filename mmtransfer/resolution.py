@@ -38,7 +38,7 @@ logger = logging.getLogger("mmtransfer")
 OTHER_PROBLEM = ("label_smoothing", "weight_decay", "augment", "mixup", "cutmix", "sampling", "focal_gamma")
 """Settings of the loop that change what is minimised."""
 OTHER_WAY: tuple[str, ...] = ("epochs", "batch_size", "lr", "optimizer", "momentum", "nesterov", "schedule")
-OTHER_WAY += ("warmup", "clip", "ema", "patience")
+OTHER_WAY += ("warmup", "clip", "ema", "patience", "join_validation")
 """Settings of the loop that change how it is minimised, but not what."""
 RESUMABLE = {
     "resume",
@@ -188,6 +188,9 @@ def planned(config: RunConfig, stages: int) -> list[strategies.Phase]:
         dataclasses.replace(phase, average=config.ema) if isinstance(phase.solver, strategies.Loop) else phase
         for phase in phases
     ]
+    if config.join_validation is not None and isinstance(plan[-1].solver, strategies.Loop):
+        _check_joined(config, plan[-1])
+        plan[-1] = dataclasses.replace(plan[-1], joined=config.join_validation)
     if config.shots == 0:
         _check_zero_shot(config, plan)
     return plan
@@ -211,6 +214,18 @@ def _check_plan(phases: Sequence[strategies.Phase], stages: int, name: str) -> N
                 f"--strategy {name}",
                 "plan a rate for each stage that trains",
             )
+
+
+def _check_joined(config: RunConfig, phase: strategies.Phase) -> None:
+    """Raises MMTransferError where validation data are to be trained on that something else needs."""
+    joined, where = config.join_validation or 0, f"--join-validation {config.join_validation}"
+    if joined >= phase.epochs:
+        do = f"give 1 to {phase.epochs - 1}" if phase.epochs > 1 else "leave it out, or give more --epochs"
+        what = f"{joined} of the {phase.epochs} epochs of the phase {phase.name} leave none to be scored"
+        raise MMTransferError(what, where, do)
+    if phase.average is not None or phase.mix:
+        other = "--ema" if phase.average is not None else f"--strategy {config.strategy}"
+        raise MMTransferError(f"{other} chooses by validation data in the end", where, "leave one of the two out")
 
 
 def _check_zero_shot(config: RunConfig, plan: Sequence[strategies.Phase]) -> None:

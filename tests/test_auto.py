@@ -13,7 +13,7 @@ import mmtransfer as mmt
 from mmtransfer.auto import outlook
 from mmtransfer.config import TEXT
 from mmtransfer.errors import MMTransferError
-from mmtransfer.search import halving, journal, probing, space, tuning
+from mmtransfer.search import halving, journal, probing, refitting, space, tuning
 from mmtransfer.search.space import Way
 
 WAYS = (Way("full"), Way("full", 3.0), Way("bitfit"))
@@ -60,7 +60,7 @@ def test_the_winner_is_an_ordinary_run_that_its_settings_repeat(data, few_ways, 
     run = mmt.auto(TEXT, **data, out=tmp_path / "run", max_minutes=20, epochs=6, strategy="full")
     about = told(tmp_path / "run")
     ways = [trial["way"] for trial in about["trials"]]
-    assert ways == ["linear-probe", "full", "full x3", ways[-1]] and ways[-1].endswith("on all data")
+    assert ways == ["linear-probe"] * 2 + ["full", "full x3", ways[-1]] and ways[-1].endswith("on all data")
     assert about["status"] == "finished"
     assert all(trial["seconds"] > 0 and trial["validation"]["n"] > 0 for trial in about["trials"])
     assert "too good" in about["note"] and not (tmp_path / "run" / "trials").exists()
@@ -71,6 +71,43 @@ def test_the_winner_is_an_ordinary_run_that_its_settings_repeat(data, few_ways, 
     mine, theirs = tensors(tmp_path / "run"), tensors(tmp_path / "again")
     assert mine.keys() == theirs.keys() and all((mine[name] == theirs[name]).all() for name in mine)
     assert again.metrics["test"] == run.metrics["test"]
+
+
+def test_the_winner_of_many_examples_ends_with_epochs_on_all_of_them(data, few_ways, tmp_path, monkeypatch):
+    monkeypatch.setattr(refitting, "FEW", 10)
+    given = {**data, "max_minutes": 20, "epochs": 6, "strategy": "full", "lr": 1e-3}
+    run = mmt.auto(TEXT, **given, out=tmp_path / "run")
+    about = told(tmp_path / "run")
+    chosen = about["trials"][about["chosen"]["trial"]]
+    assert about["plan"]["joined"] == run.config.join_validation == 2 and chosen["state"] == "finished"
+    assert chosen["why"] == "the last 2 epochs on all data"
+    assert chosen["rungs"][-1]["steps"] == 4 * 3 and chosen["steps"] == 4 * 3 + 2 * 4, "96 examples, then 120"
+    assert run.metrics["validation"]["accuracy"]["value"] == about["chosen"]["validation"]["value"]
+    assert run.metrics["validation"]["accuracy"]["n"] == 24
+    (phase,) = run.result["phases"]
+    assert [entry["epoch"] for entry in phase["validations"]] == [1, 2, 3, 4]
+    again = mmt.fit(**json.loads((tmp_path / "run" / "config.json").read_text()) | {"out": str(tmp_path / "again")})
+    mine, theirs = tensors(tmp_path / "run"), tensors(tmp_path / "again")
+    assert mine.keys() == theirs.keys() and all((mine[name] == theirs[name]).all() for name in mine)
+    assert again.metrics["test"]["accuracy"] == run.metrics["test"]["accuracy"] and "validation" not in again.metrics
+
+
+def test_what_cannot_go_on_with_more_data_keeps_its_validation_data(data, monkeypatch, tmp_path):
+    monkeypatch.setattr(refitting, "FEW", 10)
+    given = {**data, "max_minutes": 20, "epochs": 3, "lr": 1e-3}
+    for strategy in ("wise-ft", "gradual"):
+        run = mmt.auto(TEXT, **given, strategy=strategy, out=tmp_path / strategy)
+        assert told(tmp_path / strategy)["plan"]["joined"] == 0 and run.config.join_validation is None
+        assert run.result["status"] == "finished" and run.config.stop_after is None
+
+
+def test_without_time_for_them_the_winner_ends_before_these_epochs(data, few_ways, tmp_path, monkeypatch):
+    monkeypatch.setattr(refitting, "FEW", 10)
+    monkeypatch.setattr(refitting, "join", lambda search, chosen: None)
+    run = mmt.auto(TEXT, **data, max_minutes=20, epochs=6, strategy="full", lr=1e-3, out=tmp_path / "run")
+    assert run.config.stop_after == 12 and run.metrics["validation"]["accuracy"]["n"] == 24
+    again = mmt.fit(**json.loads((tmp_path / "run" / "config.json").read_text()) | {"out": str(tmp_path / "again")})
+    assert again.metrics["test"] == run.metrics["test"] and again.metrics["validation"] == run.metrics["validation"]
 
 
 def test_what_is_stopped_is_the_best_so_far_and_goes_on(data, few_ways, tmp_path, monkeypatch, caplog):
@@ -90,7 +127,10 @@ def test_what_is_stopped_is_the_best_so_far_and_goes_on(data, few_ways, tmp_path
     run = mmt.auto(TEXT, out=tmp_path / "run", resume=True, max_minutes=40)
     whole = mmt.auto(TEXT, **given, out=tmp_path / "whole")
     about = told(tmp_path / "run")
-    assert about["status"] == "finished" and [trial["way"] for trial in about["trials"]][:2] == ["linear-probe", "full"]
+    assert about["status"] == "finished" and [trial["way"] for trial in about["trials"]][1:3] == [
+        "linear-probe",
+        "full",
+    ]
     assert run.metrics["test"] == whole.metrics["test"]
     assert about["chosen"]["validation"] == told(tmp_path / "whole")["chosen"]["validation"]
 
@@ -99,6 +139,20 @@ def test_no_time_at_all_still_gives_a_probe(data, tmp_path, caplog):
     run = mmt.auto(TEXT, **data, out=tmp_path / "run", max_minutes=1e-4)
     assert run.config.strategy == "linear-probe" and run.metrics["test"]
     assert "there is no time to train" in caplog.text
+
+
+def test_of_few_examples_the_probe_that_is_surer_of_what_is_right_stays(data, tmp_path, monkeypatch):
+    mmt.auto(TEXT, **data, out=tmp_path / "run", max_minutes=20, strategy="linear-probe")
+    one, other = told(tmp_path / "run")["trials"]
+    assert [trial["settings"]["pooling"] for trial in (one, other)] == [None, "unit"]
+    better, worse = sorted((one, other), key=lambda trial: trial["rungs"][-1]["loss"])
+    assert worse["state"] == "replaced" and better["state"] == "finished"
+    assert told(tmp_path / "run")["chosen"]["trial"] == better["number"]
+    mmt.auto(TEXT, **data, pooling="cls", out=tmp_path / "cls", max_minutes=20, strategy="linear-probe")
+    assert len(told(tmp_path / "cls")["trials"]) == 1, "the user has said how texts are pooled"
+    monkeypatch.setattr(probing, "FEW", 100)
+    mmt.auto(TEXT, **data, out=tmp_path / "many", max_minutes=20, strategy="linear-probe")
+    assert len(told(tmp_path / "many")["trials"]) == 1
 
 
 def test_a_probe_of_a_part_of_the_data_is_widened_where_time_is_left(data, tmp_path, monkeypatch):

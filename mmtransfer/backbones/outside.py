@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from mmtransfer.backbones.staged import Backbone, Context, State
 from mmtransfer.backbones.text import mean as mean_of_valid
-from mmtransfer.backbones.text import valid
+from mmtransfer.backbones.text import unit, valid
 from mmtransfer.errors import MMTransferError
 from mmtransfer.registry import Registry
 
@@ -116,7 +116,9 @@ class ModuleBackbone(Backbone):
             if first or last:
                 places = torch.zeros(len(x), dtype=torch.long) if first else state["lengths"].clamp(min=1) - 1
                 return x[torch.arange(len(x), device=x.device), places.to(x.device)]
-            return mean_of_valid(state) if "lengths" in state else x.mean(1)
+            if "lengths" not in state:
+                return x.mean(1)
+            return unit(state) if self.pooling == "unit" else mean_of_valid(state)
         return x
 
     def _width(self) -> int:

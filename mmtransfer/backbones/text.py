@@ -15,7 +15,7 @@ from mmtransfer.backbones.staged import Backbone, Context, State
 from mmtransfer.errors import unknown
 from mmtransfer.registry import Registry
 
-POOLINGS = ("mean", "cls", "last")
+POOLINGS = ("mean", "cls", "last", "unit")
 """mean: over the tokens; cls: the first one; last: the last one that is no padding."""
 
 
@@ -94,7 +94,7 @@ class TextBackbone(Backbone):
             return wide[:, 0]
         if self.pooling == "last":
             return wide[torch.arange(len(wide), device=wide.device), state["lengths"].clamp(min=1) - 1]
-        return mean(state)
+        return unit(state) if self.pooling == "unit" else mean(state)
 
 
 def _range(x: Tensor) -> Tensor:
@@ -111,6 +111,13 @@ def mean(state: State) -> Tensor:
     wide = state["x"].to(torch.promote_types(state["x"].dtype, torch.float32))
     mask = valid(state["lengths"], wide.shape[1])[..., None]
     return (wide * mask).sum(1) / state["lengths"].clamp(min=1)[:, None]
+
+
+def unit(state: State) -> Tensor:
+    """(batch, width): the mean, made as long as a vector of ones: what differs is its direction alone, as the cosines
+    have it that encoders of sentences are trained by (Reimers & Gurevych 2019)."""
+    x = mean(state)
+    return x * (x.shape[-1] ** 0.5 / x.norm(dim=-1, keepdim=True).clamp(min=1e-12))
 
 
 LEGACY = (

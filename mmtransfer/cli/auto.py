@@ -9,11 +9,11 @@ from mmtransfer.cli.flags import parse
 from mmtransfer.cli.installation import check_trio
 from mmtransfer.cli.layout import show_json
 from mmtransfer.cli.pages import show_page
-from mmtransfer.cli.words import plain, refuse_beside, taken
+from mmtransfer.cli.words import refuse, refuse_beside, taken
 from mmtransfer.defaults import DEFAULTS, without_data
 from mmtransfer.errors import MMTransferError, unknown
 
-UNREAD = ("--backbone", "--repeats", "--versus-scratch", "--stop-after", "--track", "--config")
+UNREAD = ("--backbone", "--repeats", "--versus-scratch", "--stop-after", "--join-validation", "--track", "--config")
 """Flags of `fit` that a search does not read."""
 MINUTES = 10.0
 ABOUT = """Finds the best model for the data within a budget, everything included: exact probes on stored features \
@@ -55,9 +55,7 @@ def run(words: list[str]) -> None:
     backbones, words = taken(words, "--backbones")
     prefer, words = taken(words, "--prefer")
     parameters, words = taken(words, "--max-parameters")
-    for word in words:
-        if plain(word) in UNREAD:
-            raise MMTransferError(f"auto does not read {plain(word)}", "the command line", "leave it out")
+    refuse(words, UNREAD, "auto")
     settings = parse(task, words, {}, f"mmtransfer auto {task}")
     if settings.get("train") is None and not settings.get("resume"):
         raise without_data(task)

@@ -9,7 +9,7 @@ from mmtransfer.cli import help
 from mmtransfer.cli.flags import parse
 from mmtransfer.cli.installation import check_trio
 from mmtransfer.cli.layout import show_json
-from mmtransfer.cli.words import plain, taken
+from mmtransfer.cli.words import refuse, taken
 from mmtransfer.config import TASKS
 from mmtransfer.defaults import without_data
 from mmtransfer.errors import MMTransferError, unknown
@@ -50,9 +50,7 @@ def run(words: list[str]) -> None:
     names, words = taken(words, "--strategies")
     backbones, words = taken(words, "--backbones")
     seeds, words = taken(words, "--seeds")
-    for word in words:
-        if plain(word) in UNREAD:
-            raise MMTransferError(f"sweep does not read {plain(word)}", "the command line", "leave it out")
+    refuse(words, UNREAD, "sweep")
     settings = parse(task, words, {}, f"mmtransfer sweep {task}")
     if settings.get("train") is None:
         raise without_data(task)

@@ -73,6 +73,16 @@ def plain(word: str) -> str:
     return "--" + word[5:] if word.startswith("--no-") else word
 
 
+def refuse(words: Sequence[str], unread: Sequence[str], verb: str) -> None:
+    """Raises MMTransferError for a flag of `fit` that a verb does not read.
+
+    >>> refuse(["--train", "x"], ("--track",), "auto")
+    """
+    for word in words:
+        if plain(word) in unread:
+            raise MMTransferError(f"{verb} does not read {plain(word)}", "the command line", "leave it out")
+
+
 def value_of(words: Sequence[str], name: str) -> str | None:
     """The value of a flag, None where it is not among the words."""
     for place, word in enumerate(words):

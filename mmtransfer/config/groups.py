@@ -88,6 +88,10 @@ class Optimisation:
     ema: float | None = setting(must=PART)
     """Validate and keep an exponential moving average of the weights, with this share of the past a step, such as 0.99
     or 0.999; None: the last weights."""
+    join_validation: int | None = setting(must=POSITIVE)
+    """Epochs, the last ones, that train on the validation data as well, where the rate is low and little is left to
+    choose: the last weights are kept, nothing such as a temperature is tuned at the end, and the validation scores in
+    result.json are those of the epochs before. None: none."""
     patience: int | None = setting(must=POSITIVE)
     """Epochs without a better validation score after which a phase ends; None: never."""
     stop_after: int | None = setting(must=POSITIVE)

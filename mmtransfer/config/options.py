@@ -93,8 +93,9 @@ class TextOptions(TokenOptions):
     """Column with the text; guessed where only one guess is possible."""
     pair_column: str | None = None
     """Column with the second text, where pairs are classified; guessed only from usual names, such as text1, text2."""
-    pooling: Literal["mean", "cls", "last"] | None = None
-    """From tokens to one vector: their mean, the first, or the last; the backbone's own if None (mean; GPT-2: last)."""
+    pooling: Literal["mean", "cls", "last", "unit"] | None = None
+    """From tokens to one vector: their mean, the first, the last, or their mean scaled to one length, for encoders of
+    sentences that were trained by cosines; the backbone's own if None (mean; GPT-2: last)."""
 
 
 @dataclass(frozen=True)

@@ -94,9 +94,9 @@ class Settings(TypedDict, total=False):
     pair_column: str | None
     """Column with the second text, where pairs are classified; guessed only from usual names, such as text1,
     text2."""
-    pooling: Literal["mean", "cls", "last"] | None
-    """From tokens to one vector: their mean, the first, or the last; the backbone's own if None (mean; GPT-2:
-    last)."""
+    pooling: Literal["mean", "cls", "last", "unit"] | None
+    """From tokens to one vector: their mean, the first, the last, or their mean scaled to one length, for encoders
+    of sentences that were trained by cosines; the backbone's own if None (mean; GPT-2: last)."""
     words_column: str | None
     """Column with the words, a list; guessed where only one guess is possible."""
     head: Literal["linear", "mlp"]
@@ -161,6 +161,10 @@ class Settings(TypedDict, total=False):
     ema: float | None
     """Validate and keep an exponential moving average of the weights, with this share of the past a step, such as
     0.99 or 0.999; None: the last weights."""
+    join_validation: int | None
+    """Epochs, the last ones, that train on the validation data as well, where the rate is low and little is left to
+    choose: the last weights are kept, nothing such as a temperature is tuned at the end, and the validation scores
+    in result.json are those of the epochs before. None: none."""
     patience: int | None
     """Epochs without a better validation score after which a phase ends; None: never."""
     stop_after: int | None

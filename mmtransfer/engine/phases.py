@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from math import isfinite
 from typing import Any
 
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 
 from mmtransfer.config import flag
 from mmtransfer.data.plan import Epoch, Plan, padding_share
-from mmtransfer.engine import budget, exact, keeping, layers, mixing, optim, processes, tracking
+from mmtransfer.engine import budget, exact, joining, keeping, layers, mixing, optim, processes, tracking
 from mmtransfer.engine.anchoring import Start
 from mmtransfer.engine.averaging import applied
 from mmtransfer.engine.beside import Beside
@@ -107,7 +108,8 @@ def _train_by_steps(
     """The epochs of a phase, from where `training.state` stands; `kept`: the tensors that checkpoints hold, `last`:
     whether no phase comes after it."""
     state, accelerator = training.state, training.machine.accelerator
-    rows = WordRows.of(model, phase, splits.train, training.machine)
+    everything = joining.joined(splits, model.task) if phase.joined else splits
+    rows = WordRows.of(model, phase, everything.train, training.machine)
     prepared, optimizer = _prepare(training, model, phase, beside, rows)
     entry = state.phases[state.phase]
     passes = Passes.of(training.config, training.machine, prepared, entry.get("graphs", {}).get("why_not"), rows)
@@ -124,6 +126,9 @@ def _train_by_steps(
     while state.epoch < phase.epochs and status == "finished" and not _out_of_patience(training):
         begun = time.monotonic()
         try:
+            if joining.is_due(phase, state, splits):
+                splits = _join(training, model, everything, phase, last)
+                plan = _plan(training, splits)
             with nullcontext() if rows is None else rows.instead():
                 plan = _train_epoch(training, passes, optimizer, splits, phase, plan, save)
         except Stopped as stop:
@@ -145,13 +150,28 @@ def _train_by_steps(
         if stopped:
             return _outcome(training, model, splits, "stopped")
     keeping.load_best(training, model, kept)
+    return _ended(training, model, splits, phase, beside, status)
+
+
+def _ended(training: Training, model: Model, splits: Splits, phase: Phase, beside: Beside, status: Status) -> Outcome:
+    """What a phase of steps gives behind its last one."""
+    if joining.has_begun(phase, training.state):  # scores would be of examples that it knows
+        splits = replace(splits, validation=None)
     if phase.mix:
         try:
             mixing.choose(training, model, splits, beside.start, phase.mix)
         except Stopped:
             return _outcome(training, model, splits, "stopped")
-    accelerator.free_memory()
+    training.machine.accelerator.free_memory()
     return _outcome(training, model, splits, status)
+
+
+def _join(training: Training, model: Model, everything: Splits, phase: Phase, last: bool) -> Splits:
+    """The splits of the last epochs, with the states that the phase reads."""
+    logger.info("%s: the validation data are trained on as well from here on", phase.name)
+    training.state.best_value, training.state.best = None, None  # what is best so far is not what is wanted
+    splits = prepare_states(training, model, everything.without_states(), phase, last)
+    return prepare_decoded(training, model.task, splits, phase)
 
 
 def _outcome(training: Training, model: Model, splits: Splits, status: Status) -> Outcome:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 MARGIN = 1.1
 """Over what is predicted from measured costs."""
+WORTH = 0.25
+"""Of the rest of a schedule, what the time must be enough for to go on with it."""
 EXIT = 1.5
 """Seconds for the end of the process, and for what nobody foresees."""
 

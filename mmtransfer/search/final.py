@@ -16,6 +16,7 @@ from mmtransfer.config import RunConfig
 from mmtransfer.engine.clock import Clock
 from mmtransfer.engine.stopping import Stop
 from mmtransfer.lock import Lock
+from mmtransfer.metrics.stored import metric_of
 from mmtransfer.reporting import Report
 from mmtransfer.search import tuning
 from mmtransfer.search.journal import NOTE, PROBE, Search
@@ -23,11 +24,14 @@ from mmtransfer.search.trial import Trial, quietly
 from mmtransfer.tasks.base import Records
 
 logger = logging.getLogger("mmtransfer")
+WIDTH = 1.96
+"""Standard errors from a score to either end of its interval."""
 
 
 def choose(search: Search) -> Trial:
-    """The best trial. Where the user has not asked for a strategy, a trained one only if it is better than the best
-    probe on the very examples that it was scored on."""
+    """The best trial. Where the user has not asked for a strategy, a trained one only if on the very examples that it
+    was scored on it is better than the best probe by more than the standard error of the difference: it is the best of
+    several, and of equal models the simpler one is taken (Breiman et al. 1984, 3.4.3)."""
     names = {facts.name for facts in tuning.backbones(search)}
     trials = [trial for trial in search.trials if trial.counts and trial.backbone in names]
     best = min((trial for trial in trials if trial.name != PROBE), key=search.order, default=None)
@@ -36,28 +40,30 @@ def choose(search: Search) -> Trial:
         chosen = best or probe
         assert chosen is not None  # a search without a score does not come here
         return chosen
-    score = value_among(search, probe, best.records)
-    if score is None or best.value is None:
+    theirs = among(probe.records, best.records)
+    metric = None if theirs is None else metric_of(search.metric, theirs)
+    if theirs is None or metric is None or best.records is None:
         return min((best, probe), key=search.order)
-    better = best.value > score if search.higher_is_better else best.value < score
-    return best if better else probe
+    found = metric.difference(search.metric, [best.records], [theirs])
+    gain = found.value if search.higher_is_better else -found.value
+    error = 0.0 if found.low is None or found.high is None else (found.high - found.low) / (2 * WIDTH)
+    return best if gain > error else probe
 
 
-def value_among(search: Search, trial: Trial, others: Records | None) -> float | None:
-    """The score of a trial on the examples of other records; None where it has no records of them."""
-    if others is None or trial.records is None or search.target is None:
-        return trial.value
-    places = {name: place for place, name in enumerate(trial.records["id"])}
+def among(records: Records | None, others: Records | None) -> Records | None:
+    """The records of the examples that others are of, in their order; None where some are missing."""
+    if records is None or others is None:
+        return None
+    places = {name: place for place, name in enumerate(records["id"])}
     if not all(name in places for name in others["id"]):
-        return trial.value
+        return None
     picked = [places[name] for name in others["id"]]
-    records = {name: [values[place] for place in picked] for name, values in trial.records.items()}
-    return search.target.values(records)[search.target.primary]
+    return {name: [values[place] for place in picked] for name, values in records.items()}
 
 
 def settings_of(trial: Trial) -> RunConfig:
     """The settings that repeat a trial as it stands, without the search."""
-    short = trial.planned and trial.steps < trial.planned
+    short = trial.planned and (trial.steps < trial.planned or trial.state == "out of time")
     return replace(trial.config, stop_after=trial.steps if short else None)
 
 
@@ -79,8 +85,9 @@ def finish(search: Search, chosen: Trial, lock: Lock, warnings: Sequence[str], r
         stop = Stop(last=float("inf") if config.stop_after is None else config.stop_after)
         report.known["auto"] = {"trials": len(search.trials), "way": chosen.name, "note": NOTE}
         with fitting.trained(prepared, search.bench.machine, folder, lock, report, stop, heads) as (training, outcome):
-            if records is not None:
-                outcome = replace(outcome, records=records)
+            if records is not None:  # told beside the examples that they are of, which training has left behind
+                splits = replace(outcome.splits, validation=prepared.splits.validation)
+                outcome = replace(outcome, records=prepared.model.task.target.tune(records), splits=splits)
             fitting.score(training, outcome, folder, report)
             fitting.finish(training, folder, report)
 

@@ -19,6 +19,8 @@ SOME = 4
 """Candidates that are enough for a longer schedule to be worth more than another one."""
 LEAST = 20
 """Steps of the shortest rung."""
+JOINED = 1 / 3
+"""Of a schedule, the share of epochs in which the winner trains on the validation data as well."""
 
 
 @dataclass(frozen=True)
@@ -42,11 +44,13 @@ class Plan:
     candidates: int
     """Of the first rung: so many of those given, the first ones."""
     shares: tuple[float, ...]
-    """Of the full schedule, by rung; the last is 1."""
+    """Of the full schedule, by rung; the last is 1, or what the epochs on all data leave."""
     seconds: float
     """That it is expected to take."""
     again: float = 0.0
     """How many times as long as its schedule the winner is trained again in the end."""
+    joined: int = 0
+    """Epochs of the schedule, behind the last rung, that the winner trains on all data."""
 
     def kept(self, rung: int) -> int:
         """Candidates of a rung."""
@@ -54,7 +58,13 @@ class Plan:
 
 
 def plan(
-    costs: Sequence[Cost], steps: int, epochs: int, seconds: float, fixed: bool = False, again: float = 0.0
+    costs: Sequence[Cost],
+    steps: int,
+    epochs: int,
+    seconds: float,
+    fixed: bool = False,
+    again: float = 0.0,
+    wider: float = 0.0,
 ) -> Plan | None:
     """The best search that fits into `seconds`; None where not even one candidate can be trained for an epoch.
 
@@ -67,12 +77,13 @@ def plan(
             longer, twice as long at most, where the time is enough.
         fixed: whether the schedule stays as it is.
         again: as in the plan; where there is no time for it, the plan is one without.
+        wider: how many times as long as an epoch one on all data takes, where the last ones are such; 0: they are not.
     """
     for many, candidates in _preferred(len(costs), epochs, fixed):
-        found = _made(costs, steps, many, candidates, again)
+        found = _made(costs, steps, many, candidates, again, wider)
         if found.seconds <= seconds:
             return found
-    return plan(costs, steps, epochs, seconds, fixed) if again else None
+    return plan(costs, steps, epochs, seconds, fixed, wider=wider) if again else None
 
 
 def _preferred(candidates: int, epochs: int, fixed: bool) -> Iterator[tuple[int, int]]:
@@ -85,9 +96,10 @@ def _preferred(candidates: int, epochs: int, fixed: bool) -> Iterator[tuple[int,
         yield from ((fewer, 1) for fewer in range(epochs - 1, 0, -1))
 
 
-def _made(costs: Sequence[Cost], steps: int, epochs: int, candidates: int, again: float) -> Plan:
-    shares = _shares(candidates, steps * epochs)
-    found = Plan(epochs, candidates, shares, 0.0, again)
+def _made(costs: Sequence[Cost], steps: int, epochs: int, candidates: int, again: float, wider: float) -> Plan:
+    joined = math.ceil(JOINED * epochs) if wider and epochs > 1 else 0
+    shares = _shares(candidates, steps * epochs, 1 - joined / epochs)
+    found = Plan(epochs, candidates, shares, 0.0, again, joined)
     spent, done = sum(cost.once for cost in costs[:candidates]), 0.0
     for rung, share in enumerate(shares):
         # who goes on is not known: reckon with the slowest
@@ -96,11 +108,13 @@ def _made(costs: Sequence[Cost], steps: int, epochs: int, candidates: int, again
         done = share
     if again:
         spent += slowest[0].start + again * epochs * slowest[0].epoch
+    if joined:
+        spent += slowest[0].start + wider * joined * slowest[0].epoch
     return replace(found, seconds=spent)
 
 
-def _shares(candidates: int, steps: int) -> tuple[float, ...]:
-    """Of the full schedule, by rung: as many rungs as leave one candidate for the last."""
+def _shares(candidates: int, steps: int, last: float) -> tuple[float, ...]:
+    """Of the full schedule, by rung: as many rungs as leave one candidate for the `last`."""
     rungs = 0 if candidates < 2 else 1 if candidates <= FACTOR else 2
     shares = [1 / FACTOR**rung for rung in range(rungs, 0, -1)]
-    return (*(share for share in shares if share * steps >= LEAST), 1.0)
+    return (*(share for share in shares if share * steps >= LEAST and share < last), last)

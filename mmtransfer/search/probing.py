@@ -68,7 +68,10 @@ def probe(search: Search, backbone: str, config: RunConfig, prepared: Prepared) 
         config = replace(config, shots=part)
         _try(search, backbone, config, search.bench.prepared(config))
         return
-    _try(search, backbone, *_with_names(search, config, prepared))
+    named, begun = _with_names(search, config, prepared)
+    plain = _try(search, backbone, named, begun)
+    if len(begun.splits.train) <= FEW:
+        _by_direction(search, plain, begun)
 
 
 def widen(search: Search) -> None:
@@ -156,6 +159,20 @@ def _with_names(search: Search, config: RunConfig, prepared: Prepared) -> tuple[
     return (pulled, named) if affordable else (config, prepared)
 
 
+def _by_direction(search: Search, plain: Trial, prepared: Prepared) -> None:
+    """The same probe on vectors of one length, where examples are few and texts are pooled by their mean; the one with
+    the lower loss stays: of few examples accuracy is too coarse to tell the two apart."""
+    backbone, reads = prepared.model.backbone, prepared.model.task.target.reads
+    by_mean = (backbone.modality, backbone.pooling, reads) == ("text", "mean", "pooled")
+    cost = _seconds(search, search.facts[plain.backbone], prepared)
+    if plain.config.pooling is not None or not by_mean or cost > SHARE * search.budget.left:
+        return
+    config = replace(plain.config, pooling="unit")
+    directed = _try(search, plain.backbone, config, search.bench.prepared(config))
+    worse = plain if directed.loss < plain.loss else directed
+    worse.state, worse.why = "replaced", "by the probe on the same vectors, of another length"
+
+
 def _solving(search: Search, prepared: Prepared) -> float:
     """Seconds to find the head of a probe, about."""
     solvers = [phase.solver for phase in prepared.plan if isinstance(phase.solver, Exact)]
@@ -163,7 +180,7 @@ def _solving(search: Search, prepared: Prepared) -> float:
     return sum(pace.solving(model, train, solver, search.bench.machine) for solver in solvers)
 
 
-def _try(search: Search, backbone: str, config: RunConfig, prepared: Prepared) -> None:
+def _try(search: Search, backbone: str, config: RunConfig, prepared: Prepared) -> Trial:
     number = search.next()
     trial = Trial(number, backbone, PROBE, config, search.place(number))
     search.trials.append(trial)
@@ -171,3 +188,4 @@ def _try(search: Search, backbone: str, config: RunConfig, prepared: Prepared) -
     search.bench.advance(trial, 0, search.budget.deadline, prepared)
     search.learn(trial)
     search.write("searching")
+    return trial

@@ -31,6 +31,11 @@ from mmtransfer.tasks.base import Records
 logger = logging.getLogger("mmtransfer")
 CHOSEN = ("precision", "layout", "micro_batch_size", "micro_batch_tokens", "micro_batch_seconds")
 """Settings that the machine may have chosen for a trial when it began."""
+TOLD = (
+    *("strategy", "strategy_options", "lr", "epochs", "weight_decay", "label_smoothing", "augment"),
+    *("pooling", "join_validation"),
+)
+"""Settings that auto.json tells of a trial."""
 State = Literal["waiting", "paused", "finished", "out of time", "dropped", "failed", "replaced"]
 
 
@@ -81,6 +86,11 @@ class Trial:
         return f"{short(self.backbone)}, {self.name}"
 
     @property
+    def last(self) -> int:
+        """The step at which the search is done with it: the last one, or that before the epochs on all data."""
+        return self.planned * (self.config.epochs - (self.config.join_validation or 0)) // self.config.epochs
+
+    @property
     def counts(self) -> bool:
         """Whether it may be chosen."""
         return self.score is not None and self.state not in ("failed", "replaced")
@@ -93,12 +103,11 @@ class Trial:
     def as_dict(self) -> dict[str, Any]:
         """As auto.json holds it."""
         config, score = self.config, self.score
-        settings = ("strategy", "strategy_options", "lr", "epochs", "weight_decay", "label_smoothing", "augment")
         return {
             "number": self.number,
             "backbone": self.backbone,
             "way": self.name,
-            "settings": {name: getattr(config, name) for name in settings},
+            "settings": {name: getattr(config, name) for name in TOLD},
             "state": self.state,
             "why": self.why,
             "steps": self.steps,
@@ -132,7 +141,8 @@ class Bench:
 
     def heads_of(self, config: RunConfig) -> Heads:
         """Exact heads of this backbone and these data."""
-        data = (config.backbone, config.weights, config.validation_fraction, config.shots, config.class_weights)
+        seen = (config.backbone, config.weights, config.pooling)
+        data = (*seen, config.validation_fraction, config.shots, config.class_weights)
         return self.heads.setdefault(repr(data), {})
 
     def advance(self, trial: Trial, until: int, deadline: float, prepared: Prepared | None = None) -> None:
@@ -150,7 +160,8 @@ class Bench:
             prepared = prepared or prepare(config, self.machine, clock, aloud=False)
             without_test = replace(prepared, splits=replace(prepared.splits, test=None))
             pause = until if until < trial.planned else float("inf")
-            stop = Stop(self.signals, deadline, 2 * len(prepared.splits.validation or ()), pause=pause)
+            scored = 0 if until > trial.last else 2 * len(prepared.splits.validation or ())
+            stop = Stop(self.signals, deadline, scored, pause=pause)
             try:
                 heads = self.heads_of(config)
                 with fitting.trained(without_test, self.machine, folder, lock, report, stop, heads, own) as (

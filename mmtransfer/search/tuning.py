@@ -18,7 +18,7 @@ from mmtransfer.errors import MMTransferError
 from mmtransfer.preparation import Prepared
 from mmtransfer.resolution import planned
 from mmtransfer.search import halving, refitting
-from mmtransfer.search.budget import MARGIN
+from mmtransfer.search.budget import MARGIN, WORTH
 from mmtransfer.search.halving import Cost, Plan
 from mmtransfer.search.journal import PROBE, Facts, Search
 from mmtransfer.search.probing import validation_share
@@ -36,8 +36,6 @@ SEVERAL = 4
 BACK, MEASURING = 3.0, 0.02
 """Forward and back over forward alone; the share of the time that is left which measuring a step may take."""
 NO_TIME = "no time for it"
-WORTH = 0.25
-"""Of the rest of a schedule, what the time must be enough for to go on with it."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +48,8 @@ class Entry:
     cost: Cost
     steps: int
     """Of an epoch."""
+    whole: bool = True
+    """Whether one phase has all epochs, and ends with the weights of the last one: it can go on with more data."""
 
 
 def tune(search: Search) -> None:
@@ -79,11 +79,15 @@ def plan(search: Search) -> list[Entry]:
         return []
     first, fixed = entries[0], "epochs" in search.settings
     if search.plan is None:
-        again = refitting.times(first.config, search.facts[first.backbone])
         seconds, costs = search.budget.left / MARGIN, [entry.cost for entry in entries]
-        search.plan = halving.plan(costs, first.steps, first.config.epochs, seconds, fixed, again)
-    if search.plan is not None and search.plan.again:
-        search.keep(first.cost.start + search.plan.again * search.plan.epochs * first.cost.epoch)
+        facts, epochs = search.facts[first.backbone], first.config.epochs
+        again = refitting.times(first.config, facts)
+        wider = refitting.wider(first.config, facts) if first.whole else 0.0
+        search.plan = halving.plan(costs, first.steps, epochs, seconds, fixed, again, wider)
+    if search.plan is not None and (search.plan.again or search.plan.joined):
+        longer = refitting.wider(first.config, search.facts[first.backbone]) * search.plan.joined
+        longer = longer or search.plan.again * search.plan.epochs
+        search.keep(first.cost.start + longer * first.cost.epoch)
     return entries
 
 
@@ -143,7 +147,8 @@ def _entries(search: Search) -> list[Entry]:
                 logger.debug("auto: %s, %s is left out: %s", facts.name, way.name, error.what)
                 continue
             steps = math.ceil(len(prepared.splits.train) / config.batch_size)
-            ranked.append((number + BEHIND * place, Entry(facts.name, way, config, cost, steps)))
+            whole = phase.epochs == config.epochs and not phase.mix
+            ranked.append((number + BEHIND * place, Entry(facts.name, way, config, cost, steps, whole)))
     return [entry for _, entry in sorted(ranked, key=lambda item: item[0])]
 
 
@@ -222,7 +227,7 @@ def _halve(search: Search, entries: Sequence[Entry], plan: Plan, anyhow: bool = 
         last = rung == len(plan.shares) - 1
         for number, (trial, entry) in enumerate(alive, 1):
             where = f"rung {rung + 1} of {len(plan.shares)}, {number} of {len(alive)}"
-            until = max(1, round(share * trial.planned))
+            until = trial.last if last else max(1, round(share * trial.planned))
             if anyhow or _has_time(search, trial, entry, until, WORTH if last else 1.0):
                 _advance(search, trial, until, where)
             if search.stopped():
@@ -243,9 +248,10 @@ def _use_up(search: Search, dropped: Sequence[tuple[Trial, Entry]]) -> None:
     for trial, entry in sorted(dropped, key=lambda pair: search.standing(pair[0])):
         before = trial.state, trial.why
         trial.state = "paused"
-        if not search.stopped() and _has_time(search, trial, entry, trial.planned):
+        until = trial.last
+        if not search.stopped() and _has_time(search, trial, entry, until):
             trial.why = ""
-            _advance(search, trial, trial.planned, "with the time that is left")
+            _advance(search, trial, until, "with the time that is left")
         else:
             trial.state, trial.why = before
 
@@ -257,8 +263,8 @@ def _try_more(search: Search, entries: Sequence[Entry], plan: Plan) -> None:
         if search.stopped():
             return
         trial = _trial(search, entry, plan)
-        if _has_time(search, trial, entry, trial.planned):
-            _advance(search, trial, trial.planned, f"with the time that is left, {number} of {len(entries)}")
+        if _has_time(search, trial, entry, trial.last):
+            _advance(search, trial, trial.last, f"with the time that is left, {number} of {len(entries)}")
         elif not trial.steps:
             search.trials.remove(trial)
             return
@@ -266,7 +272,8 @@ def _try_more(search: Search, entries: Sequence[Entry], plan: Plan) -> None:
 
 def _trial(search: Search, entry: Entry, plan: Plan) -> Trial:
     """A new trial, or the one of an earlier start."""
-    config = replace(entry.config, epochs=plan.epochs)
+    joined = plan.joined if entry.whole else 0
+    config = replace(entry.config, epochs=plan.epochs, join_validation=joined or None)
     known = search.earlier.get((entry.backbone, entry.way.name))
     number = search.next() if known is None else int(known["number"])
     trial = Trial(number, entry.backbone, entry.way.name, config, search.place(number))

@@ -100,6 +100,8 @@ class Phase:
     """Validate and keep an exponential moving average of the weights, with this share of the past; None: the last."""
     anchor: Anchor | None = None
     """A pull to the start; None: weight decay."""
+    joined: int = 0
+    """Epochs, the last ones, that train on the validation data as well: nothing is chosen by them then."""
     mix: tuple[float, ...] = ()
     """End with a mix of the weights with those of the start: the best of these shares, or all of the trained ones."""
 

@@ -30,6 +30,10 @@ def test_poolings() -> None:
     assert torch.equal(backbone.pool(state), x[:, 0])
     backbone.pooling = "last"
     assert torch.equal(backbone.pool(state), torch.stack([x[0, 2], x[1, 1]]))
+    backbone.pooling = "unit"
+    (one, two), mean = backbone.pool(state), x[1, :2].mean(0)
+    assert torch.allclose(one.norm(), torch.tensor(float(len(one))).sqrt())
+    assert torch.allclose(two / two.norm(), mean / mean.norm(), atol=1e-6) and torch.allclose(two.norm(), one.norm())
     with pytest.raises(MMTransferError, match="Unknown pooling 'max'"):
         text.check_pooling("max")
 

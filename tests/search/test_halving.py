@@ -54,6 +54,16 @@ def test_training_the_winner_again_is_reckoned_with():
     assert without is not None and (twice.again, without.again) == (1.25, 0.0), "there is no time for it"
 
 
+def test_the_last_epochs_on_all_data_are_reckoned_with():
+    found = plan([Cost(1, 9)], 100, 4, 1000, True, wider=1.5)
+    assert found is not None and (found.shares, found.joined) == ((0.5,), 2)
+    assert found.seconds == pytest.approx((1 + 2 * 9) + (1 + 1.5 * 2 * 9))
+    several = plan([Cost(1, 9)] * 9, 100, 6, 1000, True, wider=1.5)
+    assert several is not None and several.shares == pytest.approx((1 / 9, 1 / 3, 2 / 3)) and several.joined == 2
+    short = plan([Cost(1, 9)], 100, 1, 1000, True, wider=1.5)
+    assert short is not None and (short.shares, short.joined) == ((1.0,), 0), "an epoch at least is scored"
+
+
 def test_rungs_of_a_few_steps_are_left_out():
     found = plan([Cost(0, 1)] * 9, 5, 5, 1000, fixed=True)
     assert found is not None and found.shares == (1.0,)

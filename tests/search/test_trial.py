@@ -94,3 +94,24 @@ def test_without_validation_data_the_last_step_is_kept(config, tmp_path):
     assert run.metrics.keys() == {"test"} and run.result["phases"][0]["best"] is None
     trial = advanced(own, tmp_path / "trial", 3)
     assert trial.score is None and trial.steps == 3
+
+
+def test_heads_on_other_vectors_are_other_heads(config):
+    bench = Bench(processes.accelerator(), ())
+    assert bench.heads_of(config) is bench.heads_of(replace(config, lr=0.5))
+    assert bench.heads_of(config) is not bench.heads_of(replace(config, pooling="unit"))
+
+
+@pytest.mark.parametrize(("joined", "last"), [(None, STEPS), (1, STEPS // 2)])
+def test_a_search_is_done_with_a_trial_before_the_epochs_on_all_data(config, tmp_path, joined, last):
+    config = replace(config, join_validation=joined)
+    assert Trial(0, config.backbone, "full", config, tmp_path, planned=STEPS).last == last
+
+
+def test_the_epochs_on_all_data_are_not_scored_and_no_time_is_kept_for_it(config, tmp_path, monkeypatch):
+    coming, make = [], trials.Stop
+    monkeypatch.setattr(trials, "Stop", lambda *given, **more: coming.append(given[2]) or make(*given, **more))
+    trial = advanced(replace(config, join_validation=1), tmp_path / "trial", STEPS // 2, STEPS)
+    assert coming == [2 * 12, 0] and trial.state == "finished"
+    assert trial.steps == trial.best == STEPS // 2 + 5, "60 examples in steps of 12"
+    assert [rung["steps"] for rung in trial.rungs] == [STEPS // 2] and trial.score.n == 12

@@ -1,0 +1,54 @@
+"""Which trial a search ends with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from mmtransfer.config import TEXT
+from mmtransfer.metrics import Score
+from mmtransfer.resolution import resolve
+from mmtransfer.search import final, tuning
+from mmtransfer.search.trial import Trial
+
+
+def trial(number, name, wrong, n=100, first=0):
+    """Of examples from `first` to `n`, of which the first `wrong` are answered wrongly."""
+    config = resolve(task=TEXT, train="-", strategy="linear-probe" if name == "linear-probe" else "full")
+    made = Trial(number, "builtin", name, config, Path("-"), "finished")
+    right = [place >= wrong for place in range(n)][first:]
+    answers = ["x" if one else "y" for one in right]
+    ids = [str(place) for place in range(n)][first:]
+    made.records = {"id": ids, "target": ["x"] * len(ids), "prediction": answers, "loss": [1.0] * len(ids)}
+    made.score = Score(sum(right) / len(right), None, None, len(right), "")
+    return made
+
+
+def chosen(monkeypatch, *trials, **settings):
+    monkeypatch.setattr(tuning, "backbones", lambda search: [SimpleNamespace(name="builtin")])
+    search = SimpleNamespace(trials=trials, settings=settings, metric="accuracy", higher_is_better=True)
+    search.order = lambda one: (-one.value, one.loss)
+    return final.choose(search).name
+
+
+@pytest.mark.parametrize(("wrong", "expected"), [(20, "linear-probe"), (19, "linear-probe"), (10, "full")])
+def test_a_trained_one_has_to_be_better_by_more_than_the_standard_error(monkeypatch, wrong, expected):
+    probe, trained = trial(0, "linear-probe", 20), trial(1, "full", wrong)
+    assert chosen(monkeypatch, probe, trained) == expected
+    assert chosen(monkeypatch, probe, trained, strategy="full") == "full", "it was asked for"
+
+
+def test_the_probe_is_asked_about_the_examples_that_the_other_was_scored_on(monkeypatch):
+    probe, trained = trial(0, "linear-probe", 60), trial(1, "full", 20, first=60)
+    assert probe.value < trained.value
+    assert chosen(monkeypatch, probe, trained) == "linear-probe", "it has all of these right as well"
+
+
+def test_without_records_of_the_same_examples_scores_decide(monkeypatch):
+    probe, trained = trial(0, "linear-probe", 20), trial(1, "full", 19)
+    trained.records["id"] = [f"other {name}" for name in trained.records["id"]]
+    assert chosen(monkeypatch, probe, trained) == "full"
+    trained.records = None
+    assert chosen(monkeypatch, probe, trained) == "full"
