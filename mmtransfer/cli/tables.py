@@ -77,7 +77,8 @@ def show_choice(run: Any) -> None:
     from mmtransfer.search.trial import short
 
     about = told_of(run.folder)
-    metric, trials = about["metric"], [trial for trial in about["trials"] if trial["validation"]]
+    metric = about["metric"]
+    trials = [trial for trial in about["trials"] if trial["validation"] and trial["state"] != "replaced"]
     sign = -1 if metric["higher_is_better"] else 1
     chosen = about["chosen"]["trial"]
     trials.sort(key=lambda trial: (trial["number"] != chosen, sign * (trial["validation"]["value"] or 0.0)))

@@ -15,9 +15,10 @@ from mmtransfer.search.trial import Trial
 def times(config: RunConfig, facts: Facts) -> float:
     """How many times as long as a candidate's training its repetition on all data takes; 0 where there is none.
 
-    The rule: at most FEW examples, of which validation was cut and no part taken.
+    The rule: at most FEW examples, of which validation was cut and no part taken; no transcripts, whose language model
+    the validation data choose at the end.
     """
-    return _wider(config, facts) if _count(facts) <= FEW else 0.0
+    return _wider(config, facts) if _count(facts) <= FEW and config.task != SPEECH else 0.0
 
 
 def wider(config: RunConfig, facts: Facts) -> float:

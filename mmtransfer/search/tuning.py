@@ -63,8 +63,10 @@ def tune(search: Search) -> None:
         return
     cost = entries[0].cost
     needed = cost.once + cost.start + cost.epoch
-    logger.warning("auto: there is no time to train for an epoch, which would take about %.0f s", needed)
-    if search.best() is None:  # a task without exact heads: what a few steps give is better than nothing
+    alone = search.best() is None
+    kept = "training ends before its end" if alone else "the probe is what there is"
+    logger.warning("auto: the time is not enough for an epoch, which would take about %.0f s: %s", needed, kept)
+    if alone:  # a task without exact heads: what a few steps give is better than nothing
         _halve(search, entries[:1], Plan(1, 1, (1.0,), needed), anyhow=True)
 
 
