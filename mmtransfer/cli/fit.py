@@ -13,10 +13,11 @@ from mmtransfer.cli.flags import parse
 from mmtransfer.cli.installation import check_trio
 from mmtransfer.cli.layout import show_json
 from mmtransfer.cli.pages import show_page
+from mmtransfer.cli.words import task_of
 from mmtransfer.config import TEXT
 from mmtransfer.config.tasks import SEES
 from mmtransfer.defaults import BUILTIN, CASE, DEFAULTS, OWN_DATA, without_data
-from mmtransfer.errors import MMTransferError, unknown
+from mmtransfer.errors import MMTransferError
 
 logger = logging.getLogger("mmtransfer")
 
@@ -26,9 +27,7 @@ def run(words: list[str], choices: Mapping[str, Any] = types.MappingProxyType({}
     if not words or words[0] in help.HELP:
         print(_usage())
         return
-    task, words = words[0], words[1:]
-    if task not in DEFAULTS:
-        raise unknown("task", task, DEFAULTS, "mmtransfer fit TASK")
+    task, words = task_of(words, "fit")
     settings = parse(task, words, choices, program or f"mmtransfer fit {task}")
     repeats, versus = settings.pop("repeats", 1), settings.pop("versus_scratch", None)
     if repeats < 1:
