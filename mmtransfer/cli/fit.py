@@ -120,6 +120,6 @@ def _announce(task: str, settings: Mapping[str, Any], repeats: int, versus: bool
     if control:
         parts.append("and the same from random weights beside it")
     if settings.keys() <= {"task", "train", "out", "overwrite", "seed"}:
-        minutes = BUILTIN[task].minutes * repeats * (2 if control else 1)
-        parts.append(f"in about {minutes:.0f} minute{'s' if minutes > 1.5 else ''} on 2 cores")
+        minutes = max(1, round(BUILTIN[task].minutes * repeats * (2 if control else 1)))
+        parts.append(f"in about {minutes} minute{'s' if minutes > 1 else ''} on 2 cores")
     logger.info(", ".join(parts))
