@@ -26,11 +26,11 @@ class Contestant:
 
 CONTESTANTS: Mapping[str, Contestant] = {
     "probe": Contestant(OURS, "linear-probe", ("fit", "--strategy", "linear-probe")),
-    "auto": Contestant(OURS, "auto, 2 minutes", ("auto", "--max-minutes", "2")),
-    "full": Contestant(OURS, "full", ("fit", "--strategy", "full")),
     "best-5": Contestant(BEST, "5 epochs", peer="trainer", settings={"epochs": 5}),
-    "loop-3": Contestant(LOOP, "3 epochs", peer="loop", settings={"epochs": 3}),
+    "full": Contestant(OURS, "full", ("fit", "--strategy", "full")),
     "pairs-1": Contestant(PAIRS, "R = 1", peer="contrastive", settings={"rounds": 1}),
+    "loop-3": Contestant(LOOP, "3 epochs", peer="loop", settings={"epochs": 3}),
+    "auto": Contestant(OURS, "auto, 2 minutes", ("auto", "--max-minutes", "2")),
     "defaults-3": Contestant(DEFAULTS, "3 epochs", peer="trainer", settings={"epochs": 3}),
     "best-15": Contestant(BEST, "15 epochs", peer="trainer", settings={"epochs": 15}),
     "loop-8": Contestant(LOOP, "8 epochs", peer="loop", settings={"epochs": 8}),

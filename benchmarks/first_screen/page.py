@@ -67,32 +67,25 @@ def page(found: Mapping[str, Any]) -> str:
 
 
 def draw(runs: Mapping[str, Any]) -> None:
-    """Accuracy against seconds, the latter by powers; the points of a group joined. White behind it, so that it can be
-    read on a dark page too."""
+    """Accuracy against seconds, the latter by powers; points of a peer joined. White behind it, so that it can be read
+    on a dark page too."""
     import matplotlib
 
     matplotlib.use("agg")
     from matplotlib import pyplot as plt
 
-    figure, panel = plt.subplots(figsize=(7.0, 3.9), layout="constrained", facecolor="white")
+    figure, panel = plt.subplots(figsize=(7.0, 4.2), layout="constrained", facecolor="white")
     for group, colour in COLOURS.items():
         names = [name for name, one in CONTESTANTS.items() if one.group == group and name in runs]
         names.sort(key=lambda name: float(runs[name]["cpu_seconds"]))
-        if not names:
-            continue
         scores, own = [score(runs[name]) for name in names], group == OURS
         x, y = [runs[name]["cpu_seconds"] for name in names], [one.value for one in scores]
         spread = [[one.value - one.low for one in scores], [one.high - one.value for one in scores]]
-        panel.errorbar(
-            x, y, spread, color=colour, fmt=f"{MARKS[group]}-", ms=7 if own else 5, lw=2 if own else 1.2, label=group
-        )
-        for name, place in zip(names, zip(x, y, strict=True), strict=True):
-            text = f"{CONTESTANTS[name].about}\n{place[1]:.3f}"
-            beside = {"xytext": (7, -4), "textcoords": "offset points", "va": "top", "fontsize": 8, "color": colour}
-            panel.annotate(text, place, **beside, fontweight="bold" if own else "normal")
-    panel.set_xscale("log")
+        line = MARKS[group] if own else f"{MARKS[group]}-"
+        panel.errorbar(x, y, spread, color=colour, fmt=line, ms=8 if own else 5, lw=2 if own else 1.2, label=group)
     longest = max(run["cpu_seconds"] for run in runs.values())
     ticks = [seconds for seconds in (10, 20, 30, 60, 120, 300, 600) if seconds < 2 * longest]
+    panel.set_xscale("log")
     panel.set_xticks(ticks, [f"{seconds} s" if seconds < 60 else f"{seconds // 60} min" for seconds in ticks])
     panel.minorticks_off()
     panel.set_xlim(10, 1.7 * longest)
@@ -105,5 +98,38 @@ def draw(runs: Mapping[str, Any]) -> None:
     panel.set_axisbelow(True)
     panel.tick_params(labelsize=8.5)
     panel.spines[["top", "right"]].set_visible(False)
+    label(figure, panel, runs)
     figure.savefig(CHART, dpi=200, metadata={"Software": None})
     plt.close(figure)
+
+
+def label(figure: Any, panel: Any, runs: Mapping[str, Any]) -> None:
+    """Writes the setting and the score beside each point: where neither another point nor another label is, if there is
+    such a place."""
+    from matplotlib.transforms import Bbox
+
+    figure.canvas.draw()  # before it nothing has a place
+    places = {name: (run["cpu_seconds"], run["right"] / run["of"]) for name, run in runs.items()}
+    taken = [Bbox.from_bounds(x - 5, y - 5, 10, 10) for x, y in map(panel.transData.transform, places.values())]
+    for name in sorted(runs, key=lambda name: CONTESTANTS[name].group != OURS):
+        one = CONTESTANTS[name]
+        about = {"color": COLOURS[one.group], "fontsize": 8, "fontweight": "bold" if one.group == OURS else "normal"}
+        tried = []
+        for across, up in ((6, 4), (6, -24), (-6, 4), (-6, -24), (6, 26), (6, -46)):
+            text = panel.annotate(
+                f"{one.about}\n{places[name][1]:.3f}",
+                places[name],
+                xytext=(across, up),
+                textcoords="offset points",
+                ha="left" if across > 0 else "right",
+                **about,
+            )
+            box = text.get_window_extent()
+            tried.append(
+                (sum(box.overlaps(other) for other in taken) + (box.x1 > panel.bbox.x1), len(tried), text, box)
+            )
+        best = min(tried, key=lambda one: one[:2])
+        for *_, text, _ in tried:
+            if text is not best[2]:
+                text.remove()
+        taken.append(best[3])
