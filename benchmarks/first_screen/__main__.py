@@ -1,7 +1,7 @@
 """How good a model is after how long: ours beside the peers, 10 sentences of each of BANKING77's 77 classes, MiniLM.
 
-    python -m benchmarks.first_screen rates         # for the peers' rate; 4 minutes on one core
-    python -m benchmarks.first_screen run           # all that is missing; 30 minutes on one core
+    python -m benchmarks.first_screen rates         # for the peers' rate; 6 minutes on one core
+    python -m benchmarks.first_screen run           # all that is missing; 40 minutes on one core
     python -m benchmarks.first_screen run --most 1  # the first that is missing (of rates as well)
     python -m benchmarks.first_screen render        # the page and the chart, from what was measured
 

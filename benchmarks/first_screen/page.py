@@ -77,6 +77,8 @@ def draw(runs: Mapping[str, Any]) -> None:
     figure, panel = plt.subplots(figsize=(7.0, 4.2), layout="constrained", facecolor="white")
     for group, colour in COLOURS.items():
         names = [name for name, one in CONTESTANTS.items() if one.group == group and name in runs]
+        if not names:
+            continue
         names.sort(key=lambda name: float(runs[name]["cpu_seconds"]))
         scores, own = [score(runs[name]) for name in names], group == OURS
         x, y = [runs[name]["cpu_seconds"] for name in names], [one.value for one in scores]
