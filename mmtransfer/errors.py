@@ -44,9 +44,12 @@ def nearest(name: str, options: Iterable[str], count: int = 3) -> list[str]:
 
 
 def _close(name: str, known: Sequence[str], count: int) -> list[str]:
+    """Those at least half like `name` and nearly as like it as the nearest: beside a slip of one letter others are
+    noise."""
     lowered = {option.lower(): option for option in reversed(known)}
     close = difflib.get_close_matches(name.lower(), lowered, n=count, cutoff=0.5)
-    return [lowered[option] for option in close]
+    likeness = [difflib.SequenceMatcher(None, option, name.lower()).ratio() for option in close]
+    return [lowered[option] for option, like in zip(close, likeness, strict=True) if like > likeness[0] - 0.1]
 
 
 def suggestion(name: str, options: Iterable[str]) -> str:

@@ -115,7 +115,7 @@ CASES: list[tuple[Callable[[Path], list[object]], list[str]]] = [
     (hub_name, ["Could not get 'google-bert/bert-nobody-has'", "give a local folder", "--backbone builtin"]),
     (missing_backbone, ["No such folder", "--backbone", "check the path"]),
     (mistyped_strategy, ["Unknown strategy 'ful'", "did you mean full"]),
-    (mistyped_flag, ["Unknown option --learning-rate", "did you mean"]),
+    (mistyped_flag, ["Unknown option --learning-rate", "did you mean --lr?"]),
     (backbone_of_another_kind, ["resnet18 is a backbone for image, the task needs one for text", "--backbone"]),
     (unknown_builtin, ["Unknown built-in data 'digit'", "did you mean digits"]),
 ]

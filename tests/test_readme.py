@@ -10,6 +10,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tiny
@@ -134,6 +135,37 @@ def test_the_first_lines_of_python_print_what_they_say(tmp_path, monkeypatch, ca
     numbers = [[float(word) for word in re.findall(r"\d\.\d+", "\n".join(lines))] for lines in (printed, said)]
     assert [re.sub(r"\d\.\d+", "", line) for line in printed] == [re.sub(r"\d\.\d+", "", line) for line in said]
     assert numbers[0] == pytest.approx(numbers[1], abs=0.02)  # another processor rounds otherwise
+
+
+NUMBER = re.compile(r"-?\d+\.\d+")
+LONG = ("speech-recognition", " auto ")
+"""Of commands that take a minute or more."""
+
+
+def shown() -> list[Any]:
+    """The console blocks, those that take long marked so."""
+    found = blocks("console")
+    return [
+        pytest.param(block, marks=pytest.mark.slow if any(word in block for word in LONG) else (), id=block.split()[2])
+        for block in found
+    ]
+
+
+@pytest.mark.parametrize("block", shown())
+def test_commands_print_the_lines_that_stand_below_them(block, tmp_path, monkeypatch, command):
+    monkeypatch.chdir(tmp_path)
+    for part in block.split("$ ")[1:]:
+        words, *expected = part.replace("\\\n", " ").splitlines()
+        status, printed, said = command(*shlex.split(words)[1:])
+        assert status == 0, said
+        lines = [line.rstrip() for line in (said + printed).splitlines()]
+        wanted = [line for line in expected if line not in ("...", "")]
+        assert wanted
+        for line in wanted:
+            alike = [one for one in lines if NUMBER.sub("", one) == NUMBER.sub("", line)]
+            values = [[float(word) for word in NUMBER.findall(one)] for one in (line, *alike)]
+            near = [value for value in values[1:] if value == pytest.approx(values[0], abs=0.03)]
+            assert near, f"{words} does not print {line!r} but\n" + "\n".join(lines)
 
 
 @pytest.mark.slow

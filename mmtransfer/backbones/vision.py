@@ -159,6 +159,6 @@ def published(name: str, weights: str | None) -> tuple[Any, dict[str, Any]]:
         raise MMTransferError(
             f"Could not download {entry.url} ({error})",
             f"--backbone {name}, --weights {member}",
-            "give --weights FILE (a .pth or .safetensors file on this machine) or --weights none, "
-            "or as --backbone the local folder of a run, or builtin, which needs no network",
+            "connect to a network, or take --backbone builtin, which needs none; weights that are on this machine: "
+            "--weights FILE (.pth or .safetensors), or the folder of a run as --backbone; no weights: --weights none",
         ) from None

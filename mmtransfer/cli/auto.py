@@ -9,9 +9,9 @@ from mmtransfer.cli.flags import parse
 from mmtransfer.cli.installation import check_trio
 from mmtransfer.cli.layout import show_json
 from mmtransfer.cli.pages import show_page
-from mmtransfer.cli.words import refuse, refuse_beside, taken
-from mmtransfer.defaults import DEFAULTS, without_data
-from mmtransfer.errors import MMTransferError, unknown
+from mmtransfer.cli.words import refuse, refuse_beside, taken, task_of
+from mmtransfer.defaults import without_data
+from mmtransfer.errors import MMTransferError
 
 UNREAD = ("--backbone", "--repeats", "--versus-scratch", "--stop-after", "--join-validation", "--track", "--config")
 """Flags of `fit` that a search does not read."""
@@ -49,9 +49,7 @@ def run(words: list[str]) -> None:
     if not words or help.asked(words):
         print(_help())
         return
-    task, words = words[0], words[1:]
-    if task not in DEFAULTS:
-        raise unknown("task", task, DEFAULTS, "mmtransfer auto TASK")
+    task, words = task_of(words, "auto")
     backbones, words = taken(words, "--backbones")
     prefer, words = taken(words, "--prefer")
     parameters, words = taken(words, "--max-parameters")

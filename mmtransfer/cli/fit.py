@@ -13,11 +13,11 @@ from mmtransfer.cli.flags import parse
 from mmtransfer.cli.installation import check_trio
 from mmtransfer.cli.layout import show_json
 from mmtransfer.cli.pages import show_page
-from mmtransfer.cli.words import refuse_beside
+from mmtransfer.cli.words import refuse_beside, task_of
 from mmtransfer.config import TEXT
 from mmtransfer.config.tasks import SEES
 from mmtransfer.defaults import BUILTIN, CASE, DEFAULTS, OWN_DATA, without_data
-from mmtransfer.errors import MMTransferError, unknown
+from mmtransfer.errors import MMTransferError
 
 logger = logging.getLogger("mmtransfer")
 
@@ -27,9 +27,7 @@ def run(words: list[str], choices: Mapping[str, Any] = types.MappingProxyType({}
     if not words or words[0] in help.HELP:
         print(_usage())
         return
-    task, words = words[0], words[1:]
-    if task not in DEFAULTS:
-        raise unknown("task", task, DEFAULTS, "mmtransfer fit TASK")
+    task, words = task_of(words, "fit")
     settings = parse(task, words, choices, program or f"mmtransfer fit {task}")
     repeats, versus = settings.pop("repeats", 1), settings.pop("versus_scratch", None)
     if repeats < 1:
@@ -125,6 +123,6 @@ def _announce(task: str, settings: Mapping[str, Any], repeats: int, versus: bool
     if control:
         parts.append("and the same from random weights beside it")
     if settings.keys() <= {"task", "train", "out", "overwrite", "seed"}:
-        minutes = BUILTIN[task].minutes * repeats * (2 if control else 1)
-        parts.append(f"in about {minutes:.0f} minute{'s' if minutes > 1.5 else ''} on 2 cores")
+        minutes = max(1, round(BUILTIN[task].minutes * repeats * (2 if control else 1)))
+        parts.append(f"in about {minutes} minute{'s' if minutes > 1 else ''} on 2 cores")
     logger.info(", ".join(parts))

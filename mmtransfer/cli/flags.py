@@ -24,6 +24,20 @@ from mmtransfer.errors import MMTransferError, suggestion
 NO_FLAGS = {"strategy_options", "task", "based_on"}
 """Settings without a flag: the task is a word, the strategy's options are flags of their own, what settings are based
 on is the file of --config."""
+MEANT: Mapping[str, str] = {
+    "--learning-rate": "--lr",
+    "--num-epochs": "--epochs",
+    "--num-train-epochs": "--epochs",
+    "--model": "--backbone",
+    "--model-name": "--backbone",
+    "--data": "--train",
+    "--eval": "--validation",
+    "--valid": "--validation",
+    "--output": "--out",
+    "--output-dir": "--out",
+    "--dtype": "--precision",
+}
+"""Flags as other programs name them, and ours."""
 STRATEGY = "strategy__"
 """Before the name of a strategy's option, where settings and options stand side by side."""
 
@@ -238,7 +252,8 @@ def _refuse_unknown(words: Sequence[str], task: str, strategy: str, known: Seque
             raise MMTransferError(f"{task} does not read {spelled}", "the command line", f"leave it out ({readers})")
         if spelled.startswith("--strategy."):
             raise _no_option(spelled, strategy, [option for option in known if option.startswith("--strategy.")])
-        raise MMTransferError(f"Unknown option {spelled}", "the command line", suggestion(spelled, known))
+        do = f"did you mean {MEANT[spelled]}?" if MEANT.get(spelled) in known else suggestion(spelled, known)
+        raise MMTransferError(f"Unknown option {spelled}", "the command line", do)
 
 
 def _no_option(spelled: str, strategy: str, options: Sequence[str]) -> MMTransferError:

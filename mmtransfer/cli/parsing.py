@@ -55,7 +55,7 @@ def _refuse(event: Any, program: str) -> None:
     if kind == "InstantiationFailure":
         kinds = (argument.field.type_stripped, *typing.get_args(argument.field.type_stripped))
         expected = "a whole number" if int in kinds else "a number" if float in kinds else word_of("", kinds[0])
-        found = re.search(r"'.*'$", event.message)
+        found = re.search(r"'[^']*'$", event.message)
         not_this = f", not {found[0]}" if found else f" ({event.message})"
         raise MMTransferError(f"{name} must be {expected}{not_this}", WHERE, f"change the value; {more}")
 

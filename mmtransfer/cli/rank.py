@@ -8,9 +8,8 @@ from mmtransfer.cli import help, records, tables
 from mmtransfer.cli.flags import parse
 from mmtransfer.cli.installation import check_trio
 from mmtransfer.cli.layout import show_json
-from mmtransfer.cli.words import plain, taken
-from mmtransfer.defaults import DEFAULTS
-from mmtransfer.errors import MMTransferError, unknown
+from mmtransfer.cli.words import plain, taken, task_of
+from mmtransfer.errors import MMTransferError
 
 logger = logging.getLogger("mmtransfer")
 UNREAD = (
@@ -39,9 +38,7 @@ def run(words: list[str]) -> None:
     if len(words) < 2 or help.asked(words):
         print(_help())
         return
-    task, words = words[0], words[1:]
-    if task not in DEFAULTS:
-        raise unknown("task", task, DEFAULTS, "mmtransfer rank TASK")
+    task, words = task_of(words, "rank")
     folds, words = taken(words, "--folds")
     backbones, words = taken(words, "--backbones")
     for word in words:

@@ -9,10 +9,9 @@ from mmtransfer.cli import help
 from mmtransfer.cli.flags import parse
 from mmtransfer.cli.installation import check_trio
 from mmtransfer.cli.layout import show_json
-from mmtransfer.cli.words import refuse, taken
-from mmtransfer.config import TASKS
+from mmtransfer.cli.words import refuse, taken, task_of
 from mmtransfer.defaults import without_data
-from mmtransfer.errors import MMTransferError, unknown
+from mmtransfer.errors import MMTransferError
 from mmtransfer.terminal import visible
 
 if TYPE_CHECKING:  # loads torch
@@ -44,9 +43,7 @@ def run(words: list[str]) -> None:
     if not words or help.asked(words):
         print(_help())
         return
-    task, words = words[0], words[1:]
-    if task not in TASKS:
-        raise unknown("task", task, TASKS, "mmtransfer sweep TASK")
+    task, words = task_of(words, "sweep")
     names, words = taken(words, "--strategies")
     backbones, words = taken(words, "--backbones")
     seeds, words = taken(words, "--seeds")

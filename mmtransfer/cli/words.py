@@ -8,8 +8,8 @@ from typing import Any
 
 from mmtransfer.cli import help
 from mmtransfer.cli.parsing import parsed
-from mmtransfer.config import flag
-from mmtransfer.errors import MMTransferError, suggestion
+from mmtransfer.config import TASKS, flag
+from mmtransfer.errors import MMTransferError, suggestion, unknown
 
 PLACES = {"run", "runs", "input", "backbone", "data", "action", "keys", "what", "folder", "shell", "name"}
 """Fields that are told by their place, and have no flag."""
@@ -34,6 +34,19 @@ class Columns:
         return {
             name: value for name, value in named if (name.endswith("_column") or name == "decode") and value is not None
         }
+
+
+def task_of(words: Sequence[str], verb: str) -> tuple[str, list[str]]:
+    """The task, which is the first of a verb's words, and the words behind it.
+
+    Raises MMTransferError where that is no task, or a flag stands in its place.
+    """
+    where = f"mmtransfer {verb} TASK"
+    if words[0].startswith("-"):
+        raise MMTransferError("No task is named", where, f"name one before {words[0]}: {', '.join(TASKS)}")
+    if words[0] not in TASKS:
+        raise unknown("task", words[0], TASKS, where)
+    return words[0], list(words[1:])
 
 
 def parse(kind: type[Any], words: Sequence[str], verb: str, about: str) -> Any:

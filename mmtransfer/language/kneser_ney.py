@@ -40,7 +40,7 @@ def estimate(counts: Counts, told: str = "the language model") -> NGrams:
         else:
             tables.add(rows, times, taken)
     if fallen:
-        what = "%s: too little text to tell the discounts of n-grams of %s: they are %s"
+        what = "%s: too little text to estimate the discounts of n-grams of %s, so usual ones are taken: %s"
         logger.info(what, told, ", ".join(fallen), ", ".join(map(str, FALLBACK)))
     return NGrams(counts.words, tables.made)
 

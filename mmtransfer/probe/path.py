@@ -93,7 +93,8 @@ class Path:
             return f"the best penalty, {penalty:.0e}, is the {ends[0]} that is tried: a still better one may lie beyond"
         usual = PENALTIES[-1] / 10
         if strongest > PENALTIES[0] or weakest < usual * 0.99:
-            return f"the best penalty was at an end, so the path went on, from {strongest:.0e} to {weakest:.0e}"
+            tried = f"{strongest:.0e} to {weakest:.0e}"
+            return f"of the usual penalties the first or the last was best, so more were tried: {tried}"
         return None
 
     def _allowed(self, step: int) -> bool:

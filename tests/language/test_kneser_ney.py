@@ -177,8 +177,11 @@ def test_discounts_below_zero_are_not_taken():
 def test_fallen_discounts_are_said(caplog):
     with caplog.at_level(logging.INFO, "mmtransfer"):
         model_of("a", "b", order=2)
-    assert "too little text to tell the discounts of n-grams of 1, 2, 3" not in caplog.text
-    assert "too little text to tell the discounts of n-grams of 1, 2: they are 0.5, 1.0, 1.5" in caplog.text
+    assert "too little text to estimate the discounts of n-grams of 1, 2, 3" not in caplog.text
+    assert (
+        "too little text to estimate the discounts of n-grams of 1, 2, so usual ones are taken: 0.5, 1.0, 1.5"
+        in caplog.text
+    )
 
 
 def test_a_sentence_is_the_product_of_its_words():
