@@ -150,7 +150,7 @@ def test_of_few_examples_the_probe_that_is_surer_of_what_is_right_stays(data, tm
     assert told(tmp_path / "run")["chosen"]["trial"] == better["number"]
     mmt.auto(TEXT, **data, pooling="cls", out=tmp_path / "cls", max_minutes=20, strategy="linear-probe")
     assert len(told(tmp_path / "cls")["trials"]) == 1, "the user has said how texts are pooled"
-    monkeypatch.setattr(probing, "FEW", 100)
+    monkeypatch.setattr(probing, "A_CLASS", 50)
     mmt.auto(TEXT, **data, out=tmp_path / "many", max_minutes=20, strategy="linear-probe")
     assert len(told(tmp_path / "many")["trials"]) == 1
 

@@ -76,10 +76,12 @@ def plan(
         epochs: of a full schedule, which is made shorter where else not even one candidate could be trained, and
             longer, twice as long at most, where the time is enough.
         fixed: whether the schedule stays as it is.
-        again: as in the plan; where there is no time for it, the plan is one without.
+        again: as in the plan; where there is no time for it behind a whole schedule, the plan is one without.
         wider: how many times as long as an epoch one on all data takes, where the last ones are such; 0: they are not.
     """
     for many, candidates in _preferred(len(costs), epochs, fixed):
+        if again and many < epochs:  # a longer schedule is worth more than a short one twice
+            break
         found = _made(costs, steps, many, candidates, again, wider)
         if found.seconds <= seconds:
             return found

@@ -17,7 +17,10 @@ from mmtransfer.strategies import Exact
 
 logger = logging.getLogger("mmtransfer")
 FEW = 2000
-"""Training examples up to which the class names may help a probe, and a winner is trained again on all of them."""
+"""Training examples up to which a winner is trained again on all of them."""
+A_CLASS = 64
+"""Training examples of a class up to which its name, and the direction of a vector alone, may help a probe: each costs
+as much again as the probe, which is better spent on training where there are more."""
 FIRST, SHARE = 0.8, 0.5
 """Of the time that is left, what the probe of the first backbone may take, and that of one more."""
 LOADED = 1e8
@@ -70,7 +73,7 @@ def probe(search: Search, backbone: str, config: RunConfig, prepared: Prepared) 
         return
     named, begun = _with_names(search, config, prepared)
     plain = _try(search, backbone, named, begun)
-    if len(begun.splits.train) <= FEW:
+    if _few_a_class(begun):
         _by_direction(search, plain, begun)
 
 
@@ -146,9 +149,14 @@ def _part(config: RunConfig, prepared: Prepared, share: float) -> int | None:
     return max(LEAST // classes, 2, int(share * len(prepared.splits.train) / classes))
 
 
+def _few_a_class(prepared: Prepared) -> bool:
+    target = prepared.model.task.target
+    return len(prepared.splits.train) <= A_CLASS * (target.outputs if target.problem == "classes" else 1)
+
+
 def _with_names(search: Search, config: RunConfig, prepared: Prepared) -> tuple[RunConfig, Prepared]:
     """The probe that is pulled to the class names, where examples are few and names can be encoded."""
-    if prepared.model.task.class_names() is None or len(prepared.splits.train) > FEW:
+    if prepared.model.task.class_names() is None or not _few_a_class(prepared):
         return config, prepared
     pulled = replace(config, strategy_options={**config.strategy_options, "prior": "names"})
     try:

@@ -54,6 +54,11 @@ def test_training_the_winner_again_is_reckoned_with():
     assert without is not None and (twice.again, without.again) == (1.25, 0.0), "there is no time for it"
 
 
+def test_a_longer_schedule_is_worth_more_than_a_short_one_twice():
+    found = plan([Cost(1, 9)], 100, 4, 35, again=1.0)
+    assert found is not None and (found.epochs, found.again) == (3, 0.0)
+
+
 def test_the_last_epochs_on_all_data_are_reckoned_with():
     found = plan([Cost(1, 9)], 100, 4, 1000, True, wider=1.5)
     assert found is not None and (found.shares, found.joined) == ((0.5,), 2)
