@@ -214,7 +214,7 @@ def _cost(search: Search, facts: Facts, prepared: Prepared, stored: bool, measur
     facts.started = True  # the head that trainings start from is found once
     return Cost(
         start=facts.loading + scoring + facts.measuring + writing,
-        epoch=measured.epoch(units, stored) + scoring + writing,
+        epoch=measured.epoch(units, stored) + scoring,  # the best weights stay in memory
         once=head + (units * measured.frozen if stored else 0.0),
     )
 
