@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 
 import mmtransfer as mmt
 from mmtransfer.auto import outlook
+from mmtransfer.cli import ending
 from mmtransfer.config import TEXT
 from mmtransfer.errors import MMTransferError
 from mmtransfer.search import halving, journal, probing, refitting, space, tuning
@@ -56,7 +57,7 @@ def tensors(folder):
     return {**found, **load_file(folder / "model" / "backbone.safetensors")}
 
 
-def test_the_winner_is_an_ordinary_run_that_its_settings_repeat(data, few_ways, tmp_path):
+def test_the_winner_is_an_ordinary_run_that_its_settings_repeat(data, few_ways, tmp_path, capsys):
     run = mmt.auto(TEXT, **data, out=tmp_path / "run", max_minutes=20, epochs=6, strategy="full")
     about = told(tmp_path / "run")
     ways = [trial["way"] for trial in about["trials"]]
@@ -66,6 +67,8 @@ def test_the_winner_is_an_ordinary_run_that_its_settings_repeat(data, few_ways, 
     assert "too good" in about["note"] and not (tmp_path / "run" / "trials").exists()
     chosen = about["trials"][about["chosen"]["trial"]]
     assert chosen["way"] == ways[-1], "examples are few"
+    ending.show(run)
+    assert "validation, before the last training on all data: accuracy" in capsys.readouterr().out
     assert run.result["status"] == "finished" and run.metrics["test"]["accuracy"]["n"] == 120
     again = mmt.fit(**json.loads((tmp_path / "run" / "config.json").read_text()) | {"out": str(tmp_path / "again")})
     mine, theirs = tensors(tmp_path / "run"), tensors(tmp_path / "again")

@@ -51,7 +51,11 @@ def often_wrong(split: str, errors: Mapping[str, Any]) -> str:
 
 
 def _title(run: Run, split: str) -> str:
-    return split + ("" if split in (run.result["data"] or {}) else ", cross-validated on the training data")
+    """With where the examples are from: there may have been no data of that name."""
+    if split in (run.result["data"] or {}):
+        return split
+    folds = run.result["phases"][-1]["folds"]
+    return split + (", cross-validated on the training data" if folds else ", before the last training on all data")
 
 
 def _classes(run: Run) -> int | None:
