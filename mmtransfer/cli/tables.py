@@ -91,7 +91,8 @@ def show_choice(run: Any) -> None:
         cells = [value, score.interval(), str(score.n), steps, f"{trial['seconds']:.0f}"]
         rows.append([mark, short(trial["backbone"]), trial["way"], *cells])
     columns = ("", "backbone", "way", f"validation {metric['name']}", "95 % interval", "n", "steps", "seconds")
-    show_rows(f"the best of {len(about['trials'])} trials, which auto.json tells", columns, rows)
+    spent = about["seconds"]["spent"]
+    show_rows(f"the best of {len(about['trials'])} trials in {spent:.0f} s, which auto.json tells", columns, rows)
     show_line(
         "* was chosen. Its validation score is the best of several, so it is a little too good; the test data were "
         "looked at once, at the end"
