@@ -21,13 +21,14 @@ class Contestant:
     peer: str = ""
     """Of peers.PEERS, if it is not."""
     settings: Mapping[str, int] = field(default_factory=dict)
-    """The peer's, beside its rate."""
+    """The peer's, beside its rate; of ours, what it takes over from Trainer at its best beside that one's rate."""
 
 
 CONTESTANTS: Mapping[str, Contestant] = {
     "probe": Contestant(OURS, "linear-probe", ("fit", "--strategy", "linear-probe")),
     "best-5": Contestant(BEST, "5 epochs", peer="trainer", settings={"epochs": 5}),
     "full": Contestant(OURS, "full", ("fit", "--strategy", "full")),
+    "full-5": Contestant(OURS, "full, their rate", ("fit", "--strategy", "full"), settings={"epochs": 5}),
     "pairs-1": Contestant(PAIRS, "R = 1", peer="contrastive", settings={"rounds": 1}),
     "loop-3": Contestant(LOOP, "3 epochs", peer="loop", settings={"epochs": 3}),
     "auto": Contestant(OURS, "auto, 2 minutes", ("auto", "--max-minutes", "2")),
