@@ -16,7 +16,8 @@ from mmtransfer.errors import unknown
 from mmtransfer.registry import Registry
 
 POOLINGS = ("mean", "cls", "last", "unit")
-"""mean: over the tokens; cls: the first one; last: the last one that is no padding."""
+"""mean: over the tokens; cls: the first one; last: the last one that is no padding; unit: the mean, scaled to one
+length."""
 
 
 class Embeddings(nn.Module):

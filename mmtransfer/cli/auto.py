@@ -62,7 +62,7 @@ def run(words: list[str]) -> None:
     own["max_parameters"] = _whole(parameters[0]) if parameters else None
     rehearsed, as_json, paged = (settings.pop(name, False) for name in ("dry_run", "json", "report"))
     if rehearsed:
-        refuse_beside("--dry-run", "it leaves no run to report on", {"--report": paged})
+        refuse_beside("--dry-run", "a dry run leaves no run to report on", {"--report": paged})
     given = {name: value for name, value in settings.items() if name != "task"} | own
     check_trio()
     from mmtransfer.auto import auto, outlook

@@ -52,9 +52,11 @@ def often_wrong(split: str, errors: Mapping[str, Any]) -> str:
 
 def _title(run: Run, split: str) -> str:
     """With where the examples are from: there may have been no data of that name."""
+    phase, joined = run.result["phases"][-1], run.config.join_validation or 0
     if split in (run.result["data"] or {}):
-        return split
-    folds = run.result["phases"][-1]["folds"]
+        learnt = split == "validation" and joined and phase["epochs"] > run.config.epochs - joined
+        return split + (", before the last epochs on all data" if learnt else "")
+    folds = phase["folds"]
     return split + (", cross-validated on the training data" if folds else ", before the last training on all data")
 
 

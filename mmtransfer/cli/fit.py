@@ -34,8 +34,10 @@ def run(words: list[str], choices: Mapping[str, Any] = types.MappingProxyType({}
         raise MMTransferError(f"--repeats must be 1 or more, not {repeats}", "--repeats", "change the value")
     rehearsed, as_json, paged = (settings.pop(name, False) for name in ("dry_run", "json", "report"))
     if rehearsed:
-        refuse_beside("--dry-run", "it tells of one run", {"--repeats": repeats > 1, "--versus-scratch": bool(versus)})
-        refuse_beside("--dry-run", "it leaves no run to report on", {"--report": paged})
+        refuse_beside(
+            "--dry-run", "a dry run tells of one run", {"--repeats": repeats > 1, "--versus-scratch": bool(versus)}
+        )
+        refuse_beside("--dry-run", "a dry run leaves no run to report on", {"--report": paged})
     if settings.get("train") is None and not settings.get("resume"):
         if not program:
             raise without_data(task)

@@ -8,7 +8,7 @@ from mmtransfer.cli import help, records, tables
 from mmtransfer.cli.flags import parse
 from mmtransfer.cli.installation import check_trio
 from mmtransfer.cli.layout import show_json
-from mmtransfer.cli.words import plain, taken, task_of
+from mmtransfer.cli.words import plain, refuse, taken, task_of
 from mmtransfer.errors import MMTransferError
 
 logger = logging.getLogger("mmtransfer")
@@ -41,9 +41,8 @@ def run(words: list[str]) -> None:
     task, words = task_of(words, "rank")
     folds, words = taken(words, "--folds")
     backbones, words = taken(words, "--backbones")
-    for word in words:
-        if plain(word) in UNREAD or word.startswith("--strategy."):
-            raise MMTransferError(f"rank does not read {plain(word)}", "the command line", "leave it out")
+    options = [plain(word) for word in words if word.startswith("--strategy.")]
+    refuse(words, (*UNREAD, *options), "rank")
     settings = parse(task, [*words, "--strategy", "linear-probe"], {}, f"mmtransfer rank {task}")
     as_json = settings.pop("json", False)
     fields = {name: value for name, value in settings.items() if name not in ("task", "train", "strategy", "backbone")}

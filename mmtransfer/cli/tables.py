@@ -86,7 +86,8 @@ def show_choice(run: Any) -> None:
     for trial in trials[:BOARD]:
         score = Score.of(trial["validation"])
         value = "-" if score.value is None else f"{score.value:.4f}"
-        steps = f"{trial['steps']:,} of {trial['planned_steps']:,}" if trial["planned_steps"] else "exact"
+        planned = max(trial["steps"], trial["planned_steps"])  # epochs on all data have more than were planned
+        steps = f"{trial['steps']:,} of {planned:,}" if trial["planned_steps"] else "exact"
         mark = "*" if trial["number"] == chosen else ""
         cells = [value, score.interval(), str(score.n), steps, f"{trial['seconds']:.0f}"]
         rows.append([mark, short(trial["backbone"]), trial["way"], *cells])
@@ -116,6 +117,9 @@ def show_outlook(search: Search) -> None:
     else:
         rungs = ", then ".join(f"{plan.kept(n)} to {share:.0%}" for n, share in enumerate(plan.shares))
         rows.append(["trainings", f"{rungs} of {plan.epochs} epochs", f"about {plan.seconds:.0f} s"])
+        if plan.joined or plan.again:
+            ended = f"its last {plan.joined} epochs on all data" if plan.joined else "again on all data"
+            rows.append(["the winner", ended, "where the time is enough"])
     rows.append(["budget", f"{search.budget.seconds:.0f} s", f"{search.budget.elapsed:.0f} s of it to look at this"])
     show_rows("what the search would try; nothing has been written", ("", "", ""), rows)
 

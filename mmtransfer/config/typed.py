@@ -164,7 +164,8 @@ class Settings(TypedDict, total=False):
     join_validation: int | None
     """Epochs, the last ones, that train on the validation data as well, where the rate is low and little is left to
     choose: the last weights are kept, nothing such as a temperature is tuned at the end, and the validation scores
-    in result.json are those of the epochs before. None: none."""
+    in result.json are those of the epochs before. None: none; nor are there any where --patience ends the phase
+    before."""
     patience: int | None
     """Epochs without a better validation score after which a phase ends; None: never."""
     stop_after: int | None

@@ -169,9 +169,10 @@ def _ended(training: Training, model: Model, splits: Splits, phase: Phase, besid
 def _join(training: Training, model: Model, everything: Splits, phase: Phase, last: bool) -> Splits:
     """The splits of the last epochs, with the states that the phase reads."""
     logger.info("%s: the validation data are trained on as well from here on", phase.name)
-    training.state.best_value, training.state.best = None, None  # what is best so far is not what is wanted
     splits = prepare_states(training, model, everything.without_states(), phase, last)
-    return prepare_decoded(training, model.task, splits, phase)
+    splits = prepare_decoded(training, model.task, splits, phase)
+    training.state.best_value, training.state.best = None, None  # what is best so far is not what is wanted
+    return splits
 
 
 def _outcome(training: Training, model: Model, splits: Splits, status: Status) -> Outcome:

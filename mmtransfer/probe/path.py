@@ -94,7 +94,7 @@ class Path:
         usual = PENALTIES[-1] / 10
         if strongest > PENALTIES[0] or weakest < usual * 0.99:
             tried = f"{strongest:.0e} to {weakest:.0e}"
-            return f"of the usual penalties the first or the last was best, so more were tried: {tried}"
+            return f"the usual penalties did not settle it, so more were tried: {tried}"
         return None
 
     def _allowed(self, step: int) -> bool:

@@ -63,7 +63,7 @@ def among(records: Records | None, others: Records | None) -> Records | None:
 
 def settings_of(trial: Trial) -> RunConfig:
     """The settings that repeat a trial as it stands, without the search."""
-    short = trial.planned and (trial.steps < trial.planned or trial.state == "out of time")
+    short = trial.planned and trial.state != "finished"
     return replace(trial.config, stop_after=trial.steps if short else None)
 
 

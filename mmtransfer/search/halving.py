@@ -85,7 +85,7 @@ def plan(
         found = _made(costs, steps, many, candidates, again, wider)
         if found.seconds <= seconds:
             return found
-    return plan(costs, steps, epochs, seconds, fixed, wider=wider) if again else None
+    return plan(costs, steps, epochs, seconds, fixed) if again else None
 
 
 def _preferred(candidates: int, epochs: int, fixed: bool) -> Iterator[tuple[int, int]]:
@@ -111,7 +111,7 @@ def _made(costs: Sequence[Cost], steps: int, epochs: int, candidates: int, again
     if again:
         spent += slowest[0].start + again * epochs * slowest[0].epoch
     if joined:
-        spent += slowest[0].start + wider * joined * slowest[0].epoch
+        spent += slowest[0].start + wider * (slowest[0].once + joined * slowest[0].epoch)
     return replace(found, seconds=spent)
 
 

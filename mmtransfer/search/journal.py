@@ -36,7 +36,10 @@ SAVED: Mapping[Any, Form] = {
     "settings": {},
     "search": {},
     "seconds": {"budget": float, "spent": float},
-    "plan": ({"epochs": int, "candidates": int, "shares": [float], "seconds": float, "again": float}, None),
+    "plan": (
+        {"epochs": int, "candidates": int, "shares": [float], "seconds": float, "again": float, "joined?": int},
+        None,
+    ),
     "metric": {"name": str, "higher_is_better": bool},
     "chosen": ({"trial": int}, None),
     "trials": [

@@ -54,15 +54,16 @@ def join(search: Search, chosen: Trial) -> Trial | None:
     """The chosen training to the end of its schedule, the last epochs of it on all data.
 
     Its score is that of its weights before these epochs, which had not seen the validation data. Where the time is not
-    enough for all of the schedule it ends early: a lower rate is better than none.
+    enough for the rest of the schedule it ends early; from a quarter of the rest on that is tried.
     """
     search.keep(0.0)
-    if search.stopped() or chosen.state not in ("paused", "dropped", "out of time"):
+    if search.stopped() or not chosen.steps or chosen.state not in ("paused", "dropped", "out of time"):
         return None
     facts, config = search.facts[chosen.backbone], chosen.config
     each = chosen.planned / config.epochs
     steps = chosen.planned - chosen.steps + (_wider(config, facts) - 1) * each * (config.join_validation or 0)
-    if not search.budget.allows(WORTH * steps * chosen.trained / chosen.steps + chosen.around):
+    features = _count(facts) / max(1e-9, facts.examples_per_second) if config.cache == "on" else 0.0
+    if not search.budget.allows(WORTH * steps * chosen.trained / chosen.steps + chosen.around + features):
         return None
     search.say(f"{chosen.title}: to its end on all {_count(facts)} examples")
     state, chosen.state = chosen.state, "paused"
@@ -70,7 +71,8 @@ def join(search: Search, chosen: Trial) -> Trial | None:
     if chosen.state == "paused":  # a signal came
         chosen.state = state
         return None
-    chosen.why = f"the last {config.join_validation} epochs on all data" if chosen.state == "finished" else chosen.why
+    ended = f"the last {config.join_validation} epochs on all data"
+    chosen.why = ended if chosen.state == "finished" else f"the time was spent at step {chosen.steps}"
     return chosen
 
 

@@ -160,7 +160,8 @@ class Bench:
             prepared = prepared or prepare(config, self.machine, clock, aloud=False)
             without_test = replace(prepared, splits=replace(prepared.splits, test=None))
             pause = until if until < trial.planned else float("inf")
-            scored = 0 if until > trial.last else 2 * len(prepared.splits.validation or ())
+            unseen = until <= trial.last or trial.steps < trial.last
+            scored = 2 * len(prepared.splits.validation or ()) if unseen else 0
             stop = Stop(self.signals, deadline, scored, pause=pause)
             try:
                 heads = self.heads_of(config)

@@ -87,9 +87,9 @@ def plan(search: Search) -> list[Entry]:
         wider = refitting.wider(first.config, facts) if first.whole else 0.0
         search.plan = halving.plan(costs, first.steps, epochs, seconds, fixed, again, wider)
     if search.plan is not None and (search.plan.again or search.plan.joined):
-        longer = refitting.wider(first.config, search.facts[first.backbone]) * search.plan.joined
-        longer = longer or search.plan.again * search.plan.epochs
-        search.keep(first.cost.start + longer * first.cost.epoch)
+        wider = refitting.wider(first.config, search.facts[first.backbone]) if search.plan.joined else 0.0
+        longer = wider * search.plan.joined or search.plan.again * search.plan.epochs
+        search.keep(first.cost.start + longer * first.cost.epoch + wider * first.cost.once)
     return entries
 
 
@@ -246,7 +246,8 @@ def _halve(search: Search, entries: Sequence[Entry], plan: Plan, anyhow: bool = 
 
 
 def _use_up(search: Search, dropped: Sequence[tuple[Trial, Entry]]) -> None:
-    """Goes on with trials that were dropped, the best first, while the time is enough for their whole schedules."""
+    """Goes on with trials that were dropped, the best first, while the time is enough to end their schedules, but for
+    epochs on all data."""
     for trial, entry in sorted(dropped, key=lambda pair: search.standing(pair[0])):
         before = trial.state, trial.why
         trial.state = "paused"

@@ -18,7 +18,9 @@ class LabelSetAnswers(Answers):
     kind = "labels"
     worse_by: ClassVar[str] = "labels left out or invented"
     paired: ClassVar[str] = "Left out, invented, or one for the other"
-    decided: ClassVar[str] = "labels, each of each example: how likely it was taken to be, and whether it was there"
+    decided: ClassVar[str] = (
+        "pairs of an example and a label: how likely the label was taken to be, and whether it was there"
+    )
 
     @property
     def called(self) -> str:
