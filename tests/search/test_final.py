@@ -52,3 +52,11 @@ def test_without_records_of_the_same_examples_scores_decide(monkeypatch):
     assert chosen(monkeypatch, probe, trained) == "full"
     trained.records = None
     assert chosen(monkeypatch, probe, trained) == "full"
+
+
+@pytest.mark.parametrize(("state", "last"), [("finished", None), ("paused", 19), ("out of time", 19)])
+def test_what_was_stopped_in_its_last_epochs_is_repeated_up_to_there(state, last):
+    stopped = trial(0, "full", 10)
+    # epochs on all data have more steps than were planned
+    stopped.planned, stopped.steps, stopped.state = 18, 19, state
+    assert final.settings_of(stopped).stop_after == last
