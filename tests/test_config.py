@@ -115,7 +115,7 @@ def test_options_of_two_types_take_both():
     for layer in (2, "auto"):
         probe = resolve(task=TEXT, train="x", strategy="linear-probe", strategy_options={"layer": layer})
         assert probe.strategy_options["layer"] == layer
-    with pytest.raises(MMTransferError, match="did you mean last, auto.; known: last, auto"):
+    with pytest.raises(MMTransferError, match="did you mean last.; known: last, auto"):
         resolve(task=TEXT, train="x", strategy="linear-probe", strategy_options={"layer": "lats"})
 
 

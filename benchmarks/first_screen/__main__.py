@@ -124,7 +124,7 @@ def run(names: Sequence[str], most: int) -> None:
 
     for name in [name for name in names if name not in known()["runs"]][:most]:
         contestant = CONTESTANTS[name]
-        rate = None if contestant.words else rate_of(contestant.group)
+        rate = rate_of(BEST if contestant.words else contestant.group) if contestant.settings else None
         with tempfile.TemporaryDirectory(prefix="first-screen-") as folder:
             place = Path(folder)
             train, test = drawn(SHOTS, 0, place / "train.csv"), data_folder() / "banking77" / "test.csv"

@@ -19,10 +19,11 @@ ABOUT = (
     "network is all-MiniLM-L6-v2 for everybody. Seconds are of the whole process, from its start to the scored test "
     "set. The chart has seconds of CPU: other work shared the machine, and with one core to itself a process takes as "
     "long by the clock. One run each; intervals are Wilson's, 95 %, over the test sentences.",
-    "`mmtransfer` has its default settings. Trainer at its defaults is what `TrainingArguments()` gives. At its best "
-    "it has batches of 32 grouped by length, bf16 and fused AdamW. The plain loop is written with PyTorch alone, in "
-    "fp32. Both take the best of three rates, chosen on training sentences held out (below); the time of that choice "
-    "is not counted.",
+    "`mmtransfer` has its default settings, and once (`their rate`) the rate and the epochs of Trainer at its best. "
+    "Trainer at its defaults is what `TrainingArguments()` gives. At its best it has batches of 32 grouped by length, "
+    "bf16 (which not every CPU that has it computes faster) and fused AdamW. The plain loop is written with PyTorch "
+    "alone, in fp32. Both take the best of three rates, chosen on training sentences held out (below); the time of "
+    "that choice is not counted.",
     "`after SetFit` is our own short writing of the published method (Tunstall et al. 2022), not the package `setfit`. "
     "R pairs of the same class and R of different classes for each sentence train the network at the published rate, "
     "then logistic regression learns the classes. The paper has R = 20.",

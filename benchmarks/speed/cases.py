@@ -150,11 +150,12 @@ def _texts(backbone: str, train: str, test: str, epochs: int, options: Mapping[s
 
     encoded = {name: table.map(encode, remove_columns=table.column_names) for name, table in rows.items()}
     kind: Any = AutoModelForSequenceClassification
-    shape: dict[str, Any] = {"num_labels": len(labels), "trust_remote_code": False}
     if (Path(backbone) / "model.safetensors").exists():
-        model = kind.from_pretrained(backbone, dtype=torch.float32, **shape)
+        shape: dict[str, Any] = {"num_labels": len(labels), "dtype": torch.float32}
+        model = kind.from_pretrained(backbone, trust_remote_code=False, **shape)
     else:
-        model = kind.from_config(AutoConfig.from_pretrained(backbone, **shape), trust_remote_code=False)
+        config = AutoConfig.from_pretrained(backbone, num_labels=len(labels), trust_remote_code=False)
+        model = kind.from_config(config, trust_remote_code=False)
     collate = DataCollatorWithPadding(tokenizer)
 
     @torch.inference_mode()

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 
 from mmtransfer.backbones.staged import Backbone, State
 
-TOLERANCE = 1e-5
-"""Largest difference over the largest feature, in float32."""
+TOLERANCE = 2e-5
+"""Largest difference over the largest feature, in float32: GoogLeNet, the deepest without shortcuts, has 1.1e-5 on some
+CPUs."""
 
 Library = Callable[[dict[str, Tensor], State], Tensor]
 """(tensors under the library's names, one unpadded example) -> the library's own features of it."""

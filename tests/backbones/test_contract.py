@@ -19,7 +19,7 @@ from mmtransfer.backbones.contract import check_backbone, features
 from mmtransfer.backbones.staged import Backbone, State
 
 # the smallest network of each family, at a size that leaves BatchNorm's statistics several places a channel where that
-# is cheap: with fewer, float32 itself is unsure of 1e-5
+# is cheap: with fewer, float32 itself is unsure of 2e-5
 IMAGES = {
     "alexnet": (2, 63),
     "convnext_tiny": (2, 32),

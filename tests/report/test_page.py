@@ -105,7 +105,7 @@ def test_every_kind_of_answer_has_a_page(tmp_path, make):
     [
         (run_folders.heard, "words that were heard, each with the confidence of its recording"),
         (run_folders.tagged, "160 words, as if each stood alone"),
-        (run_folders.several, "270 labels, each of each example"),
+        (run_folders.several, "270 pairs of an example and a label"),
         (run_folders.valued, "A number comes without a confidence"),
         (lambda folder: run_folders.tagged(folder, sure=0), "The run has not stored how sure the model was"),
     ],
