@@ -32,9 +32,7 @@ class Cost:
     epoch: float
     """A pass over the training data."""
     once: float = 0.0
-    """Before its first step, such as finding the head that it starts from."""
-    stored: float = 0.0
-    """Storing the states of frozen stages, before its first step, and again of all data."""
+    """Before its first step, such as storing the states of frozen stages."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +102,7 @@ def _made(costs: Sequence[Cost], steps: int, epochs: int, candidates: int, again
     joined = math.ceil(JOINED * epochs) if wider and epochs > 1 else 0
     shares = _shares(candidates, steps * epochs, 1 - joined / epochs)
     found = Plan(epochs, candidates, shares, 0.0, again, joined)
-    spent, done = sum(cost.once + cost.stored for cost in costs[:candidates]), 0.0
+    spent, done = sum(cost.once for cost in costs[:candidates]), 0.0
     for rung, share in enumerate(shares):
         # who goes on is not known: reckon with the slowest
         slowest = sorted(costs[:candidates], key=lambda cost: -cost.epoch)[: found.kept(rung)]
@@ -113,7 +111,7 @@ def _made(costs: Sequence[Cost], steps: int, epochs: int, candidates: int, again
     if again:
         spent += slowest[0].start + again * epochs * slowest[0].epoch
     if joined:
-        spent += slowest[0].start + wider * (slowest[0].stored + joined * slowest[0].epoch)
+        spent += slowest[0].start + wider * (slowest[0].once + joined * slowest[0].epoch)
     return replace(found, seconds=spent)
 
 

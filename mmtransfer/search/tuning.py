@@ -62,7 +62,7 @@ def tune(search: Search) -> None:
         _try_more(search, entries[search.plan.candidates :], search.plan)
         return
     cost = entries[0].cost
-    needed = cost.once + cost.stored + cost.start + cost.epoch
+    needed = cost.once + cost.start + cost.epoch
     alone = search.best() is None
     kept = "training ends before its end" if alone else "the probe is what there is"
     logger.warning("auto: the time is not enough for an epoch, which would take about %.0f s: %s", needed, kept)
@@ -89,7 +89,7 @@ def plan(search: Search) -> list[Entry]:
     if search.plan is not None and (search.plan.again or search.plan.joined):
         wider = refitting.wider(first.config, search.facts[first.backbone]) if search.plan.joined else 0.0
         longer = wider * search.plan.joined or search.plan.again * search.plan.epochs
-        search.keep(first.cost.start + longer * first.cost.epoch + wider * first.cost.stored)
+        search.keep(first.cost.start + longer * first.cost.epoch + wider * first.cost.once)
     return entries
 
 
@@ -144,7 +144,7 @@ def _entries(search: Search) -> list[Entry]:
                 stored = _stored(config, prepared, phase)
                 if stored and "cache" not in search.settings:
                     config = replace(config, cache="on")  # auto might decide otherwise when the run is repeated
-                cost = _cost(search, facts, config, prepared, stored, paces[phase.trains])
+                cost = _cost(search, facts, prepared, stored, paces[phase.trains])
             except MMTransferError as error:
                 logger.debug("auto: %s, %s is left out: %s", facts.name, way.name, error.what)
                 continue
@@ -204,19 +204,18 @@ def _stored(config: RunConfig, prepared: Prepared, phase: Phase) -> bool:
     return frozen and cache_policy.obstacle(phase, prepared.model.task) is None
 
 
-def _cost(search: Search, facts: Facts, config: RunConfig, prepared: Prepared, stored: bool, measured: Pace) -> Cost:
+def _cost(search: Search, facts: Facts, prepared: Prepared, stored: bool, measured: Pace) -> Cost:
     """Expected seconds of a candidate."""
     units = float(prepared.splits.train.lengths.sum())
     scoring = facts.examples["validation"] / max(1e-9, facts.examples_per_second)
     writing = 0.2 + 3 * 4 * facts.parameters / 3e8  # weights and moments
     probes = [trial.seconds for trial in search.trials if trial.backbone == facts.name and trial.name == PROBE]
-    head = probes[0] if probes and not facts.started and not search.bench.heads_of(config) else 0.0
+    head = probes[0] if probes and not facts.started else 0.0
     facts.started = True  # the head that trainings start from is found once
     return Cost(
         start=facts.loading + scoring + facts.measuring + writing,
         epoch=measured.epoch(units, stored) + scoring,  # the best weights stay in memory
-        once=head,
-        stored=units * measured.frozen if stored else 0.0,
+        once=head + (units * measured.frozen if stored else 0.0),
     )
 
 
