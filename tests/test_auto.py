@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 import mmtransfer as mmt
 from mmtransfer.auto import outlook
-from mmtransfer.cli import ending
+from mmtransfer.cli import ending, tables
 from mmtransfer.config import TEXT
 from mmtransfer.errors import MMTransferError
 from mmtransfer.search import halving, journal, probing, refitting, space, tuning
@@ -76,7 +76,7 @@ def test_the_winner_is_an_ordinary_run_that_its_settings_repeat(data, few_ways, 
     assert again.metrics["test"] == run.metrics["test"]
 
 
-def test_the_winner_of_many_examples_ends_with_epochs_on_all_of_them(data, few_ways, tmp_path, monkeypatch):
+def test_the_winner_of_many_examples_ends_with_epochs_on_all_of_them(data, few_ways, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(refitting, "FEW", 10)
     given = {**data, "max_minutes": 20, "epochs": 6, "strategy": "full", "lr": 1e-3}
     run = mmt.auto(TEXT, **given, out=tmp_path / "run")
@@ -87,6 +87,8 @@ def test_the_winner_of_many_examples_ends_with_epochs_on_all_of_them(data, few_w
     assert chosen["rungs"][-1]["steps"] == 4 * 3 and chosen["steps"] == 4 * 3 + 2 * 4, "96 examples, then 120"
     assert run.metrics["validation"]["accuracy"]["value"] == about["chosen"]["validation"]["value"]
     assert run.metrics["validation"]["accuracy"]["n"] == 24
+    ending.show(run)
+    assert "validation, before the last epochs on all data: accuracy" in capsys.readouterr().out
     (phase,) = run.result["phases"]
     assert [entry["epoch"] for entry in phase["validations"]] == [1, 2, 3, 4]
     again = mmt.fit(**json.loads((tmp_path / "run" / "config.json").read_text()) | {"out": str(tmp_path / "again")})
@@ -144,8 +146,10 @@ def test_no_time_at_all_still_gives_a_probe(data, tmp_path, caplog):
     assert "there is no time to train" in caplog.text
 
 
-def test_of_few_examples_the_probe_that_is_surer_of_what_is_right_stays(data, tmp_path, monkeypatch):
-    mmt.auto(TEXT, **data, out=tmp_path / "run", max_minutes=20, strategy="linear-probe")
+def test_of_few_examples_the_probe_that_is_surer_of_what_is_right_stays(data, tmp_path, monkeypatch, capsys):
+    run = mmt.auto(TEXT, **data, out=tmp_path / "run", max_minutes=20, strategy="linear-probe")
+    tables.show_choice(run)
+    assert capsys.readouterr().out.count("linear-probe") == 1, "the one that was replaced is not listed"
     one, other = told(tmp_path / "run")["trials"]
     assert [trial["settings"]["pooling"] for trial in (one, other)] == [None, "unit"]
     better, worse = sorted((one, other), key=lambda trial: trial["rungs"][-1]["loss"])
