@@ -181,12 +181,16 @@ class RunFolder:
             raise damaged(self.config, ValueError(error.what)) from None
         return config
 
-    def read_result(self) -> dict[str, Any]:
-        """result.json; raises MMTransferError for a folder that is no run or a run that has not ended."""
+    def refuse_absent(self) -> None:
+        """Raises MMTransferError where there is no config.json."""
         if not os.path.exists(self.config):
             raise MMTransferError(
                 "Not a run folder: there is no config.json", str(self.path), "give the folder of a run"
             )
+
+    def read_result(self) -> dict[str, Any]:
+        """result.json; raises MMTransferError for a folder that is no run or a run that has not ended."""
+        self.refuse_absent()
         if not self.result.exists():
             raise self.unfinished("The run has not ended: there is no result.json")
         result = self.read(self.result, RESULT)

@@ -13,7 +13,7 @@ from mmtransfer.cli.flags import parse
 from mmtransfer.cli.installation import check_trio
 from mmtransfer.cli.layout import show_json
 from mmtransfer.cli.pages import show_page
-from mmtransfer.cli.words import refuse_beside, task_of
+from mmtransfer.cli.words import refuse_absent_data, refuse_beside, task_of
 from mmtransfer.config import TEXT
 from mmtransfer.config.tasks import SEES
 from mmtransfer.defaults import BUILTIN, CASE, DEFAULTS, OWN_DATA, without_data
@@ -45,6 +45,7 @@ def run(words: list[str], choices: Mapping[str, Any] = types.MappingProxyType({}
     builtin = settings.get("train") == CASE and not settings.get("resume")
     if builtin and not rehearsed:
         _announce(task, settings, repeats, versus)
+    refuse_absent_data(settings)
     check_trio()
     if rehearsed:
         from mmtransfer.rehearsal import dry_run

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from pathlib import Path
 from typing import Literal
 
 import tyro
@@ -12,6 +13,7 @@ from mmtransfer.cli import inputs, outputs
 from mmtransfer.cli.starting import quickly
 from mmtransfer.cli.words import Columns, parse
 from mmtransfer.errors import MMTransferError
+from mmtransfer.run import RunFolder
 
 logger = logging.getLogger("mmtransfer")
 
@@ -47,6 +49,7 @@ def run(words: list[str]) -> None:
             )
     if said.top is not None and said.top < 1:
         raise MMTransferError(f"--top must be 1 or more, not {said.top}", "--top", "change the value")
+    RunFolder(Path(said.run)).refuse_absent()
     with quickly():
         from mmtransfer.api import load
 

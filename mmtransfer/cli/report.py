@@ -10,6 +10,7 @@ from pathlib import Path
 import tyro
 
 from mmtransfer.cli.words import parse
+from mmtransfer.run import RunFolder
 
 logger = logging.getLogger("mmtransfer")
 
@@ -34,6 +35,8 @@ class Words:
 def run(words: list[str]) -> None:
     """Writes the page and says where it is."""
     said = parse(Words, words, "report", "One page of what a run has come to: a single file, for any browser.")
+    for name in said.runs:
+        RunFolder(Path(name)).refuse_absent()
     from mmtransfer.pages import report
 
     place = report(*said.runs, out=said.out, data=said.scored_on, explain=not said.quick)

@@ -9,7 +9,7 @@ from mmtransfer.cli import help
 from mmtransfer.cli.flags import parse
 from mmtransfer.cli.installation import check_trio
 from mmtransfer.cli.layout import show_json
-from mmtransfer.cli.words import refuse, taken, task_of
+from mmtransfer.cli.words import refuse, refuse_absent_data, taken, task_of
 from mmtransfer.defaults import without_data
 from mmtransfer.errors import MMTransferError
 from mmtransfer.terminal import visible
@@ -54,6 +54,7 @@ def run(words: list[str]) -> None:
     paged, as_json = (settings.pop(name, False) for name in ("report", "json"))
     given = {name: value for name, value in settings.items() if name != "task"}
     own: dict[str, Any] = {"strategies": _listed(names), "backbones": _listed(backbones), "seeds": _whole(seeds)}
+    refuse_absent_data(settings)
     check_trio()
     from mmtransfer.sweep import sweep
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
 
 from mmtransfer.cli.layout import show_json, show_line
 from mmtransfer.cli.words import parse
+from mmtransfer.run import RunFolder
 from mmtransfer.terminal import visible
 
 
@@ -29,6 +31,7 @@ class Words:
 def run(words: list[str]) -> None:
     """Prints input, truth, answer and confidence, the most wrong first."""
     said = parse(Words, words, "worst", "The most wrong answers of a finished run.")
+    RunFolder(Path(said.run)).refuse_absent()
     from mmtransfer.report.evidence import gather
     from mmtransfer.report.worst import worst
 

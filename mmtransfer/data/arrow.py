@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from mmtransfer import hub
-from mmtransfer.data import mapped
+from mmtransfer.data import mapped, missing
 from mmtransfer.data.reading import Reading
 from mmtransfer.data.records import TOP, Records, twice, wordy
 from mmtransfer.errors import MMTransferError
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("mmtransfer")
 SUFFIXES = frozenset({".parquet", ".pq"})
-PREFIX = "hub:"
+PREFIX = missing.HUB
 PARTS: dict[str, tuple[str, ...]] = {
     "train": ("train", "training"),
     "validation": ("validation", "valid", "val", "dev"),

@@ -10,13 +10,13 @@ import numpy as np
 import pyarrow.compute
 import pyarrow.parquet
 
-from mmtransfer.data import images
+from mmtransfer.data import images, missing
 from mmtransfer.data.kinds import ANSWERS, INPUTS
 from mmtransfer.data.splits import holdout
 from mmtransfer.data.table import Table, make
 from mmtransfer.errors import MMTransferError, unknown
 
-PREFIX = "builtin:"
+PREFIX = missing.BUILTIN
 LIBRARY = "builtin_library.parquet"
 COMMANDS = "builtin_commands.parquet"
 IDENTIFIERS = "builtin_identifiers.parquet"

@@ -28,6 +28,7 @@ from mmtransfer.data.checks import Draft, as_table, finish
 from mmtransfer.data.columns import Columns
 from mmtransfer.data.file import File
 from mmtransfer.data.kinds import INPUTS
+from mmtransfer.data.missing import refuse_absent
 from mmtransfer.data.reading import Reading
 from mmtransfer.data.records import Records
 from mmtransfer.data.rows import Request, from_lines, from_list, from_records
@@ -123,21 +124,11 @@ def refuse_missing(source: Any, option: str, labelled: bool = True) -> None:
         return
     if not str(source).strip():
         raise MMTransferError("The path is empty", f'{option} ""', "give the path of the data")
-    path = Path(source)
     reason = wellformed.fault(str(source))
     if reason is not None:
         where = f"{option} {wellformed.escaped(str(source))}"
         raise MMTransferError(f"The path {reason}: no record of a run can name it", where, "rename it")
-    if os.path.exists(path):  # Path.exists raises for a name that is too long
-        return
-    hint = (
-        "check the path"
-        if labelled
-        else "check the path; a text that looks like one goes into a list, or to - by standard input"
-    )
-    if len(path.parts) == 2 and not path.suffix and not path.parent.exists():
-        hint += f"; a dataset on the hub is {arrow.PREFIX}{path.as_posix()}"
-    raise MMTransferError("No such file or folder", f"{option} {source}", hint)
+    refuse_absent(source, option, labelled)
 
 
 def _builtin(source: str, asked: Request, option: str, split: str) -> Table:
