@@ -202,7 +202,9 @@ for words in {[["list", what] for what in ("tasks", "strategies", "data", "backb
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         main(words)
     assert words[1] in printed.getvalue(), words
-for words in (["fti"], ["predict"], ["fit", "{TEXT}", "--epochs", "x"]):
+absent = [["predict", "none", "x"], ["report", "none"], ["worst", "none"]]
+absent += [[verb, "{TEXT}", "--train", "none.csv"] for verb in ("fit", "auto")]
+for words in (["fti"], ["predict"], ["fit", "{TEXT}", "--epochs", "x"], *absent):
     with contextlib.redirect_stderr(io.StringIO()) as said, contextlib.suppress(SystemExit):
         main(words)
     assert "do: " in said.getvalue(), words
