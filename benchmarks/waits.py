@@ -4,8 +4,8 @@
 
 Full fine-tuning as `fit` does it by default for long runs, on the data and networks of `benchmarks.speed` (needs
 $MMTRANSFER_DATA). After an epoch to warm up, calls that wait for the device are counted, those of log steps apart, and
-told by line; then the kernels of as many steps are recorded, and the share of the time in which at least one ran is
-told. Written is benchmarks/results/waits.json.
+told by line; then the kernels of as many steps are recorded, and told is the share of the time in which at least one
+ran, and of all these steps the share that waited for data. Written is benchmarks/results/waits.json.
 """
 
 from __future__ import annotations
@@ -58,6 +58,7 @@ class Watch:
         self.profile: Any = None
         self.figures: dict[str, Any] = {}
         self._now: Counter[str] = Counter()
+        self._stall: tuple[float, ...] = ()  # seconds waited for data, and of training
 
     def epoch(self, training: Any, *others: Any) -> None:
         """In the place of `train_epoch`."""
@@ -78,6 +79,7 @@ class Watch:
         if not self.left:
             return
         self.left -= 1
+        self._stall = self._stall or (state.stalled, state.seconds)
         if self.left >= self.steps:
             # what a step waits for to be logged comes behind this call, so it is counted with the step after it
             logged = (state.steps_done - 1) % LOGGED == 0 or state.step == 1
@@ -89,6 +91,8 @@ class Watch:
             self._begin()
         if not self.left:
             self._end()
+            stalled, seconds = self._stall
+            self.figures["stall_share"] = (state.stalled - stalled) / max(1e-9, state.seconds - seconds)
             raise Enough
 
     def _note(self, message: Any, category: Any, filename: str, line: int, *others: Any) -> None:

@@ -134,7 +134,7 @@ def test_the_flags_are_those_that_are_committed():
         (["predict", "a", "b", "--uot", "x"], ["Unknown option --uot", "did you mean --out"]),
         (["evaluate", "a", "--tset", "x"], ["Unknown option --tset", "did you mean --test"]),
         (["fit", TEXT, "--config", "none.json"], ["No such configuration file", "--config none.json"]),
-        (["fit", TEXT, "--train", "x", "--epochs", "0"], ["--epochs must be more than 0"]),
+        (["fit", TEXT, "--train", "builtin:library", "--epochs", "0"], ["--epochs must be more than 0"]),
         (["predict", "no-such-run", "x"], ["Not a run folder", "no-such-run"]),
     ],
     ids=" ".join,

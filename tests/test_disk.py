@@ -97,7 +97,7 @@ def test_a_cache_without_room_costs_no_run_and_leaves_nothing_torn(given, whole,
 )
 def test_a_place_that_cannot_be_is_told_before_anything_is_read(given, tmp_path, command, name, what):
     (tmp_path / "file").write_text("mine")
-    words = ["--train", tmp_path / "no-data.csv", "--backbone", "no/backbone"]
+    words = ["--train", tmp_path / "file", "--backbone", "no/backbone"]  # neither could be read
     for more in ([], ["--repeats", "2"]):
         status, _, said = command("fit", TEXT, *words, "--out", tmp_path / name, *more)
         assert status == 2 and what in said and f"where: --out {tmp_path / name}" in said, said
@@ -109,6 +109,7 @@ def test_a_read_only_place_is_told_before_anything_is_read(given, tmp_path, comm
     place.mkdir()
     real = os.access  # the administrator may write into any folder, but not on a disk that is mounted read-only
     monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != place and real(path, mode))
+    (tmp_path / "no-data.csv").write_text("mine")
     status, _, said = command("fit", TEXT, "--train", tmp_path / "no-data.csv", "--out", place / "a" / "run")
     assert status == 2 and f"{place} cannot be written" in said and not list(place.iterdir())
 

@@ -102,7 +102,7 @@ def test_the_command_ends_in_one_table(made, given, command):
         ([TEXT, "--train", "builtin:library", "--seeds", "none"], "--seeds must be a whole number"),
         ([TEXT, "--train", "builtin:library", "--seeds", "0"], "--seeds must be 1 or more"),
         ([TEXT, "--train", "builtin:library", "--seed", "3"], "sweep does not read --seed"),
-        ([TEXT, "--train", "data.csv", "--seeds", "3"], "Each seed would cut validation data of its own"),
+        ([TEXT, "--train", __file__, "--seeds", "3"], "Each seed would cut validation data of its own"),
     ],
 )
 def test_what_is_wrong_is_said_before_anything_begins(words, what, command, tmp_path, monkeypatch):

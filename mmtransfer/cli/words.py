@@ -10,6 +10,7 @@ from mmtransfer.cli import help
 from mmtransfer.cli.parsing import parsed
 from mmtransfer.config import TASKS, flag
 from mmtransfer.data.missing import refuse_absent
+from mmtransfer.defaults import CASE
 from mmtransfer.errors import MMTransferError, suggestion, unknown
 
 PLACES = {"run", "runs", "input", "backbone", "data", "action", "keys", "what", "folder", "shell", "name"}
@@ -126,7 +127,8 @@ def taken(words: Sequence[str], name: str) -> tuple[list[str], list[str]]:
 def refuse_absent_data(settings: Mapping[str, Any]) -> None:
     """Raises MMTransferError for data that are not there, before the libraries are loaded that would read them."""
     for split in ("train", "validation", "test"):
-        refuse_absent(settings.get(split), f"--{split}")
+        if settings.get(split) != CASE:
+            refuse_absent(settings.get(split), f"--{split}")
 
 
 def refuse_beside(flag: str, why: str, others: Mapping[str, bool]) -> None:
