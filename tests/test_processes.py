@@ -15,6 +15,7 @@ import pyarrow.parquet
 import pytest
 import tiny
 import torch
+from programs import end_all, together
 
 import mmtransfer as mmt
 from mmtransfer.config import IMAGE, TEXT
@@ -35,24 +36,26 @@ def flags(tmp_path_factory):
     return [*made, "--test", str(folder / "train.csv"), *common, "--optimizer", "sgd", "--lr", "0.05"]
 
 
-def run(processes: int, out: Path, flags: list[str]) -> dict:
-    """The recipe on so many processes; one: this one."""
+def run(processes: int, out: Path, flags: list[str], launcher: bool = False) -> dict:
+    """The recipe on so many processes; one: this one. `launcher`: begun by torchrun."""
     if processes == 1:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(sys, "argv", [str(RECIPE), *flags, "--out", str(out)])
             runpy.run_path(str(RECIPE), run_name="__main__")
-    else:
+    elif launcher:
         command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
         command += [str(RECIPE), *flags, "--out", str(out)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
         assert done.returncode == 0, done.stderr[-3000:]
+    else:
+        end_all(together(processes, str(RECIPE), *flags, "--out", str(out)))
     records = pyarrow.parquet.read_table(out / "predictions" / "test.parquet").to_pydict()
     losses = [json.loads(line)["loss"] for line in (out / "log.jsonl").read_text().splitlines()]
     return {"records": records, "losses": losses, "result": json.loads((out / "result.json").read_text())}
 
 
 def test_two_processes_give_the_records_and_losses_of_one(tmp_path, flags):
-    one, two = run(1, tmp_path / "one", flags), run(2, tmp_path / "two", flags)
+    one, two = run(1, tmp_path / "one", flags), run(2, tmp_path / "two", flags, launcher=True)
     assert one["records"]["id"] == two["records"]["id"]
     assert sorted(set(two["records"]["id"])) == sorted(two["records"]["id"])
     assert one["records"]["prediction"] == two["records"]["prediction"]
@@ -70,10 +73,7 @@ def test_frozen_layers_do_not_stop_two_processes(tmp_path, flags):
 
 def launched(out: Path, *words: str) -> dict:
     """result.json of a run on two processes."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    command += ["-m", "mmtransfer", "fit", *words, "--threads", "1", "--out", str(out)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
+    end_all(together(2, "-m", "mmtransfer", "fit", *words, "--threads", "1", "--out", str(out)))
     return json.loads((out / "result.json").read_text())
 
 
@@ -86,10 +86,9 @@ def test_all_processes_are_refused_beside_a_live_run(tmp_path, how):
     given = {"task": TEXT, "train": "x", "backbone": "builtin", "strategy": "full", "strategy_options": {}, "seed": 0}
     (out / "config.json").write_text(json.dumps(given))
     (out / "environment.json").write_text('{"program": "mmtransfer", "schema": 2}')
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    command += ["-m", "mmtransfer", "fit", TEXT, "--out", str(out), *how]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode and done.stderr.count("error: Another run is at work in the folder") == 2, done.stderr
+    for program in together(2, "-m", "mmtransfer", "fit", TEXT, "--out", str(out), *how):
+        said = program.wait()
+        assert program.status == 2 and "error: Another run is at work in the folder" in said, said
     assert len(list(out.iterdir())) == 3
 
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 import tiny
+from programs import Program
 from safetensors.torch import load_file
 from torch import equal
 
@@ -36,19 +34,10 @@ def places(tmp_path_factory):
     return folder, flags | {SPEECH: [*tiny.speech(folder), *on]}
 
 
-def start(task: str, flags: list[str], out: Path) -> subprocess.Popen[str]:
+def start(task: str, flags: list[str], out: Path) -> Program:
     """On the CPU, where nothing needs to be asked for, unless --deterministic is."""
-    command = [sys.executable, "-m", "mmtransfer", "fit", task, *COMMON, *flags, "--out", str(out)]
     hidden = {} if "--deterministic" in flags else {"CUDA_VISIBLE_DEVICES": ""}
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", **hidden}
-    return subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, env=environment)
-
-
-def finish(process: subprocess.Popen[str]) -> str:
-    """Waits for its end; returns what it said."""
-    _, errors = process.communicate(timeout=300)
-    assert process.returncode == 0, errors[-3000:]
-    return str(errors)
+    return Program("-m", "mmtransfer", "fit", task, *COMMON, *flags, "--out", str(out), **hidden)
 
 
 def result(out: Path) -> dict:
@@ -60,13 +49,12 @@ def steps_done(out: Path) -> int:
     return log.read_text().count("\n") if log.exists() else 0
 
 
-def interrupt(process: subprocess.Popen[str], out: Path, step: int, how: signal.Signals) -> str:
+def interrupt(process: Program, out: Path, step: int, how: signal.Signals) -> str:
     """Signals the run when it has logged `step` steps; returns what it said."""
-    while steps_done(out) < step and process.poll() is None:
+    while steps_done(out) < step and process.status is None:
         time.sleep(0.002)
-    process.send_signal(how)
-    _, errors = process.communicate(timeout=300)
-    return errors
+    process.signal(how)
+    return process.wait()
 
 
 def assert_same_run(one: Path, other: Path) -> None:
@@ -91,7 +79,7 @@ def whole(places):
     def run(task: str) -> Path:
         if task not in made:
             made[task] = folder / f"whole-{task}"
-            finish(start(task, flags[task], made[task]))
+            start(task, flags[task], made[task]).end()
         return made[task]
 
     return run
@@ -110,16 +98,16 @@ def check(places, whole, task: str, step: int, how: signal.Signals) -> None:
     process = start(task, flags[task], out)
     said = interrupt(process, out, step, how)
     if how == signal.SIGKILL:
-        assert process.returncode == -9 and not (out / "result.json").exists()
-    elif process.returncode:
-        assert process.returncode == 128 + how
+        assert process.status == -9 and not (out / "result.json").exists()
+    elif process.status:
+        assert process.status == 128 + how
         assert f"--resume --out {out}" in said
         assert result(out)["status"] == "stopped"
-    before = result(out)["seconds"] if process.returncode > 0 else {}
+    before = result(out)["seconds"] if process.status > 0 else {}
     assert (out / "lock.json").exists() is (how == signal.SIGKILL)
     if how == signal.SIGKILL:
         spoil(out / "checkpoints")
-    said = finish(start(task, [*flags[task], "--resume"], out))
+    said = start(task, [*flags[task], "--resume"], out).end()
     assert ("taking over the lock" in said) is (how == signal.SIGKILL) and not (out / "lock.json").exists()
     after = result(out)["seconds"]
     assert all(after[part] > before[part] for part in before if part in ("total", "startup"))
@@ -148,10 +136,10 @@ def test_an_interrupted_run_ends_as_the_whole_one(places, whole, task, step, how
 def test_a_deterministic_run_ends_as_the_whole_one_on_a_gpu(places, tmp_path, task, step, precision):
     _, flags = places
     asked = [*flags[task], "--deterministic", "--precision", precision]
-    finish(start(task, asked, tmp_path / "whole"))
+    start(task, asked, tmp_path / "whole").end()
     assert json.loads((tmp_path / "whole" / "environment.json").read_text())["device"] is not None
     interrupt(start(task, asked, tmp_path / "stopped"), tmp_path / "stopped", step, signal.SIGTERM)
-    finish(start(task, [*asked, "--resume"], tmp_path / "stopped"))
+    start(task, [*asked, "--resume"], tmp_path / "stopped").end()
     assert_same_run(tmp_path / "whole", tmp_path / "stopped")
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
+from programs import end_all, together
 
 SCRIPT = Path(__file__).parent / "pieces.py"
 WHOLE, FEW, ALONE = 10_000, 40, 1
@@ -18,19 +16,8 @@ CASES = ["text", "speech", "class-weights", "multi-label", "regression"]
 
 
 def launch(folder: Path, processes: int, kinds: str, *budgets: int) -> None:
-    command = [sys.executable]
-    if processes > 1:
-        command += ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
-    done = subprocess.run(
-        [*command, str(SCRIPT), str(folder), kinds, *map(str, budgets)],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    words = [str(SCRIPT), str(folder), kinds, *map(str, budgets)]
+    end_all(together(processes, *words, ACCELERATE_USE_CPU="true"))
 
 
 @pytest.fixture(scope="module")
