@@ -6,9 +6,9 @@ from typing import Any
 
 from mmtransfer.cli import ending, help, records, tables
 from mmtransfer.cli.flags import parse
-from mmtransfer.cli.installation import check_trio
 from mmtransfer.cli.layout import show_json
 from mmtransfer.cli.pages import show_page
+from mmtransfer.cli.starting import libraries
 from mmtransfer.cli.words import refuse, refuse_absent_data, refuse_beside, taken, task_of
 from mmtransfer.defaults import without_data
 from mmtransfer.errors import MMTransferError
@@ -65,7 +65,7 @@ def run(words: list[str]) -> None:
         refuse_beside("--dry-run", "a dry run leaves no run to report on", {"--report": paged})
     given = {name: value for name, value in settings.items() if name != "task"} | own
     refuse_absent_data(settings)
-    check_trio()
+    libraries()
     from mmtransfer.auto import auto, outlook
     from mmtransfer.engine.clock import process_started
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 
 from mmtransfer.cli import records
-from mmtransfer.cli.installation import check_trio
 from mmtransfer.cli.layout import show_json
+from mmtransfer.cli.starting import libraries
 from mmtransfer.cli.words import parse
 
 
@@ -23,7 +23,7 @@ class Words:
 def run(words: list[str]) -> None:
     """Trains all of it and prints one table."""
     said = parse(Words, words, "demo", "Transfer beside scratch on the built-in data of every task.")
-    check_trio()
+    libraries()
     from mmtransfer.demo import demo
 
     comparisons = demo(said.out, silent=said.json)

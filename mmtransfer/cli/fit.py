@@ -10,9 +10,9 @@ from typing import Any
 from mmtransfer import launcher
 from mmtransfer.cli import ending, help, records, tables
 from mmtransfer.cli.flags import parse
-from mmtransfer.cli.installation import check_trio
 from mmtransfer.cli.layout import show_json
 from mmtransfer.cli.pages import show_page
+from mmtransfer.cli.starting import libraries
 from mmtransfer.cli.words import refuse_absent_data, refuse_beside, task_of
 from mmtransfer.config import TEXT
 from mmtransfer.config.tasks import SEES
@@ -46,7 +46,7 @@ def run(words: list[str], choices: Mapping[str, Any] = types.MappingProxyType({}
     if builtin and not rehearsed:
         _announce(task, settings, repeats, versus)
     refuse_absent_data(settings)
-    check_trio()
+    libraries()
     if rehearsed:
         from mmtransfer.rehearsal import dry_run
 

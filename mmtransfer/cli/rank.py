@@ -6,8 +6,8 @@ import logging
 
 from mmtransfer.cli import help, records, tables
 from mmtransfer.cli.flags import parse
-from mmtransfer.cli.installation import check_trio
 from mmtransfer.cli.layout import show_json
+from mmtransfer.cli.starting import libraries
 from mmtransfer.cli.words import plain, refuse, taken, task_of
 from mmtransfer.errors import MMTransferError
 
@@ -48,7 +48,7 @@ def run(words: list[str]) -> None:
     fields = {name: value for name, value in settings.items() if name not in ("task", "train", "strategy", "backbone")}
     if not all(word.isascii() and word.isdecimal() and int(word[:9]) > 1 for word in folds):
         raise MMTransferError(f"--folds must be 2 or more, not {folds[0]}", "--folds", "change the value")
-    check_trio()
+    libraries()
     from mmtransfer.rank import FOLDS, rank
 
     ranking = rank(task, settings.get("train"), backbones, folds=int(folds[0]) if folds else FOLDS, **fields)

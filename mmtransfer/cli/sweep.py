@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from mmtransfer.cli import help
 from mmtransfer.cli.flags import parse
-from mmtransfer.cli.installation import check_trio
 from mmtransfer.cli.layout import show_json
+from mmtransfer.cli.starting import libraries
 from mmtransfer.cli.words import refuse, refuse_absent_data, taken, task_of
 from mmtransfer.defaults import without_data
 from mmtransfer.errors import MMTransferError
@@ -55,7 +55,7 @@ def run(words: list[str]) -> None:
     given = {name: value for name, value in settings.items() if name != "task"}
     own: dict[str, Any] = {"strategies": _listed(names), "backbones": _listed(backbones), "seeds": _whole(seeds)}
     refuse_absent_data(settings)
-    check_trio()
+    libraries()
     from mmtransfer.sweep import sweep
 
     made = sweep(task, **own, **given)
