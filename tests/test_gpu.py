@@ -14,25 +14,20 @@ import pytest
 import tiny
 import torch
 from accelerate import Accelerator
+from tiny_runs import frozen_texts
 
 import mmtransfer as mmt
-from mmtransfer import backbones
 from mmtransfer.cache.settings import Cache
 from mmtransfer.cache.store import Store
-from mmtransfer.cli.flags import parse
 from mmtransfer.config import TEXT
-from mmtransfer.data import sources
 from mmtransfer.engine import determinism, entries
 from mmtransfer.engine.features import features
 from mmtransfer.engine.graphs import AGREE, SEEN, Graphs, Recorder
 from mmtransfer.engine.graphs import apart as graphs_apart
-from mmtransfer.engine.loading import examples_of, uploaded
+from mmtransfer.engine.loading import uploaded
 from mmtransfer.engine.machine import Machine
-from mmtransfer.engine.model import Model
 from mmtransfer.engine.passes import Passes
 from mmtransfer.engine.states import States
-from mmtransfer.resolution import resolve
-from mmtransfer.tasks import TASKS
 from tests.engine.pieces import start_of
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")]
@@ -47,15 +42,8 @@ def machine_on(device: str, config: Any) -> Machine:
 
 
 def test_features_stored_by_one_device_agree_with_those_of_the_other(tmp_path: Path) -> None:
-    config = resolve(**parse(TEXT, [*tiny.text(tmp_path), "--weights", "none"], {}, "a test"))
-    torch.manual_seed(0)
-    backbone = backbones.load(str(config.backbone), "none")
-    task = TASKS[TEXT].make(config, backbone)
-    table = sources.load(config.train, "text", task.columns())
-    task.prepare(table)
-    backbone.freeze(range(len(backbone.stages)))
-    model = Model(backbone, task.target.head(backbone.width), task, "fp32").eval()
-    examples = examples_of(task, table)
+    model, examples = frozen_texts(tmp_path)
+    config = model.task.config
     for number, (builder, reader) in enumerate((("cpu", "cuda"), ("cuda", "cpu"))):
         cache = Cache("auto", Store(tmp_path / f"cache-{number}"))
         built = States(model.to(builder), examples, machine_on(builder, config), model.end, cache)

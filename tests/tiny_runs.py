@@ -16,10 +16,11 @@ from transformers import BertTokenizerFast
 from mmtransfer import backbones
 from mmtransfer.backbones import pretrained
 from mmtransfer.backbones.staged import Backbone
+from mmtransfer.cli.flags import parse
 from mmtransfer.config import IMAGE, SPEECH, TEXT
 from mmtransfer.data import sources
 from mmtransfer.engine import anchoring, phases
-from mmtransfer.engine.loading import examples_of
+from mmtransfer.engine.loading import Examples, examples_of
 from mmtransfer.engine.machine import Machine
 from mmtransfer.engine.model import Model
 from mmtransfer.engine.splits import Splits
@@ -44,6 +45,18 @@ class Begun(NamedTuple):
     model: Model
     splits: Splits
     plan: list[Phase]
+
+
+def frozen_texts(folder: Path) -> tuple[Model, Examples]:
+    """A frozen encoder of texts with its head, in evaluation mode, and the examples of `tiny.text`."""
+    config = resolve(**parse(TEXT, [*tiny.text(folder), "--weights", "none"], {}, "a test"))
+    torch.manual_seed(0)
+    backbone = backbones.load(str(config.backbone), "none")
+    task = TASKS[TEXT].make(config, backbone)
+    table = sources.load(config.train, "text", task.columns())
+    task.prepare(table)
+    backbone.freeze(range(len(backbone.stages)))
+    return Model(backbone, task.target.head(backbone.width), task, "fp32").eval(), examples_of(task, table)
 
 
 def backbone_of(family: str, folder: Path) -> tuple[str, Backbone, dict[str, Any]]:

@@ -5,39 +5,23 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-import tiny
 import torch
+from tiny_runs import frozen_texts
 from torch import nn
 
-from mmtransfer import backbones
 from mmtransfer.cache.settings import Cache, Figures
 from mmtransfer.cache.store import Store
-from mmtransfer.cli.flags import parse
-from mmtransfer.config import TEXT
-from mmtransfer.data import sources
 from mmtransfer.engine.features import cached_features, features, features_of_splits
-from mmtransfer.engine.loading import examples_of
 from mmtransfer.engine.machine import Machine
 from mmtransfer.engine.model import Model
 from mmtransfer.engine.processes import accelerator, in_step
 from mmtransfer.engine.splits import Splits
-from mmtransfer.resolution import resolve
-from mmtransfer.tasks import TASKS
 from mmtransfer.tasks.targets import MultiLabel
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    flags = tiny.text(tmp_path_factory.mktemp("features"))
-    config = resolve(**parse(TEXT, [*flags, "--weights", "none"], {}, "a test"))
-    torch.manual_seed(0)
-    backbone = backbones.load(str(config.backbone), "none")
-    task = TASKS[TEXT].make(config, backbone)
-    table = sources.load(config.train, "text", task.columns())
-    task.prepare(table)
-    backbone.freeze(range(len(backbone.stages)))
-    model = Model(backbone, task.target.head(backbone.width), task, "fp32").eval()
-    return model, examples_of(task, table)
+    return frozen_texts(tmp_path_factory.mktemp("features"))
 
 
 @pytest.fixture
