@@ -32,7 +32,9 @@ class Cost:
     epoch: float
     """A pass over the training data."""
     once: float = 0.0
-    """Before its first step, such as storing the states of frozen stages."""
+    """Before its first step, such as finding the head that it starts from."""
+    storing: float = 0.0
+    """Of these, for the states of frozen stages, which other data need again."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ def _preferred(candidates: int, epochs: int, fixed: bool) -> Iterator[tuple[int,
 
 
 def _made(costs: Sequence[Cost], steps: int, epochs: int, candidates: int, again: float, wider: float) -> Plan:
-    joined = math.ceil(JOINED * epochs) if wider and epochs > 1 else 0
+    joined = max(1, round(JOINED * epochs)) if wider and epochs > 1 else 0
     shares = _shares(candidates, steps * epochs, 1 - joined / epochs)
     found = Plan(epochs, candidates, shares, 0.0, again, joined)
     spent, done = sum(cost.once for cost in costs[:candidates]), 0.0
@@ -111,7 +113,7 @@ def _made(costs: Sequence[Cost], steps: int, epochs: int, candidates: int, again
     if again:
         spent += slowest[0].start + again * epochs * slowest[0].epoch
     if joined:
-        spent += slowest[0].start + wider * (slowest[0].once + joined * slowest[0].epoch)
+        spent += slowest[0].start + wider * (slowest[0].storing + joined * slowest[0].epoch)
     return replace(found, seconds=spent)
 
 

@@ -89,7 +89,7 @@ def plan(search: Search) -> list[Entry]:
     if search.plan is not None and (search.plan.again or search.plan.joined):
         wider = refitting.wider(first.config, search.facts[first.backbone]) if search.plan.joined else 0.0
         longer = wider * search.plan.joined or search.plan.again * search.plan.epochs
-        search.keep(first.cost.start + longer * first.cost.epoch + wider * first.cost.once)
+        search.keep(first.cost.start + longer * first.cost.epoch + wider * first.cost.storing)
     return entries
 
 
@@ -212,10 +212,12 @@ def _cost(search: Search, facts: Facts, prepared: Prepared, stored: bool, measur
     probes = [trial.seconds for trial in search.trials if trial.backbone == facts.name and trial.name == PROBE]
     head = probes[0] if probes and not facts.started else 0.0
     facts.started = True  # the head that trainings start from is found once
+    storing = units * measured.frozen if stored else 0.0
     return Cost(
         start=facts.loading + scoring + facts.measuring + writing,
         epoch=measured.epoch(units, stored) + scoring,  # the best weights stay in memory
-        once=head + (units * measured.frozen if stored else 0.0),
+        once=head + storing,
+        storing=storing,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -38,6 +39,16 @@ def test_a_trained_one_has_to_be_better_by_more_than_the_standard_error(monkeypa
     probe, trained = trial(0, "linear-probe", 20), trial(1, "full", wrong)
     assert chosen(monkeypatch, probe, trained) == expected
     assert chosen(monkeypatch, probe, trained, strategy="full") == "full", "it was asked for"
+
+
+@pytest.mark.parametrize(("wrong", "expected"), [(20, "linear-probe"), (19, "full")])
+def test_of_one_whose_last_epochs_are_to_come_it_is_enough_to_be_better(monkeypatch, wrong, expected):
+    probe, trained = trial(0, "linear-probe", 20), trial(1, "full", wrong)
+    trained.config = replace(trained.config, epochs=3, join_validation=1)
+    trained.steps, trained.planned, trained.state = 20, 30, "paused"
+    assert chosen(monkeypatch, probe, trained) == expected
+    trained.steps = 30
+    assert chosen(monkeypatch, probe, trained) == "linear-probe", "they have been"
 
 
 def test_the_probe_is_asked_about_the_examples_that_the_other_was_scored_on(monkeypatch):

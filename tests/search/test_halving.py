@@ -61,8 +61,10 @@ def test_a_longer_schedule_is_worth_more_than_a_short_one_twice():
 
 def test_the_last_epochs_on_all_data_are_reckoned_with():
     found = plan([Cost(1, 9)], 100, 4, 1000, True, wider=1.5)
-    assert found is not None and (found.shares, found.joined) == ((0.5,), 2)
-    assert found.seconds == pytest.approx((1 + 2 * 9) + (1 + 1.5 * 2 * 9))
+    assert found is not None and (found.shares, found.joined) == ((0.75,), 1)
+    assert found.seconds == pytest.approx((1 + 3 * 9) + (1 + 1.5 * 9))
+    stored = plan([Cost(1, 9, once=30, storing=20)], 100, 4, 1000, True, wider=1.5)
+    assert stored is not None and stored.seconds == pytest.approx(found.seconds + 30 + 1.5 * 20), "not the head"
     several = plan([Cost(1, 9)] * 9, 100, 6, 1000, True, wider=1.5)
     assert several is not None and several.shares == pytest.approx((1 / 9, 1 / 3, 2 / 3)) and several.joined == 2
     short = plan([Cost(1, 9)], 100, 1, 1000, True, wider=1.5)
