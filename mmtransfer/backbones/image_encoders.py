@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mmtransfer.backbones.attention import ATTENTION
 from mmtransfer.backbones.staged import Backbone, Context, State
 from mmtransfer.backbones.text import library_name
 from mmtransfer.registry import Registry
@@ -94,7 +95,7 @@ class ImageBackbone(Backbone):
 
     modality = "image"
     own_crop = True
-    attention: ClassVar[str | None] = "sdpa"
+    attention: ClassVar[str | None] = ATTENTION
     """The library's attention; None where a family has none."""
     options: ClassVar[Mapping[str, Any]] = {}
     """Keyword arguments of the library's class beside the configuration."""

@@ -14,7 +14,8 @@ from safetensors import SafetensorError
 from torch import nn
 
 from mmtransfer import hub
-from mmtransfer.backbones import foreign, image_encoders, processors, speech, text, whole_text
+from mmtransfer.backbones import attention, foreign, image_encoders, processors, speech, text, whole_text
+from mmtransfer.backbones.attention import ATTENTION
 from mmtransfer.backbones.staged import Backbone
 from mmtransfer.errors import MMTransferError, unknown
 
@@ -112,7 +113,7 @@ def _made(config: Mapping[str, Any], family: Any) -> Any:
     if family.modality == "image":  # of a model of pictures and texts the tower for pictures
         made = getattr(made, "vision_config", made)
     if family.attention is not None:
-        made._attn_implementation = family.attention
+        made._attn_implementation = attention.register() if family.attention == ATTENTION else family.attention
     return made
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mmtransfer.backbones.attention import ATTENTION
 from mmtransfer.backbones.staged import Backbone, Context, State
 from mmtransfer.backbones.text import library_name, mean, valid
 from mmtransfer.errors import MMTransferError
@@ -126,7 +127,7 @@ class Wav2Vec2Backbone(Backbone):
 
     modality = "speech"
     library = "Wav2Vec2Model"
-    attention: ClassVar[str | None] = "sdpa"
+    attention: ClassVar[str | None] = ATTENTION
     options: ClassVar[Mapping[str, Any]] = {}
     layer: ClassVar[type[Layer]] = Layer
     targets: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "out_proj", "intermediate_dense", "output_dense")

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, cast
 import torch
 from torch import Tensor, nn
 
+from mmtransfer.backbones.attention import ATTENTION
 from mmtransfer.backbones.staged import Backbone, Context, State
 from mmtransfer.errors import unknown
 from mmtransfer.registry import Registry
@@ -56,7 +57,7 @@ class TextBackbone(Backbone):
     """Base of the text families; `tokenizer` belongs to the weights, `pooling` is one of POOLINGS."""
 
     modality = "text"
-    attention: ClassVar[str | None] = "sdpa"
+    attention: ClassVar[str | None] = ATTENTION
     """The library's attention; None for its own choice."""
     options: ClassVar[Mapping[str, Any]] = {}
     """Keyword arguments of the library's class beside the configuration."""
