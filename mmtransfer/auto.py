@@ -201,8 +201,10 @@ def _run(search: Search, lock: Lock, warnings: Sequence[str]) -> None:
             raise Interrupted(search.bench.signals[0], command, search.folder.path)
         why = next((trial.why for trial in search.trials if trial.why), "nothing could be tried")
         raise MMTransferError(f"No training has succeeded: {why}", f"--out {search.folder.path}", "see auto.json there")
-    chosen = final.choose(search)
+    chosen = final.choose(search, goes_on=not search.stopped())
     again = refitting.end(search, chosen)
+    if again is None:
+        chosen = final.choose(search, goes_on=False)
     seen = again is not None or chosen.steps > chosen.last
     final.finish(search, again or chosen, lock, warnings, chosen.records if seen else None)
     stopped = search.stopped()

@@ -1,4 +1,4 @@
-"""Every task on its built-in data with its built-in backbone, beside training from scratch: one table."""
+"""Three tasks on their built-in data with its built-in backbone, beside training from scratch: one table."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ logger = logging.getLogger("mmtransfer")
 
 
 def demo(out: str | Path | None = None, silent: bool = False) -> list[Comparison]:
-    """Runs every task on its built-in data, from the built-in backbone and from scratch, and prints one table.
+    """Runs three tasks on their built-in data, from the built-in backbone and from scratch, and prints one table.
 
     `out`: folder of the run folders; runs/demo-DATE-TIME if None. `silent`: print nothing. Needs no network.
     """

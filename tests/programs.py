@@ -1,18 +1,22 @@
 """Programs in processes of their own, forked from one that has imported the libraries, which takes six seconds.
 
-What the interpreter or a launcher does at the start of a program is not tested this way: tests of that start one.
+What the interpreter or a launcher does at the start and at the end of a program is not tested this way, nor variables
+that libraries read when they are imported: tests of that start one.
 """
 
 from __future__ import annotations
 
+import atexit
 import multiprocessing
 import os
 import runpy
+import signal
 import socket
 import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 _forks = multiprocessing.get_context("forkserver")
@@ -20,7 +24,7 @@ _forks.set_forkserver_preload(["mmtransfer.fitting", "mmtransfer.cli"])
 
 
 class Program:
-    """`python WORDS`, or for `-m mmtransfer WORDS` the command line; `variables`: more of them in its environment."""
+    """A script by its path and its words, or `-m mmtransfer` and its words; `variables`: more in its environment."""
 
     def __init__(self, *words: str, **variables: str) -> None:
         descriptor, name = tempfile.mkstemp()
@@ -28,6 +32,7 @@ class Program:
         self._said = Path(name)
         self._process = _forks.Process(target=_run, args=(words, {**os.environ, **variables}, name))
         self._process.start()
+        atexit.register(self._process.kill)  # else the end of the tests would wait for one that a failed test has left
 
     @property
     def status(self) -> int | None:
@@ -35,17 +40,22 @@ class Program:
         return self._process.exitcode
 
     def signal(self, number: int) -> None:
-        """Sends it a signal."""
-        os.kill(self._process.pid, number)
+        """Sends it a signal, if it runs."""
+        if self.status is None:
+            with suppress(ProcessLookupError):  # it has ended meanwhile
+                os.kill(self._process.pid, number)
 
     def wait(self, seconds: float = 300) -> str:
         """Waits for its end; returns what it printed and said."""
         self._process.join(seconds)
-        if self.status is None:
-            self._process.kill()
-            raise TimeoutError(self._said.read_text())
+        ended = self.status is not None
+        self._process.kill()
+        self._process.join()
+        atexit.unregister(self._process.kill)
         said = self._said.read_text()
         self._said.unlink()
+        if not ended:
+            raise TimeoutError(said)
         return said
 
     def end(self, seconds: float = 300) -> str:
@@ -63,7 +73,7 @@ def together(processes: int, *words: str, **variables: str) -> list[Program]:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": str(processes)}
-    shared |= {"LOCAL_WORLD_SIZE": str(processes), "OMP_NUM_THREADS": "1", **variables}
+    shared |= {"LOCAL_WORLD_SIZE": str(processes), **variables}
     return [Program(*words, **shared, RANK=str(rank), LOCAL_RANK=str(rank)) for rank in range(processes)]
 
 
@@ -75,8 +85,7 @@ def end_all(programs: Sequence[Program], seconds: float = 300) -> None:
             break
         time.sleep(0.02)
     for program in programs:
-        if program.status is None:
-            program.signal(9)
+        program.signal(signal.SIGKILL)
     said = [program.wait() for program in programs]
     assert all(program.status == 0 for program in programs), "\n".join(part[-3000:] for part in said)
 

@@ -74,7 +74,7 @@ def test_the_code_of_a_guide_runs(
         if language == "python":
             exec(compile(code, guide.name, "exec", dont_inherit=True), names)
         elif language == "bash":
-            for line in code.strip().splitlines():
+            for line in code.strip().replace("--max-minutes 10", "--max-minutes 0.2").splitlines():
                 verb, *words = shlex.split(line)
                 status, _, said = command(*words)
                 assert verb == "mmtransfer" and status == 0, f"{line}\n{said}"

@@ -86,9 +86,10 @@ def test_all_processes_are_refused_beside_a_live_run(tmp_path, how):
     given = {"task": TEXT, "train": "x", "backbone": "builtin", "strategy": "full", "strategy_options": {}, "seed": 0}
     (out / "config.json").write_text(json.dumps(given))
     (out / "environment.json").write_text('{"program": "mmtransfer", "schema": 2}')
-    for program in together(2, "-m", "mmtransfer", "fit", TEXT, "--out", str(out), *how):
-        said = program.wait()
-        assert program.status == 2 and "error: Another run is at work in the folder" in said, said
+    programs = together(2, "-m", "mmtransfer", "fit", TEXT, "--out", str(out), *how)
+    said = [program.wait() for program in programs]
+    assert [program.status for program in programs] == [2, 2], said
+    assert all("error: Another run is at work in the folder" in part for part in said)
     assert len(list(out.iterdir())) == 3
 
 

@@ -1,4 +1,4 @@
-"""`mmtransfer demo`: transfer beside scratch on the built-in data of every task."""
+"""`mmtransfer demo`: transfer beside scratch on the built-in data of three tasks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Words:
 
 def run(words: list[str]) -> None:
     """Trains all of it and prints one table."""
-    said = parse(Words, words, "demo", "Transfer beside scratch on the built-in data of every task.")
+    said = parse(Words, words, "demo", "Transfer beside scratch on the built-in data of three tasks.")
     libraries()
     from mmtransfer.demo import demo
 

@@ -45,8 +45,8 @@ def run(words: list[str]) -> None:
     """Writes the features of all data."""
     about = "Writes pooled features (of speech the mean over the frames); a run is used with its own settings."
     fields = dataclasses.asdict(parse(Words, words, "embed", about))
-    check_trio()
     with quickly():
+        check_trio()
         from mmtransfer.embedding import check, embed
 
     out = fields.pop("out")

@@ -7,8 +7,8 @@ import dataclasses
 import tyro
 
 from mmtransfer.cli import ending, records
-from mmtransfer.cli.installation import check_trio
 from mmtransfer.cli.layout import show_json
+from mmtransfer.cli.starting import libraries
 from mmtransfer.cli.words import parse
 
 
@@ -31,7 +31,7 @@ def run(words: list[str]) -> None:
     """Makes the soup and prints its scores."""
     about = "From the best run down, weights join the mean where the validation score does not fall."
     said = parse(Words, words, "soup", about)
-    check_trio()
+    libraries()
     from mmtransfer.soup import soup
 
     made = soup(said.runs, said.out, said.overwrite)

@@ -28,11 +28,12 @@ WIDTH = 1.96
 """Standard errors from a score to either end of its interval."""
 
 
-def choose(search: Search) -> Trial:
+def choose(search: Search, goes_on: bool) -> Trial:
     """The best trial. Where the user has not asked for a strategy, a trained one only if on the very examples that it
     was scored on it is better than the best probe by more than the standard error of the difference: it is the best of
     several, and of equal models the simpler one is taken (Breiman et al. 1984, 3.4.3). One whose last epochs
-    are still to come, on all data, was scored while its rate was high: of it, it is enough to be better."""
+    are still to come, on all data (`goes_on`: if any can come), was scored while its rate was high: of it, it is enough
+    to be better."""
     names = {facts.name for facts in tuning.backbones(search)}
     trials = [trial for trial in search.trials if trial.counts and trial.backbone in names]
     best = min((trial for trial in trials if trial.name != PROBE), key=search.order, default=None)
@@ -48,8 +49,8 @@ def choose(search: Search) -> Trial:
     found = metric.difference(search.metric, [best.records], [theirs])
     gain = found.value if search.higher_is_better else -found.value
     error = 0.0 if found.low is None or found.high is None else (found.high - found.low) / (2 * WIDTH)
-    goes_on = bool(best.config.join_validation) and best.steps < best.planned
-    return best if gain > (0.0 if goes_on else error) else probe
+    unfinished = goes_on and bool(best.config.join_validation) and best.steps < best.planned
+    return best if gain > (0.0 if unfinished else error) else probe
 
 
 def among(records: Records | None, others: Records | None) -> Records | None:

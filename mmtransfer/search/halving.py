@@ -20,7 +20,7 @@ SOME = 4
 LEAST = 20
 """Steps of the shortest rung."""
 JOINED = 1 / 3
-"""Of a schedule, the share of epochs in which the winner trains on the validation data as well."""
+"""Of a schedule, about the share of epochs, one at least, in which the winner trains on the validation data as well."""
 
 
 @dataclass(frozen=True)

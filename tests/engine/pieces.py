@@ -1,4 +1,4 @@
-"""Trains the same steps cut in several ways; run by test_steps.py, alone or under torchrun.
+"""Trains the same steps cut in several ways; run by test_steps.py, alone or as one of several processes.
 
     python pieces.py FOLDER KIND[,KIND] BUDGET [BUDGET ...]
 

@@ -27,11 +27,11 @@ def trial(number, name, wrong, n=100, first=0):
     return made
 
 
-def chosen(monkeypatch, *trials, **settings):
+def chosen(monkeypatch, *trials, goes_on=True, **settings):
     monkeypatch.setattr(tuning, "backbones", lambda search: [SimpleNamespace(name="builtin")])
     search = SimpleNamespace(trials=trials, settings=settings, metric="accuracy", higher_is_better=True)
     search.order = lambda one: (-one.value, one.loss)
-    return final.choose(search).name
+    return final.choose(search, goes_on).name
 
 
 @pytest.mark.parametrize(("wrong", "expected"), [(20, "linear-probe"), (19, "linear-probe"), (10, "full")])
@@ -47,6 +47,7 @@ def test_of_one_whose_last_epochs_are_to_come_it_is_enough_to_be_better(monkeypa
     trained.config = replace(trained.config, epochs=3, join_validation=1)
     trained.steps, trained.planned, trained.state = 20, 30, "paused"
     assert chosen(monkeypatch, probe, trained) == expected
+    assert chosen(monkeypatch, probe, trained, goes_on=False) == "linear-probe", "they will not come"
     trained.steps = 30
     assert chosen(monkeypatch, probe, trained) == "linear-probe", "they have been"
 
