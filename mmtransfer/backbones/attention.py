@@ -5,16 +5,15 @@ There PyTorch's kernels take up to twice and a half as long, for short texts in 
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from mmtransfer.backbones.dropout import kept
+
 ATTENTION = "mmtransfer"
 """Under which transformers knows it."""
-DRAWN = 4
-"""Elements of a mask of dropout that a random number of 64 bits decides."""
 
 
 def register() -> str:
@@ -64,11 +63,3 @@ def by_products(
     if dropout:
         weights = weights * kept(weights, dropout)
     return torch.matmul(weights, value).transpose(1, 2).contiguous()
-
-
-def kept(weights: Tensor, dropout: float) -> Tensor:
-    """What dropout multiplies by: 0, or over the share that is kept. PyTorch's takes six times as long: it draws a
-    number for each element, and that many bits decide four."""
-    draws = torch.empty(math.ceil(weights.numel() / DRAWN), dtype=torch.int64).random_(-(2**63), None)
-    bits = draws.view(torch.int16)[: weights.numel()].view(weights.shape)
-    return (bits >= round(dropout * 2**16) - 2**15).to(weights.dtype).mul_(1 / (1 - dropout))

@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from torch import nn
 
 from mmtransfer import hub
-from mmtransfer.backbones import attention, foreign, image_encoders, processors, speech, text, whole_text
+from mmtransfer.backbones import attention, dropout, foreign, image_encoders, processors, speech, text, whole_text
 from mmtransfer.backbones.attention import ATTENTION
 from mmtransfer.backbones.staged import Backbone
 from mmtransfer.errors import MMTransferError, unknown
@@ -49,7 +49,7 @@ def build(config: Mapping[str, Any]) -> Backbone:
     family = family_of(config, "the configuration")
     made = _made(config, family)
     library, options = _library(family, made)
-    backbone: Backbone = family(library(made, **options))
+    backbone: Backbone = family(dropout.quick(library(made, **options)))
     backbone.source = "random weights"
     if backbone.modality == "speech":
         stem = cast(nn.Conv1d, cast(speech.Convolutions, backbone.stages[0]).layers[0].conv)
@@ -147,7 +147,7 @@ def _loaded(name: str, config: Mapping[str, Any]) -> Backbone:
             )
 
     model, info = fetch(name, fetched)
-    backbone: Backbone = family(model.train())
+    backbone: Backbone = family(dropout.quick(model.train()))
     extra = sorted(info["unexpected_keys"])
     old = [key for key in extra if backbone.is_head(key)]
     wrong = {

@@ -50,21 +50,6 @@ def test_where_there_is_nothing_to_look_at_nothing_is_nan():
     assert found.isfinite().all() and all(each.isfinite().all() for each in gradients(found, *inputs))
 
 
-@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
-def test_dropout_leaves_its_share_and_keeps_the_mean(share):
-    weights = torch.ones(7, 5, 99, 33, dtype=torch.float64)
-    torch.manual_seed(0)
-    kept = attention.kept(weights, share)
-    assert kept.unique().tolist() == [0.0, pytest.approx(1 / (1 - share))]
-    assert float((kept == 0).double().mean()) == pytest.approx(share, abs=0.005)
-    assert all(
-        float((kept[..., place] == 0).double().mean()) == pytest.approx(share, abs=0.04) for place in range(33)
-    ), "each of the elements that share a number"
-    torch.manual_seed(0)
-    assert torch.equal(attention.kept(weights, share), kept), "a function of the seed"
-    assert not torch.equal(attention.kept(weights, share), kept)
-
-
 def test_the_kernel_is_taken_where_it_is_faster_or_its_own_mask_is_asked_for(monkeypatch):
     taken = []
     monkeypatch.setattr(attention, "by_products", lambda query, *others: taken.append(query.dtype) or query)
