@@ -32,10 +32,8 @@ def test_what_is_dropped_has_no_gradient():
     (gradient,) = torch.autograd.grad(found.sum(), x)
     assert type(layer) is dropout.Dropout and isinstance(layer, nn.Dropout)
     assert torch.equal(gradient == 0, found == 0) and (found == 0).any()
-    assert torch.allclose(found, x * gradient) and set(gradient.unique().tolist()) == {
-        0.0,
-        float(torch.tensor(1 / 0.75)),
-    }
+    assert torch.allclose(found, x * gradient)
+    assert gradient.unique().tolist() == [0.0, pytest.approx(1 / 0.75)]
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0])
@@ -51,7 +49,6 @@ def test_outside_of_training_nothing_is_dropped():
 
 @pytest.mark.parametrize("family", ["bert", "gpt2", "vit", "wav2vec2"])
 def test_networks_of_every_kind_have_it(family, tmp_path):
-    found = [
-        module for module in begin(family, "full", tmp_path).model.backbone.modules() if isinstance(module, nn.Dropout)
-    ]
+    modules = begin(family, "full", tmp_path).model.backbone.modules()
+    found = [module for module in modules if isinstance(module, nn.Dropout)]
     assert found and all(type(module) is dropout.Dropout for module in found)
