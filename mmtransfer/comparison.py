@@ -294,10 +294,17 @@ def _merit(value: float | None, higher_is_better: bool) -> float:
     return value if higher_is_better else -value
 
 
+def _chosen(result: Mapping[str, Any]) -> set[str]:
+    """Of precision and layout, what a trial has chosen: for another seed it may have chosen otherwise."""
+    tried = [choice.split() for choice in (result.get("precision") or {}).get("tried") or {}]
+    return {name for place, name in enumerate(("precision", "layout")) if len({words[place] for words in tried}) > 1}
+
+
 def _entries(loaded: Sequence[Loaded], split: str, primary: str) -> list[Entry]:
     groups: dict[str, list[Loaded]] = {}
     for run in loaded:
-        settings = {name: value for name, value in run.config.items() if name not in NO_SETTINGS}
+        unasked = NO_SETTINGS | _chosen(run.result)
+        settings = {name: value for name, value in run.config.items() if name not in unasked}
         groups.setdefault(json.dumps(settings, sort_keys=True), []).append(run)
     names = _names(list(groups.values()))
     for name, runs in zip(names, groups.values(), strict=True):
