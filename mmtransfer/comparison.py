@@ -13,7 +13,7 @@ import json
 import os
 import re
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +33,8 @@ LEVEL = 0.05
 NO_SETTINGS = {"seed", "out", "resume", "overwrite", "threads", "workers", "log_every", "checkpoint_every"}
 NO_SETTINGS |= {"checkpoint_minutes", "keep_checkpoints", "track"}
 """Fields in which runs of one entry may differ."""
+CHOSEN = {"precision", "layout"}
+"""Fields in which runs of one entry may differ where each has a seed of its own: a trial may have set them."""
 
 
 ENDS = ("low", "high", "difference", "difference_low", "difference_high", "p")
@@ -294,20 +296,28 @@ def _merit(value: float | None, higher_is_better: bool) -> float:
     return value if higher_is_better else -value
 
 
-def _chosen(result: Mapping[str, Any]) -> set[str]:
-    """Of precision and layout, what a trial has chosen: for another seed it may have chosen otherwise."""
-    tried = [choice.split() for choice in (result.get("precision") or {}).get("tried") or {}]
-    return {name for place, name in enumerate(("precision", "layout")) if len({words[place] for words in tried}) > 1}
+def _grouped(loaded: Sequence[Loaded]) -> list[list[Loaded]]:
+    """Runs of the same settings, as they come. What a machine may have chosen, for one seed otherwise than for another,
+    tells no seeds apart, only runs of the same seed."""
+    alike: dict[str, list[Loaded]] = {}
+    for run in loaded:
+        alike.setdefault(_without(run.config, NO_SETTINGS | CHOSEN), []).append(run)
+    groups: dict[str, list[Loaded]] = {}
+    for runs in alike.values():
+        once = len({run.result["seed"] for run in runs}) == len(runs)
+        for run in runs:
+            groups.setdefault(_without(run.config, NO_SETTINGS | (CHOSEN if once else set())), []).append(run)
+    return list(groups.values())
+
+
+def _without(config: Mapping[str, Any], names: Collection[str]) -> str:
+    return json.dumps({name: value for name, value in config.items() if name not in names}, sort_keys=True)
 
 
 def _entries(loaded: Sequence[Loaded], split: str, primary: str) -> list[Entry]:
-    groups: dict[str, list[Loaded]] = {}
-    for run in loaded:
-        unasked = NO_SETTINGS | _chosen(run.result)
-        settings = {name: value for name, value in run.config.items() if name not in unasked}
-        groups.setdefault(json.dumps(settings, sort_keys=True), []).append(run)
-    names = _names(list(groups.values()))
-    for name, runs in zip(names, groups.values(), strict=True):
+    groups = _grouped(loaded)
+    names = _names(groups)
+    for name, runs in zip(names, groups, strict=True):
         seeds = [run.result["seed"] for run in runs]
         if len(set(seeds)) < len(seeds):
             raise MMTransferError(
@@ -331,7 +341,7 @@ def _entries(loaded: Sequence[Loaded], split: str, primary: str) -> list[Entry]:
             runs[0].config,
             [run.place.path for run in runs],
         )
-        for name, runs in zip(names, groups.values(), strict=True)
+        for name, runs in zip(names, groups, strict=True)
     ]
 
 
