@@ -30,7 +30,7 @@ from mmtransfer.search.halving import Plan
 from mmtransfer.search.journal import TRIALS, Search, told_of
 from mmtransfer.search.probing import look, probe, widen
 from mmtransfer.search.sources import Source
-from mmtransfer.search.trial import Bench
+from mmtransfer.search.trial import Bench, Trial
 from mmtransfer.tasks import TASKS
 
 logger = logging.getLogger("mmtransfer")
@@ -201,10 +201,7 @@ def _run(search: Search, lock: Lock, warnings: Sequence[str]) -> None:
             raise Interrupted(search.bench.signals[0], command, search.folder.path)
         why = next((trial.why for trial in search.trials if trial.why), "nothing could be tried")
         raise MMTransferError(f"No training has succeeded: {why}", f"--out {search.folder.path}", "see auto.json there")
-    chosen = final.choose(search, goes_on=not search.stopped())
-    again = refitting.end(search, chosen)
-    if again is None:
-        chosen = final.choose(search, goes_on=False)
+    chosen, again = _chosen(search)
     seen = again is not None or chosen.steps > chosen.last
     final.finish(search, again or chosen, lock, warnings, chosen.records if seen else None)
     stopped = search.stopped()
@@ -213,6 +210,13 @@ def _run(search: Search, lock: Lock, warnings: Sequence[str]) -> None:
         logger.warning("the search was stopped; this is the best so far. Go on with: %s", command)
     else:
         shutil.rmtree(search.folder.path / TRIALS, ignore_errors=True)
+
+
+def _chosen(search: Search) -> tuple[Trial, Trial | None]:
+    """The best trial, and what it has become on all data; None where that has not come, which may make another best."""
+    chosen = final.choose(search, goes_on=not search.stopped())
+    again = refitting.end(search, chosen)
+    return (chosen, again) if again is not None else (final.choose(search, goes_on=False), None)
 
 
 def _sources(search: Search, fetch: bool = True) -> list[Source]:

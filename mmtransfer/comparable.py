@@ -1,4 +1,5 @@
-"""Finished runs that can be compared: found in folders, read, and known to be scored on the same examples.
+"""Finished runs that can be compared: found in folders, read, and known to be scored on the same examples; those of the
+same settings together.
 
 Predictions are paired by the ids of their examples, so the same rows in another order, or under other names, are not
 the same data here.
@@ -6,8 +7,9 @@ the same data here.
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +17,11 @@ from mmtransfer.errors import MMTransferError
 from mmtransfer.run import RunFolder, scored_on
 
 AGAIN = "score both on one set: mmtransfer evaluate RUN --test DATA, or run them again with the same data"
+NO_SETTINGS = {"seed", "out", "resume", "overwrite", "threads", "workers", "log_every", "checkpoint_every"}
+NO_SETTINGS |= {"checkpoint_minutes", "keep_checkpoints", "track"}
+"""Fields in which runs of one entry may differ."""
+CHOSEN = {"precision", "layout"}
+"""Fields in which runs of one entry may differ where each has a seed of its own: a trial may have set them."""
 
 
 class Loaded(NamedTuple):
@@ -165,3 +172,21 @@ def columns(folder: RunFolder, split: str, names: Sequence[str], optional: Seque
     """Columns of the stored predictions, sorted by id; MMTransferError for a file that does not have all of `names`."""
     found = folder.read_predictions(split, without=("logits", "top5"), needed=names)
     return {name: found[name] for name in (*names, *optional) if name in found}
+
+
+def grouped(loaded: Sequence[Loaded]) -> list[list[Loaded]]:
+    """Runs of the same settings, as they come. What a machine may have chosen, for one seed otherwise than for another,
+    tells no seeds apart, only runs of the same seed."""
+    alike: dict[str, list[Loaded]] = {}
+    for run in loaded:
+        alike.setdefault(_without(run.config, NO_SETTINGS | CHOSEN), []).append(run)
+    groups: dict[str, list[Loaded]] = {}
+    for runs in alike.values():
+        once = len({run.result["seed"] for run in runs}) == len(runs)
+        for run in runs:
+            groups.setdefault(_without(run.config, NO_SETTINGS | (CHOSEN if once else set())), []).append(run)
+    return list(groups.values())
+
+
+def _without(config: Mapping[str, Any], names: Collection[str]) -> str:
+    return json.dumps({name: value for name, value in config.items() if name not in names}, sort_keys=True)

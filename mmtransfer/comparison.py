@@ -9,17 +9,16 @@ Not finding a difference is an outcome, and is called so.
 from __future__ import annotations
 
 import itertools
-import json
 import os
 import re
 import statistics
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmtransfer import differing
-from mmtransfer.comparable import Loaded, columns, load_runs
+from mmtransfer.comparable import Loaded, columns, grouped, load_runs
 from mmtransfer.errors import MMTransferError, damaged, suggestion
 from mmtransfer.metrics import crossed, paired, stored
 from mmtransfer.metrics.paired import Difference
@@ -30,12 +29,6 @@ if TYPE_CHECKING:
 
 LEVEL = 0.05
 """An adjusted p below it is a difference."""
-NO_SETTINGS = {"seed", "out", "resume", "overwrite", "threads", "workers", "log_every", "checkpoint_every"}
-NO_SETTINGS |= {"checkpoint_minutes", "keep_checkpoints", "track"}
-"""Fields in which runs of one entry may differ."""
-CHOSEN = {"precision", "layout"}
-"""Fields in which runs of one entry may differ where each has a seed of its own: a trial may have set them."""
-
 
 ENDS = ("low", "high", "difference", "difference_low", "difference_high", "p")
 """Columns of a frame that hold nothing where a configuration has none."""
@@ -296,26 +289,8 @@ def _merit(value: float | None, higher_is_better: bool) -> float:
     return value if higher_is_better else -value
 
 
-def _grouped(loaded: Sequence[Loaded]) -> list[list[Loaded]]:
-    """Runs of the same settings, as they come. What a machine may have chosen, for one seed otherwise than for another,
-    tells no seeds apart, only runs of the same seed."""
-    alike: dict[str, list[Loaded]] = {}
-    for run in loaded:
-        alike.setdefault(_without(run.config, NO_SETTINGS | CHOSEN), []).append(run)
-    groups: dict[str, list[Loaded]] = {}
-    for runs in alike.values():
-        once = len({run.result["seed"] for run in runs}) == len(runs)
-        for run in runs:
-            groups.setdefault(_without(run.config, NO_SETTINGS | (CHOSEN if once else set())), []).append(run)
-    return list(groups.values())
-
-
-def _without(config: Mapping[str, Any], names: Collection[str]) -> str:
-    return json.dumps({name: value for name, value in config.items() if name not in names}, sort_keys=True)
-
-
 def _entries(loaded: Sequence[Loaded], split: str, primary: str) -> list[Entry]:
-    groups = _grouped(loaded)
+    groups = grouped(loaded)
     names = _names(groups)
     for name, runs in zip(names, groups, strict=True):
         seeds = [run.result["seed"] for run in runs]

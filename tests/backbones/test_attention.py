@@ -50,6 +50,14 @@ def test_where_there_is_nothing_to_look_at_nothing_is_nan():
     assert found.isfinite().all() and all(each.isfinite().all() for each in gradients(found, *inputs))
 
 
+def test_dropout_leaves_weights_out_and_keeps_the_mean():
+    inputs = drawn()
+    torch.manual_seed(0)
+    found = torch.stack([attention.by_products(*inputs, mask(9, 4, 1), 0.5) for _ in range(4000)])
+    plain = attention.by_products(*inputs, mask(9, 4, 1))
+    assert not torch.allclose(found[0], plain, atol=0.1) and torch.allclose(found.mean(0), plain, atol=0.15)
+
+
 def test_the_kernel_is_taken_where_it_is_faster_or_its_own_mask_is_asked_for(monkeypatch):
     taken = []
     monkeypatch.setattr(attention, "by_products", lambda query, *others: taken.append(query.dtype) or query)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
+import tiny
 import torch
 from tiny_runs import begin
 from torch import nn
 
+from mmtransfer import backbones
 from mmtransfer.backbones import dropout
 
 
@@ -45,6 +47,12 @@ def test_all_or_nothing_is_pytorchs(share):
 def test_outside_of_training_nothing_is_dropped():
     x = torch.randn(4, 3)
     assert torch.equal(dropout.quick(nn.Dropout(0.5)).eval()(x), x)
+
+
+def test_a_network_that_is_loaded_has_it(tmp_path):
+    modules = backbones.load(str(tiny.bert(tmp_path / "bert", "abc", weights=True))).modules()
+    found = [type(module) for module in modules if isinstance(module, nn.Dropout)]
+    assert found and set(found) == {dropout.Dropout}
 
 
 @pytest.mark.parametrize("family", ["bert", "gpt2", "vit", "wav2vec2"])

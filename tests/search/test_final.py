@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,7 +12,7 @@ import pytest
 from mmtransfer.config import TEXT
 from mmtransfer.metrics import Score
 from mmtransfer.resolution import resolve
-from mmtransfer.search import final, tuning
+from mmtransfer.search import final, refitting, tuning
 from mmtransfer.search.trial import Trial
 
 
@@ -27,11 +28,16 @@ def trial(number, name, wrong, n=100, first=0):
     return made
 
 
-def chosen(monkeypatch, *trials, goes_on=True, **settings):
+def search_of(monkeypatch, *trials, **settings):
     monkeypatch.setattr(tuning, "backbones", lambda search: [SimpleNamespace(name="builtin")])
     search = SimpleNamespace(trials=trials, settings=settings, metric="accuracy", higher_is_better=True)
     search.order = lambda one: (-one.value, one.loss)
-    return final.choose(search, goes_on).name
+    search.stopped = lambda: False
+    return search
+
+
+def chosen(monkeypatch, *trials, goes_on=True, **settings):
+    return final.choose(search_of(monkeypatch, *trials, **settings), goes_on).name
 
 
 @pytest.mark.parametrize(("wrong", "expected"), [(20, "linear-probe"), (19, "linear-probe"), (10, "full")])
@@ -50,6 +56,16 @@ def test_of_one_whose_last_epochs_are_to_come_it_is_enough_to_be_better(monkeypa
     assert chosen(monkeypatch, probe, trained, goes_on=False) == "linear-probe", "they will not come"
     trained.steps = 30
     assert chosen(monkeypatch, probe, trained) == "linear-probe", "they have been"
+
+
+@pytest.mark.parametrize("comes", [True, False])
+def test_where_the_last_epochs_do_not_come_it_is_chosen_again(monkeypatch, comes):
+    probe, trained = trial(0, "linear-probe", 20), trial(1, "full", 19)
+    trained.config = replace(trained.config, epochs=3, join_validation=1)
+    trained.steps, trained.planned, trained.state = 20, 30, "paused"
+    monkeypatch.setattr(refitting, "end", lambda search, best: best if comes else None)
+    auto = import_module("mmtransfer.auto")  # the attribute of this name is the function
+    assert auto._chosen(search_of(monkeypatch, probe, trained)) == ((trained, trained) if comes else (probe, None))
 
 
 def test_the_probe_is_asked_about_the_examples_that_the_other_was_scored_on(monkeypatch):
