@@ -1,13 +1,14 @@
 """Which way to launch a step's passes at once is fastest over a whole run, its start included?
 
-    python -m benchmarks.capture [WAY ...] [--epochs 3]     # a GPU: about a minute a way; no WAY: all
+    python -m benchmarks.capture [WAY ...] [--epochs 3]     # about a minute a way; no WAY: all that the device can do
 
-Ways: the passes as they are, without or with lengths rounded to a few; those of mmtransfer.engine.graphs;
-`torch.cuda.make_graphed_callables`; `torch.compile` with its backend `cudagraphs`, and in its mode `reduce-overhead`.
-Each trains the shape of BERT-base on BANKING77 in bf16, in batches of 32 by length, in a process of its own, over the
-same batches; told are the seconds of each epoch and the loss of the last one. `mask` and `no mask` time the passes of
-one batch of 32 x 128 tokens (16 on a CPU) without padding, with its mask and without. Written is
-benchmarks/results/capture.json. Needs $MMTRANSFER_DATA.
+Ways: the passes as they are, without or with lengths rounded to a few; compiled by `torch.compile` for each of these
+lengths; and on a GPU those of mmtransfer.engine.graphs, `torch.cuda.make_graphed_callables`, `torch.compile` with its
+backend `cudagraphs` and in its mode `reduce-overhead`. Each trains on BANKING77, in batches of 32 by length, in a
+process of its own, over the same batches: on a GPU the shape of BERT-base in bf16, on a CPU MiniLM on 1,600 sentences.
+Told are the seconds of each epoch and the loss of the last one. `mask` and `no mask` time the passes of one batch of
+32 x 128 tokens (16 on a CPU) without padding, with its mask and without. Written is
+benchmarks/results/capture-DEVICE.json. Needs $MMTRANSFER_DATA.
 """
 
 from __future__ import annotations
@@ -36,11 +37,12 @@ from mmtransfer.engine import optim, processes
 from mmtransfer.engine.graphs import Graphs, Recorder, rounded
 from mmtransfer.engine.machine import Machine
 from mmtransfer.engine.passes import Passes
+from mmtransfer.engine.precision import has_bf16
 from mmtransfer.preparation import Prepared, prepare
 from mmtransfer.resolution import resolve
 from mmtransfer.tasks.base import Outputs
 
-PLACE = Path(__file__).parent / "results" / "capture.json"
+RESULTS = Path(__file__).parent / "results"
 Run = Callable[[State], Outputs]
 
 
@@ -78,10 +80,12 @@ def graphed(model: nn.Module, state: State) -> Any:
 
 def compiled(**options: Any) -> Callable[[nn.Module], Run]:
     def way(model: nn.Module) -> Run:
+        torch._dynamo.config.recompile_limit = 64  # of each function; a shape is one
         shell: Any = torch.compile(Shell(model), dynamic=False, **options)
 
         def run(state: State) -> Outputs:
-            torch.compiler.cudagraph_mark_step_begin()
+            if options:  # recordings, of which the last one's outputs are no longer needed
+                torch.compiler.cudagraph_mark_step_begin()
             return {"logits": shell(state["x"], state["lengths"]).clone()}
 
         return run
@@ -92,18 +96,24 @@ def compiled(**options: Any) -> Callable[[nn.Module], Run]:
 WAYS: Mapping[str, Callable[[nn.Module], Run] | None] = {
     "as they are": lambda model: model,
     "as they are, lengths rounded": lambda model: model,
+    "compiled": compiled(),
     "ours": None,
     "make_graphed_callables": lambda model: by_shape(graphed, model),
     "backend cudagraphs": compiled(backend="cudagraphs"),
     "mode reduce-overhead": compiled(mode="reduce-overhead"),
 }
+ANYWHERE = ("as they are", "as they are, lengths rounded", "compiled")
+"""Ways that need no GPU."""
 MASKS = ("mask", "no mask")
 
 
 def prepared_case(folder: Path) -> tuple[Any, Machine, Prepared]:
-    """Model and data of `benchmarks.speed bert-base`, in bf16."""
-    contestant: Any = CASES["bert-base"](folder, False).contestants["ours"]
-    config = resolve(**{**contestant.args[0], "precision": "bf16", "cache": "off"})
+    """Model and data of `benchmarks.speed bert-base`, on a CPU of an epoch of `benchmarks.speed text`; in bf16 where
+    the device has it."""
+    gpu = torch.cuda.is_available()
+    contestant: Any = (CASES["bert-base"](folder, False) if gpu else CASES["text"](folder, True)).contestants["ours"]
+    precision = "bf16" if gpu or has_bf16() else "fp32"
+    config = resolve(**{**contestant.args[0], "precision": precision, "cache": "off"})
     machine = Machine.set_up(config, processes.accelerator())
     prepared = prepare(config, machine)
     prepared.model.backbone.freeze([])
@@ -116,7 +126,7 @@ def train(name: str, epochs: int) -> dict[str, Any]:
         config, machine, prepared = prepared_case(Path(folder))
         phase, train = prepared.plan[0], prepared.splits.train
         model = prepared.model.starting(phase.trains).to(machine.device).train()
-        model.precision = "bf16"
+        model.precision = config.precision
         rated = [*zip(model.backbone.stages, phase.rates.stages, strict=True), (model.head, phase.rates.head)]
         optimizer = optim.optimizer(optim.groups(rated, config.weight_decay), config)
         parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -125,7 +135,6 @@ def train(name: str, epochs: int) -> dict[str, Any]:
         run = way(model) if way else None
         plan, seconds = Plan(train.lengths, config.batch_size, 10**9, config.seed), []
         for number in range(epochs):
-            torch.cuda.synchronize()
             begun, epoch = time.perf_counter(), plan.epoch(number)
             total = torch.zeros((), device=machine.device)
             asked = epoch.batches(0, 0, 1)
@@ -147,7 +156,9 @@ def train(name: str, epochs: int) -> dict[str, Any]:
                 del outputs, loss  # and what autograd has noted of them, which recording must not meet
             mean = float(total) / len(epoch)
             seconds.append(time.perf_counter() - begun)
-    return {"seconds": seconds, "steps": len(epoch), "loss": mean, "peak_bytes": torch.cuda.max_memory_allocated()}
+    peak = torch.cuda.max_memory_allocated() if machine.device.type == "cuda" else None
+    told = {"seconds": seconds, "steps": len(epoch), "loss": mean, "precision": config.precision, "peak_bytes": peak}
+    return {name: value for name, value in told.items() if value is not None}
 
 
 def larger(state: State, most: int | None) -> State:
@@ -166,9 +177,9 @@ def masked(name: str, rounds: int = 10) -> dict[str, Any]:
         return {"mask": None}
 
     with tempfile.TemporaryDirectory() as folder:
-        _, machine, prepared = prepared_case(Path(folder))
+        config, machine, prepared = prepared_case(Path(folder))
         model = prepared.model.starting(prepared.plan[0].trains).to(machine.device).train()
-        model.precision = "bf16"
+        model.precision = config.precision
         length = 128 if machine.device.type == "cuda" else 16
         tokens = torch.randint(100, 20_000, (32, length), device=machine.device)
         state = {"x": tokens, "lengths": torch.full((32,), length, device=machine.device)}
@@ -200,18 +211,17 @@ def measure(name: str, epochs: int) -> dict[str, Any]:
 def main() -> None:
     """Measures, and writes the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    known = [*WAYS, *MASKS]
+    known = [*(WAYS if torch.cuda.is_available() else ANYWHERE), *MASKS]
     parser.add_argument("ways", nargs="*", type=one_of(known), default=known)
     parser.add_argument("--epochs", type=int, default=3)
     said = parser.parse_args()
-    if not torch.cuda.is_available() and set(said.ways) - set(MASKS):
-        raise SystemExit(f"there is no GPU, which alone can record what it is to launch; elsewhere: {', '.join(MASKS)}")
-    found = json.loads(PLACE.read_text()) if PLACE.exists() else {}
+    place = RESULTS / f"capture-{device()}.json"
+    found = json.loads(place.read_text()) if place.exists() else {}
     for name in said.ways:
         with get_context("spawn").Pool(1) as pool:
             found[name] = pool.apply(measure, (name, said.epochs))
         print(name, json.dumps(found[name]), flush=True)
-        PLACE.write_text(json.dumps(found, indent=1) + "\n")
+        place.write_text(json.dumps(found, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mmtransfer.backbones import convolution
 from mmtransfer.backbones.attention import ATTENTION
 from mmtransfer.backbones.staged import Backbone, Context, State
 from mmtransfer.backbones.text import library_name, mean, valid
@@ -77,8 +78,15 @@ class Projection(nn.Module):
         if self.training and self.mask_prob and "masked" in state:
             x = torch.where(as_wide(state["masked"], x)[..., None], self.masked.to(x.dtype), x)
         x = x * valid(state["lengths"], x.shape[1])[..., None]
-        x = x + self.positions(x)
+        x = x + self._positions(x)
         return {**state, "x": self.dropout(self.norm(x))}
+
+    def _positions(self, x: Tensor) -> Tensor:
+        module = self.positions
+        if not convolution.suits(x, module.conv):
+            return cast(Tensor, module(x))
+        found = module.padding(convolution.convolve(x.transpose(1, 2), module.conv))
+        return cast(Tensor, module.activation(found)).transpose(1, 2)
 
 
 def as_wide(mask: Tensor, x: Tensor) -> Tensor:
