@@ -34,7 +34,7 @@ from mmtransfer.backbones.staged import State
 from mmtransfer.backbones.text import TextBackbone
 from mmtransfer.data.plan import Plan
 from mmtransfer.engine import optim, processes
-from mmtransfer.engine.graphs import Graphs, Recorder, rounded
+from mmtransfer.engine.graphs import Graphs, Recorder, larger
 from mmtransfer.engine.machine import Machine
 from mmtransfer.engine.passes import Passes
 from mmtransfer.engine.precision import has_bf16
@@ -159,14 +159,6 @@ def train(name: str, epochs: int) -> dict[str, Any]:
     peak = torch.cuda.max_memory_allocated() if machine.device.type == "cuda" else None
     told = {"seconds": seconds, "steps": len(epoch), "loss": mean, "precision": config.precision, "peak_bytes": peak}
     return {name: value for name, value in told.items() if value is not None}
-
-
-def larger(state: State, most: int | None) -> State:
-    """With the lengths of recorded passes."""
-    found = {name: value.new_zeros(rounded(tuple(value.shape), most)) for name, value in state.items()}
-    for name, value in state.items():
-        found[name][tuple(slice(0, size) for size in value.shape)].copy_(value)
-    return found
 
 
 def masked(name: str, rounds: int = 10) -> dict[str, Any]:

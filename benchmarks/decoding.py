@@ -1,21 +1,22 @@
 """Does drawing random crops from smaller pictures, decoded once, cost accuracy, and what does it save?
 
-    python -m benchmarks.decoding [hymenoptera] [cifar10] [--kept 1 1.15 1.3] [--seeds 3] [--out FILE]
+    python -m benchmarks.decoding [hymenoptera] [cifar10] [--kept 1 1.15 1.3] [--seeds 3]
 
 Trains the built-in backbone whole, with light augmentation, from files (`--cache off`) and from pictures whose shorter
 side is KEPT times the training size, with the same seeds, data and order; crops lie elsewhere, as they are drawn by
 the size of what is kept.
 For each KEPT: accuracy on the same test pictures, the difference to that from files with its 95 % interval (by test
 picture, the mean over all seeds), and seconds of training, decoding included. About a minute of a core a run.
+With both sets benchmarks/decoding.md is written.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import shutil
 import tempfile
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,12 @@ from benchmarks import data_folder, one_of
 from mmtransfer.engine import decoding
 from mmtransfer.tasks.inputs import image
 
+PAGE = Path(__file__).parent / "decoding.md"
+TOLD = (
+    "`python -m benchmarks.decoding`. The built-in backbone trained whole, random crops drawn from the files or from"
+    " pictures decoded once, whose shorter side is so many times the training size. Accuracy on the same test pictures,"
+    " means of {seeds} seeds; the difference with its 95 % interval over test pictures."
+)
 TRAIN, TEST = 1500, 2000
 """Pictures of CIFAR-10 that are used."""
 
@@ -84,13 +91,11 @@ def compare(name: str, factors: Sequence[float], seeds: int) -> list[dict[str, A
         half = 1.96 * float(differences.std(ddof=1)) / math.sqrt(len(differences))
         rows.append(
             {
-                "set": name,
                 "kept": kept,
                 "accuracy": float(right[number].mean()),
                 "difference": float(differences.mean()),
                 "half_width": half,
                 "seconds": seconds[number],
-                "seeds": seeds,
             }
         )
     return rows
@@ -101,20 +106,17 @@ def main() -> None:
     parser.add_argument("sets", nargs="*", type=one_of(SETS), default=list(SETS), help="all if none is named")
     parser.add_argument("--kept", nargs="+", type=float, default=[image.KEPT])
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--out", type=Path)
     words = parser.parse_args()
-    rows = []
+    lines = ["# Pictures decoded once", "", *textwrap.wrap(TOLD.format(seeds=words.seeds), 120), ""]
+    lines += ["| | accuracy, % | difference to files, points | a run, s |", "|---|---|---|---|"]
     for name in words.sets:
-        rows += compare(name, words.kept, words.seeds)
-        for row in rows[-1 - len(words.kept) :]:
-            kept = "files" if row["kept"] is None else f"kept {row['kept']:g}"
-            print(
-                f"{name}, {kept}: {100 * row['accuracy']:.2f} %, {100 * row['difference']:+.2f} +- "
-                f"{100 * row['half_width']:.2f} points, {row['seconds']:.0f} s a run",
-                flush=True,
-            )
-    if words.out:
-        words.out.write_text(json.dumps(rows, indent=1) + "\n")
+        for row in compare(name, words.kept, words.seeds):
+            kept = "from files" if row["kept"] is None else f"kept at {row['kept']:g}"
+            apart = "" if row["kept"] is None else f"{100 * row['difference']:+.2f} +- {100 * row['half_width']:.2f}"
+            lines.append(f"| {name}, {kept} | {100 * row['accuracy']:.2f} | {apart} | {row['seconds']:.0f} |")
+            print(lines[-1], flush=True)
+    if set(words.sets) == set(SETS):
+        PAGE.write_text("\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from mmtransfer.engine import (
     checkpoint,
     determinism,
     memory,
+    passes,
     phases,
     processes,
     provenance,
@@ -44,7 +45,7 @@ from mmtransfer.errors import MMTransferError
 from mmtransfer.lock import Lock
 from mmtransfer.preparation import Prepared, prepare
 from mmtransfer.reporting import Report, count_parameters, hearing_warnings, throughput
-from mmtransfer.run import RunFolder, environment
+from mmtransfer.run import RunFolder, device, environment
 from mmtransfer.saving import save_adapters, save_model, write_task
 from mmtransfer.tasks.base import Records
 
@@ -133,11 +134,12 @@ def _choose(prepared: Prepared, machine: Machine) -> Machine:
     """Micro-batches, precision and layout, where the settings leave them open: by what this device has and does."""
     model, train, plan = prepared.model, prepared.splits.train, prepared.plan
     by_device = model.task.input.by_device
+    share = budget.SHARE if passes.refusal(prepared.config, machine, model.backbone) else budget.RECORDED
     if by_device:
-        budget.choose(machine, model, train, plan)  # the trial's steps must fit
+        budget.choose(machine, model, train, plan, share=share)  # the trial's steps must fit
     tried = trial.choose(prepared.config, machine, model, train, plan)
     if by_device and tried.chosen() != machine.chosen():
-        budget.choose(tried, model, train, plan)
+        budget.choose(tried, model, train, plan, share=share)
     return tried
 
 
@@ -196,6 +198,7 @@ def _write_first(
     if not config.resume:
         folder.empty(config.overwrite, config.as_dict())
     report.begun = True
+    report.known["device"] = device(training.machine.device.type)
     folder.write(folder.path / "environment.json", environment(training.machine.threads))
     folder.write(folder.config, settings)
 

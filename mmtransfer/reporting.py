@@ -48,6 +48,7 @@ class Report:
             "errors": {},
             "throughput": None,
             "memory": {},
+            "device": None,
             "precision": None,
             "cache": None,
             "warnings": self.warnings,

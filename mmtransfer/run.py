@@ -10,6 +10,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -292,13 +293,19 @@ def environment(threads: int) -> dict[str, Any]:
         "processor": processor(),
         "cores": os.cpu_count(),
         "threads": threads,
-        "device": _accelerator(),
+        "device": _gpu(),
         "command": sys.argv,
         "git_commit": commit,
     }
 
 
-def _accelerator() -> dict[str, Any] | None:
+def device(kind: str) -> dict[str, Any]:
+    """What a run computes on, for result.json: its type and name, and what drives a GPU."""
+    return {"type": kind, **((_gpu() if kind == "cuda" else None) or {"name": processor()})}
+
+
+@cache
+def _gpu() -> dict[str, Any] | None:
     """The GPU and what drives it; None without one."""
     import torch
 

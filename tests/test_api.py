@@ -50,6 +50,7 @@ RESULT = {
         "checkpoint_share",
     },
     "memory": {"peak_bytes", "device_peak_bytes"},
+    "device": {"type", "name"},
     "precision": {"dtype", "layout", "allocator", "tried"},
     "cache": {"mode", "cut", "bytes", "build_seconds", "hits", "expected", "decoded"},
     "warnings": None,

@@ -6,6 +6,8 @@ import json
 import os
 import subprocess
 import sys
+from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,19 +16,22 @@ import pytest
 import tiny
 import torch
 from accelerate import Accelerator
-from tiny_runs import frozen_texts
+from tiny_runs import begin, frozen_texts
 
 import mmtransfer as mmt
 from mmtransfer.cache.settings import Cache
 from mmtransfer.cache.store import Store
 from mmtransfer.config import TEXT
-from mmtransfer.engine import determinism, entries
+from mmtransfer.engine import determinism, entries, phases
 from mmtransfer.engine.features import features
 from mmtransfer.engine.graphs import AGREE, SEEN, Graphs, Recorder
 from mmtransfer.engine.graphs import apart as graphs_apart
 from mmtransfer.engine.loading import uploaded
 from mmtransfer.engine.machine import Machine
 from mmtransfer.engine.passes import Passes
+from mmtransfer.engine.scaling import Scaler
+from mmtransfer.engine.splits import Splits
+from mmtransfer.engine.state import TrainState
 from mmtransfer.engine.states import States
 from tests.engine.pieces import start_of
 
@@ -141,3 +146,74 @@ def test_recorded_passes_leave_the_gradients_of_the_passes_as_they_are(case, pre
         found.append([p.grad.clone() for p in parameters if p.grad is not None])
     assert graphs.figures.replayed == 2 and not graphs.figures.why_not
     assert len(found[0]) == len(found[1]) and graphs_apart(*found) < AGREE["tf32" if precision == "fp32" else precision]
+
+
+def recorded(model: Any, machine: Machine) -> Graphs:
+    """What records the passes of a model that trains as a whole."""
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    return Graphs(model, machine, parameters, Recorder(machine.device), forced=True)
+
+
+def test_replays_drop_out_what_their_seed_says(tmp_path):
+    training, model, splits, phase = start_of("text", tmp_path, False, 10**9, Accelerator())
+    model.backbone.freeze(())
+    model = model.to("cuda").starting(phase.trains).train()
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.5
+    graphs = recorded(model, training.machine)
+    (batch,) = uploaded(splits.train.batches(model.task, [[0, 3, 5]], 0, True, 0), training.machine.device)
+
+    def outputs(seed: int) -> torch.Tensor:
+        training.machine.seed(seed)
+        return graphs(batch.state, seed)["logits"].detach().clone()
+
+    as_it_is = [outputs(seed) for seed in (1, 2, 1)]
+    assert len(as_it_is) == SEEN and graphs.figures.replayed == 0
+    one, other, again = (outputs(seed) for seed in (1, 2, 1))
+    assert graphs.figures.replayed == 3 and torch.equal(one, again) and not torch.allclose(one, other, atol=1e-2)
+    assert graphs_apart([one, other], as_it_is[:2]) < AGREE["tf32"], "the units are those of the passes as they are"
+
+
+def test_replays_move_running_statistics_as_passes_do(tmp_path):
+    training, model, splits, plan = begin("resnet18", "full", tmp_path)
+    machine = machine_on("cuda", training.config)
+    model.backbone.freeze(())
+    model = model.to("cuda").starting(plan[-1].trains).train()
+    other = deepcopy(model)
+    (batch,) = uploaded(splits.train.batches(model.task, [list(range(8))], 0, True), machine.device)
+    graphs = recorded(model, machine)
+    for passes, own in ((graphs, model), (lambda state, _: other(state), other)):
+        for _ in range(SEEN + 3):
+            machine.seed(3)
+            own.task.target.loss(passes(batch.state, 3), batch.targets).sum().backward()
+    assert graphs.figures.replayed == 3
+    moved = [(name, value, dict(other.named_buffers())[name]) for name, value in model.named_buffers()]
+    assert moved and all(torch.allclose(one, two, rtol=1e-2, atol=1e-3) for _, one, two in moved)
+    counted = {int(value) for name, value, _ in moved if name.endswith("num_batches_tracked")}
+    assert counted == {SEEN + 3}, "recording has moved none"
+    found = [[p.grad for p in each.parameters() if p.grad is not None] for each in (model, other)]
+    assert graphs_apart(*found) < AGREE["tf32"]
+
+
+@pytest.mark.parametrize(("optimizer", "precision"), [("adamw", "fp32"), ("sgd", "fp16")])
+def test_steps_between_lines_of_the_log_do_not_wait_for_the_device(optimizer, precision, tmp_path, monkeypatch):
+    training, model, splits, phase = start_of("text", tmp_path, False, 10**9, Accelerator())
+    config = replace(training.config, optimizer=optimizer, batch_size=2, log_every=1000, graphs="off")
+    training = replace(training, config=config, scaler=Scaler(training.machine.device, precision))
+    model.to("cuda").precision = precision
+    advance, watched = TrainState.advance, list[int]()
+
+    def counted(state: TrainState, *given: Any) -> None:
+        """Behind each step; of the eleven of the second epoch, those between the first and the last may not wait."""
+        advance(state, *given)
+        strict = state.epochs_done == 1 and state.step < 10
+        watched.extend([state.step + 1] if strict else [])
+        torch.cuda.set_sync_debug_mode("error" if strict else "default")
+
+    monkeypatch.setattr(TrainState, "advance", counted)
+    try:
+        phases.train(training, model, Splits(splits.train), [phase])  # validation would wait
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert watched == list(range(2, 11)) and training.state.steps_done == 22

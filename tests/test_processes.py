@@ -137,6 +137,17 @@ def test_a_launcher_that_started_one_process_of_two_is_told_of(word, monkeypatch
     assert "torchrun --nproc_per_node 2" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("library", "instructions", "machine", "known"),
+    [(1, 1, "x86_64", True), (1, 0, "x86_64", False), (0, 0, "x86_64", False), (1, 0, "aarch64", True)],
+)
+def test_a_cpu_has_bf16_where_it_has_the_instructions(library, instructions, machine, known, monkeypatch):
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: bool(library))
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: bool(instructions))
+    monkeypatch.setattr(precision.platform, "machine", lambda: machine)
+    assert precision.has_bf16() is known
+
+
 @pytest.mark.parametrize("asked, known, said", [("bf16", False, True), ("bf16", True, False), ("fp32", False, False)])
 def test_bf16_that_a_cpu_has_to_emulate_is_told_of(asked, known, said, monkeypatch, caplog):
     monkeypatch.setattr(precision, "has_bf16", lambda device: known)

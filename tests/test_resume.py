@@ -137,7 +137,7 @@ def test_a_deterministic_run_ends_as_the_whole_one_on_a_gpu(places, tmp_path, ta
     _, flags = places
     asked = [*flags[task], "--deterministic", "--precision", precision]
     start(task, asked, tmp_path / "whole").end()
-    assert json.loads((tmp_path / "whole" / "environment.json").read_text())["device"] is not None
+    assert json.loads((tmp_path / "whole" / "result.json").read_text())["device"]["cudnn"]
     interrupt(start(task, asked, tmp_path / "stopped"), tmp_path / "stopped", step, signal.SIGTERM)
     start(task, [*asked, "--resume"], tmp_path / "stopped").end()
     assert_same_run(tmp_path / "whole", tmp_path / "stopped")

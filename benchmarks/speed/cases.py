@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -84,8 +84,9 @@ def text(place: Path, whole: bool, tokens: int | None = None, base: bool = False
     }
     theirs = partial(_texts, backbone, str(place / "train.csv"), str(data / "test.csv"), 1 if whole else MANY)
     contestants = _named(settings, theirs)
-    contestants[COMPILED] = partial(theirs, {**_best(), "torch_compile": True})
-    about = f"{'shape of BERT-base' if base else 'MiniLM'}, BANKING77{f', {tokens} tokens' if tokens else ''}, batch 32"
+    contestants[COMPILED] = partial(theirs, {**_best(settings), "torch_compile": True})
+    network, cut = "shape of BERT-base" if base else "MiniLM", f", {tokens} tokens" if tokens else ""
+    about = f"{network}, BANKING77{cut}, batch 32, rate {settings['lr']:g} (Trainer, defaults: 0.00005)"
     name = f"bert-base{f'-{tokens}' if tokens else ''}" if base else "text"
     return Case(name, about, contestants, 2 if base else 50, "accuracy")
 
@@ -112,9 +113,10 @@ def _bert_base(place: Path) -> Path:
     return place
 
 
-def _best() -> dict[str, Any]:
-    """Trainer's arguments at its best here: processes that load only where cores are idle."""
-    return peers.best(4 if on_gpu() and cores() > 4 else 0)
+def _best(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Trainer's arguments at its best here: processes that load only where cores are idle, our rate where it is set."""
+    rate = {"learning_rate": settings["lr"]} if "lr" in settings else {}
+    return {**peers.best(4 if on_gpu() and cores() > 4 else 0), **rate}
 
 
 PLAIN: Mapping[str, Any] = {"precision": "fp32", "layout": "contiguous", "graphs": "off", "cache": "off"}
@@ -128,7 +130,7 @@ def _named(settings: Mapping[str, Any], theirs: Any) -> dict[str, Train]:
         "ours": partial(ours.fit, settings),
         PLAINLY: partial(ours.fit, plain),
         "Trainer, defaults": partial(theirs, {}),
-        "Trainer, best": partial(theirs, _best()),
+        "Trainer, best": partial(theirs, _best(settings)),
         BARE: partial(ours.bare, plain),
     }
 
@@ -168,7 +170,7 @@ def _texts(backbone: str, train: str, test: str, epochs: int, options: Mapping[s
             right += int((model(**batch).logits.argmax(1) == batch["labels"]).sum())
         return right / len(encoded["test"])
 
-    return peers.trainer(pace, model, encoded["train"], collate, 32, epochs, 5e-5, score, options)
+    return peers.trainer(pace, model, encoded["train"], collate, 32, epochs, score, options)
 
 
 def image(place: Path, whole: bool, arch: str = "mobilenet_v2", batch: int = 32) -> Case:
@@ -188,7 +190,7 @@ def image(place: Path, whole: bool, arch: str = "mobilenet_v2", batch: int = 32)
         "epochs": 1 if whole else MANY,
     }
     given, workers = weights if Path(weights).is_file() else None, cores() if cores() > 2 else 0
-    loop = partial(peers.images, str(train), arch, given)
+    loop = partial(peers.images, str(train), str(data / "val"), arch, given)
     contestants: dict[str, Train] = {
         "ours": partial(ours.fit, settings),
         PLAINLY: partial(ours.fit, {**settings, **PLAIN}),
@@ -203,6 +205,7 @@ def image(place: Path, whole: bool, arch: str = "mobilenet_v2", batch: int = 32)
         about,
         contestants,
         2 if arch == "resnet50" else 4,
+        "accuracy",
         steps=PICTURES // batch,
         times={"classic loop, batch 4": batch // 4 if not on_gpu() else 2},
     )
@@ -250,31 +253,49 @@ def speech(place: Path, whole: bool, shape: str = "wav2vec2-base") -> Case:
         "backbone": str(place / shape),
         "weights": "none",
         "strategy": "full",
+        "decode": "greedy",
         "batch_size": 8,
         "epochs": 1 if whole else MANY,
     }
-    theirs = partial(_recordings, str(data / "train"), own, 1 if whole else MANY)
-    return Case(
-        "speech" if not own else shape, f"shape of {shape}, AN4, batch 8", _named(settings, theirs), 2 if not own else 8
-    )
+    shaped = {"layerdrop": 0.0, **own}  # ours drops none: a step of theirs is not to have fewer layers
+    theirs = partial(_recordings, str(data / "train"), str(data / "test"), shaped, 1 if whole else MANY)
+    name, about = "speech" if not own else shape, f"shape of {shape}, AN4, batch 8"
+    return Case(name, about, _named(settings, theirs), 2 if not own else 8, "word error rate")
 
 
-def _recordings(folder: str, shape: Mapping[str, Any], epochs: int, options: Mapping[str, Any], pace: Pace) -> float:
-    import datasets
+def _heard(folder: Path) -> tuple[list[Any], list[str]]:
+    """Samples and transcripts of the recordings in a folder."""
     import numpy as np
     import soundfile
+
+    with (folder / "metadata.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    waves = []
+    for row in rows:
+        samples, _ = soundfile.read(folder / row["file_name"], dtype="float32")
+        waves.append((samples - samples.mean()) / np.sqrt(samples.var() + 1e-7))
+    return waves, [row["text"].lower() for row in rows]
+
+
+def said(best: Any, letters: Sequence[str]) -> str:
+    """The text of the best symbol of each frame (frames,); symbol 0 is CTC's blank, 1 the space."""
+    return "".join(letters[number] for number in best.unique_consecutive().tolist() if number).replace("|", " ")
+
+
+def _recordings(
+    folder: str, test: str, shape: Mapping[str, Any], epochs: int, options: Mapping[str, Any], pace: Pace
+) -> float:
+    import datasets
+    import numpy as np
     import torch
     from transformers import Wav2Vec2Config, Wav2Vec2ForCTC
 
-    with (Path(folder) / "metadata.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    letters = ["<blank>", "|", *sorted({letter for row in rows for letter in row["text"].lower()} - {" "})]
+    from mmtransfer.metrics import WER
+
+    waves, texts = _heard(Path(folder))
+    letters = ["<blank>", "|", *sorted({letter for text in texts for letter in text} - {" "})]
     number = {letter: place for place, letter in enumerate(letters)} | {" ": 1}
-    waves = []
-    for row in rows:
-        samples, _ = soundfile.read(Path(folder) / row["file_name"], dtype="float32")
-        waves.append((samples - samples.mean()) / np.sqrt(samples.var() + 1e-7))
-    labels = [[number[letter] for letter in row["text"].lower()] for row in rows]
+    labels = [[number[letter] for letter in text] for text in texts]
     columns = {"input_values": waves, "labels": labels, "length": [len(wave) for wave in waves]}
     table = datasets.Dataset.from_dict(columns).with_format("numpy")
 
@@ -285,8 +306,17 @@ def _recordings(folder: str, shape: Mapping[str, Any], epochs: int, options: Map
         return {"input_values": inputs, "labels": pad(answers, batch_first=True, padding_value=-100)}
 
     model = Wav2Vec2ForCTC(Wav2Vec2Config(**{**shape, "vocab_size": len(letters), "pad_token_id": 0}))
-    kept = {**options, "remove_unused_columns": False}  # the lengths that it groups by
-    return peers.trainer(pace, model, table, collate, 8, epochs, 1e-4, lambda _: float("nan"), kept)
+
+    @torch.inference_mode()
+    def score(model: Any) -> float:
+        waves, texts = _heard(Path(test))
+        inputs = (torch.as_tensor(wave, device=model.device)[None] for wave in waves)
+        spoken = [said(model(wave).logits[0].argmax(-1), letters) for wave in inputs]
+        return float(WER().compute(predictions=spoken, references=texts)["wer"])
+
+    # without unused columns it would not have the lengths that it groups by
+    kept = {"learning_rate": 1e-4, **options, "remove_unused_columns": False}
+    return peers.trainer(pace, model, table, collate, 8, epochs, score, kept)
 
 
 CASES: Mapping[str, Callable[[Path, bool], Case]] = {

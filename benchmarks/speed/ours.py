@@ -39,14 +39,15 @@ def fit(settings: Mapping[str, Any], pace: Pace) -> float | None:
         shutil.rmtree(place, ignore_errors=True)
 
 
-def bare(settings: Mapping[str, Any], pace: Pace) -> None:
-    """The engine's batches, network, optimiser and precision, and nothing else of it; counts the operations of an
-    example in the first step."""
+def bare(settings: Mapping[str, Any], pace: Pace) -> float | None:
+    """The engine's batches, network, optimiser, rates and precision, and nothing else of it but what scores at the end;
+    counts the operations of an example in the first step."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
     from mmtransfer.data.plan import Plan
     from mmtransfer.engine import optim, precision, processes
+    from mmtransfer.engine.evaluation import evaluate
     from mmtransfer.engine.machine import Machine
     from mmtransfer.preparation import prepare
     from mmtransfer.resolution import resolve
@@ -68,16 +69,22 @@ def bare(settings: Mapping[str, Any], pace: Pace) -> None:
         batches = iter(train.batches(model.task, asked, ahead, False, config.seed, number))
         for step in range(len(epoch)):
             examples = len(epoch.examples(step))
+            total = config.epochs * len(epoch)
+            optim.set_rate(optimizer, number * len(epoch) + step, total, config.schedule, config.warmup)
             counter: Any = FlopCounterMode(display=False) if not pace.notes else nullcontext()
             with counter:
                 for _ in epoch.share(step, 0, 1):
                     batch = next(batches).to(machine.device)
                     assert batch.targets is not None
                     loss = model.task.target.loss(model(batch.state), batch.targets).sum() / examples
-                    loss.backward()
+                    with precision.tf32(machine.device):
+                        loss.backward()
             if not pace.notes:
                 pace.notes["operations"] = counter.get_total_flops() / examples
             torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             pace.step(examples)
+    held, target = prepared.splits.test or prepared.splits.validation, model.task.target
+    assert held is not None
+    return target.values(evaluate(model, held, machine))[target.primary]

@@ -99,6 +99,7 @@ class DeepSpeechBackbone(Backbone):
 
     modality = "speech"
     heads = ("out.",)
+    recordable = False  # lengths of the frames are packed on the host
 
     def __init__(self, **config: Any) -> None:
         model = _torchaudio("models").DeepSpeech(n_feature=BANDS * (2 * CONTEXT + 1), n_class=1, **config)

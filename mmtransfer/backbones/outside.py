@@ -100,6 +100,7 @@ class ModuleBackbone(Backbone):
     ) -> None:
         super().__init__([_Whole(module, modality)], module)
         self.modality, self.tokenizer, self.preprocess = modality, tokenizer, preprocess
+        self.recordable = modality != "speech"  # recordings go through it one by one
         self.name = self.source = PREFIX + type(module).__name__
         self.config = {"module": self.name}
         self._pool = pool

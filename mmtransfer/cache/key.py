@@ -44,7 +44,7 @@ def key(
         cut: stages that are behind the states; one more than there are for what a head reads.
         reads: what is read out of the last stage, such as `pooled mean`; empty for a cut between stages.
         precision: fp32, tf32, bf16 or fp16.
-        device: type of the device.
+        device: from `device_name`.
         data: digest of the examples, from `contents`.
         layout: of images in memory, contiguous or channels-last.
     """
@@ -62,6 +62,11 @@ def key(
         "versions": {name: _version(name) for name in LIBRARIES},
     }
     return digests.digest(json.dumps(parts, sort_keys=True, default=list).encode())
+
+
+def device_name(device: torch.device) -> str:
+    """What names a device in a key: its type, and of a GPU the model as well, which chooses other kernels."""
+    return f"cuda {torch.cuda.get_device_name(device)}" if device.type == "cuda" else device.type
 
 
 def decoded_key(decoding: Mapping[str, Any], data: str) -> str:

@@ -25,6 +25,8 @@ logger = logging.getLogger("mmtransfer")
 SHARE = 0.6
 """Of free memory, what a micro-batch may take: the rest is for what two small ones do not show, such as the workspaces
 of convolutions, fragments, and graphs of several sizes."""
+RECORDED = 0.4
+"""The same where passes may be recorded: recordings hold as much as a micro-batch, beside one that runs as it is."""
 WHOLE = 0.9
 """The same where batch normalisation wants a step in one piece; if it was too much, the step is cut then."""
 COUNTS = (2, 8)
@@ -53,7 +55,12 @@ def of_pass(model: Model, machine: Machine) -> int:
 
 
 def choose(
-    machine: Machine, model: Model, train: Examples, plan: Sequence[Phase], device: Memory | None = None
+    machine: Machine,
+    model: Model,
+    train: Examples,
+    plan: Sequence[Phase],
+    device: Memory | None = None,
+    share: float = SHARE,
 ) -> None:
     """Puts into the task's settings the budget that the device's free memory allows; on a CPU it is fixed.
 
@@ -65,6 +72,7 @@ def choose(
     Args:
         machine, model, train, plan: of the run.
         device: its memory; that of the machine's device if None.
+        share: of free memory, what a micro-batch may take, unless batch normalisation wants a step whole.
     """
     device, own = device or memory.of(machine.device), model.task.input
     if device is None or not len(train):
@@ -73,7 +81,7 @@ def choose(
     # a step that must not be cut is not cut for the sake of passes, which can be
     works = [work] if whole or not work.looped else [work, replace(work, looped=False)]
     try:
-        found.append(min(_measured(each, device, WHOLE if whole else SHARE) for each in works))
+        found.append(min(_measured(each, device, WHOLE if whole else share) for each in works))
     except MMTransferError as error:  # the others are told, before they wait
         found.append(error)
     if machine.processes > 1:

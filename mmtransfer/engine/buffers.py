@@ -16,17 +16,20 @@ class Buffers:
     """
 
     def __init__(self, tensors: Iterable[Tensor]) -> None:
-        self.tensors = list(tensors)
-        self.before = [torch.empty_like(tensor) for tensor in self.tensors]
+        # a network has a hundred small ones, which a GPU copies at once where all are of one type
+        by_dtype: dict[torch.dtype, list[Tensor]] = {}
+        for tensor in tensors:
+            by_dtype.setdefault(tensor.dtype, []).append(tensor)
+        self.groups = [(group, [torch.empty_like(tensor) for tensor in group]) for group in by_dtype.values()]
 
     @torch.no_grad()
     def keep(self) -> None:
-        """Remembers what they hold now; one copy for all, because a network has a hundred small ones."""
-        if self.tensors:
-            torch._foreach_copy_(self.before, self.tensors)
+        """Remembers what they hold now."""
+        for now, before in self.groups:
+            torch._foreach_copy_(before, now)
 
     @torch.no_grad()
     def restore(self) -> None:
         """Puts back what was kept last."""
-        if self.tensors:
-            torch._foreach_copy_(self.tensors, self.before)
+        for now, before in self.groups:
+            torch._foreach_copy_(now, before)

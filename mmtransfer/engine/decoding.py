@@ -231,5 +231,6 @@ def _build(one: Decoding, key: str, size: float) -> Iterator[None]:
         groups = shards.shards(single, np.full(count, size))
         plan = {"rows": count, "shards": len(groups), "bytes": size}
         about = {"task": one.task.name, "split": one.split, "cut": "decoded"}
-        for _ in shards.build(folder, cache.store.entry(key), groups, plan, one.run, about):
-            yield
+        with entries.emptied_if_full(folder):
+            for _ in shards.build(folder, cache.store.entry(key), groups, plan, one.run, about):
+                yield

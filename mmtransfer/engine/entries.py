@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 
@@ -45,7 +47,7 @@ def _key(states: States, prefix: str) -> str:
         states.cut,
         model.reads if states.cut == model.end else "",
         arithmetic(model.precision, states.machine.device),
-        states.machine.device.type,
+        keys.device_name(states.machine.device),
         keys.contents(table, states.cache.store.root),
         layout_of(model),
     )
@@ -115,15 +117,23 @@ def build_entry(states: States, key: str) -> Iterator[None]:
         groups = shards.shards(states.batches(units), sizes)
         plan = {"budget": units, "rows": count, "shards": len(groups)}
         about = {"task": model.task.name, "split": states.label, "backbone": model.backbone.name, "cut": states.cut}
-        try:
+        with emptied_if_full(folder):
             for _ in shards.build(folder, store.entry(key), groups, plan, states.run, about):
                 yield
-        except OSError as error:
-            if disk.number_of(error) not in disk.FULL:
-                raise
-            for path in folder.iterdir():  # the run's own files need what room there is
-                path.unlink()
-            raise OSError(error.errno, f"{error.strerror}; what was stored of them is removed") from None
+
+
+@contextmanager
+def emptied_if_full(folder: Path) -> Iterator[None]:
+    """Removes what was built in a folder where the disk is full: the run's own files need what room there is. OSError
+    as it was, which says so."""
+    try:
+        yield
+    except OSError as error:
+        if disk.number_of(error) not in disk.FULL:
+            raise
+        for path in folder.iterdir():
+            path.unlink()
+        raise OSError(error.errno, f"{error.strerror}; what was stored of them is removed") from None
 
 
 def waiting(label: str, stop: Stop) -> Callable[[], None]:

@@ -14,7 +14,9 @@ import torch
 from mmtransfer.backbones.staged import State
 from mmtransfer.cache import features as shards
 from mmtransfer.data.plan import Plan
-from mmtransfer.engine.states import States, kept
+from mmtransfer.engine.evaluation import in_parts
+from mmtransfer.engine.states import States, joined, kept
+from mmtransfer.tasks.base import Batch
 
 WARM_UP = 8
 """Before the micro-batch that is timed, this part of it is run untimed: the first pass pays for choosing kernels. One
@@ -55,16 +57,20 @@ def measure(states: States, plan: Plan, folder: Path) -> Costs:
     epoch = plan.epoch(0)
     timed = epoch.micro_batches(len(epoch) // 2)[0]
     batches = [timed[::WARM_UP], timed]
+
+    @torch.no_grad()
+    def reached(part: Batch) -> State:
+        return model.reach(part.state, 0, states.cut)
+
     with torch.random.fork_rng():  # starting a DataLoader draws a random number
         loaded = iter(examples.batches(model.task, [batch.tolist() for batch in batches], 0, False, plan.seed, 0))
         for _ in batches:
             clock = _Clock(machine.device)
             batch = next(loaded).to(machine.device)
             clock.lap("load")
-            with torch.no_grad():
-                reached = model.reach(batch.state, 0, states.cut)
+            parts = in_parts(model, machine, batch, int(examples.lengths[timed].max()), reached)
             clock.lap("prefix")
-    write, read = _storing(states.cut, kept(reached), folder)
+    write, read = _storing(states.cut, joined([kept(part) for part in parts]), folder)
     units = float(examples.lengths[timed].sum())
     load, prefix = clock.laps["load"] / max(1, machine.workers.count), clock.laps["prefix"]
     return Costs(load / units, prefix / units, write / units, read / units)

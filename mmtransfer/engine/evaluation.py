@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import torch
 
@@ -15,8 +16,18 @@ from mmtransfer.engine.progress import bar
 from mmtransfer.engine.shortage import refusal
 from mmtransfer.tasks.base import Batch
 
+T = TypeVar("T")
 Records = dict[str, list[Any]]
 """Columns over the examples: id, prediction, and target and loss where targets are known, and the task's own."""
+
+
+def in_parts(model: Model, machine: Machine, batch: Batch, longest: int, work: Callable[[Batch], T]) -> list[T]:
+    """What `work` gives for a batch in the parts that memory holds, mostly one; raises MMTransferError where it does
+    not hold a single example. `longest`: the length of the longest."""
+    try:
+        return machine.parts.over(batch, work)
+    except torch.OutOfMemoryError as error:
+        raise refusal(error, model.task.input, longest, model.precision, training=False) from None
 
 
 def _passed(
@@ -34,11 +45,7 @@ def _passed(
             columns["loss"] = task.target.loss(outputs, part.targets).tolist()
         return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
 
-    try:
-        return machine.parts.over(batch, rows)
-    except torch.OutOfMemoryError as error:
-        longest = int(examples.lengths[indices].max())
-        raise refusal(error, task.input, longest, model.precision, training=False) from None
+    return in_parts(model, machine, batch, int(examples.lengths[indices].max()), rows)
 
 
 def evaluate(model: Model, examples: Examples, machine: Machine, label: str = "evaluating") -> Records:

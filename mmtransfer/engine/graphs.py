@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 import torch
@@ -36,6 +37,8 @@ MOST = 64
 """Shapes that are recorded; the rest run as they are."""
 WARM = 3
 """Passes before a recording, as libraries choose their kernels in the first ones."""
+RECORDING = 5 * WARM
+"""Passes that recording the first shape takes, about, with the comparison."""
 FASTER = 1.05
 """A replay must be faster by this factor than the passes as they are, or recording is given up."""
 AGREE = {"fp32": 1e-3, "tf32": 1e-2, "fp16": 2e-2, "bf16": 5e-2}
@@ -87,16 +90,22 @@ class Recorder:
         """Runs what is done before a recording on a stream of its own, as CUDA wants it."""
         stream, current = torch.cuda.Stream(self.device), torch.cuda.current_stream(self.device)
         stream.wait_stream(current)
-        with torch.cuda.stream(stream):
-            yield
-        current.wait_stream(stream)
-        torch.cuda.synchronize(self.device)
+        try:
+            with torch.cuda.stream(stream):
+                yield
+        finally:  # what follows an error, putting things back, would not wait by itself either
+            current.wait_stream(stream)
+            torch.cuda.synchronize(self.device)
 
     def record(self, run: Callable[[], T]) -> tuple[T, Callable[[], None]]:
         """What `run` returns, and what launches the same again, into the same tensors."""
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=self.pool):
-            result = run()
+        graph, current = torch.cuda.CUDAGraph(), torch.cuda.current_stream(self.device)
+        try:
+            # of this thread alone: the one that pins batches may take memory meanwhile, which "global" forbids
+            with torch.cuda.graph(graph, pool=self.pool, capture_error_mode="thread_local"):
+                result = run()
+        finally:  # a recording that failed leaves its own stream in force
+            torch.cuda.set_stream(current)
         return result, graph.replay
 
     def seconds(self, run: Callable[[], T]) -> tuple[T, float]:
@@ -175,7 +184,8 @@ class Graphs:
 
     def __call__(self, reached: State, seed: int) -> Outputs:
         """The outputs of a micro-batch, attached to the gradients; `seed` is that of its dropout, and set already."""
-        key = tuple((name, self._shape(value), value.dtype) for name, value in sorted(reached.items()))
+        shapes = rounded_shapes(reached, self.model.backbone.positions)
+        key = tuple((name, shapes[name], value.dtype) for name, value in sorted(reached.items()))
         self.seen[key] += 1
         if self.open and key not in self.recorded and self.seen[key] > SEEN and len(self.recorded) < MOST:
             self._record(key, reached, seed)
@@ -184,20 +194,15 @@ class Graphs:
             self.figures.plain += 1
             return self.model(self._rounded(reached) if self.open else reached)
         self.figures.replayed += 1
-        self.figures.positions += reached["x"].shape[:2].numel()
-        self.figures.computed += recorded.inputs["x"].shape[:2].numel()
+        if "lengths" in reached:
+            self.figures.positions += reached["x"].shape[:2].numel()
+            self.figures.computed += recorded.inputs["x"].shape[:2].numel()
         recorded.load(reached)
         return self._outputs(recorded)
 
-    def _shape(self, value: Tensor) -> tuple[int, ...]:
-        return rounded(tuple(value.shape), self.model.backbone.positions)
-
     def _rounded(self, reached: State) -> State:
         """The same micro-batch as large as a recorded one: what is not recorded yet drops out the same units."""
-        larger = {name: value.new_zeros(self._shape(value)) for name, value in reached.items()}
-        for name, value in reached.items():
-            _cropped(larger[name], value).copy_(value)
-        return larger
+        return larger(reached, self.model.backbone.positions)
 
     def _outputs(self, recorded: _Recorded) -> Outputs:
         differentiable = iter(_Replay.apply(self.anchor, recorded))
@@ -213,7 +218,7 @@ class Graphs:
             with self._as_it_was(seed):
                 recorded = self._record_passes(reached)
                 if not self.recorded:
-                    self._check(recorded, seed)
+                    self._check(recorded, reached, seed)
         except (RuntimeError, _NotTaken) as error:  # out of memory among them: without graphs it may suffice
             self._give_up(str(error).splitlines()[0] if str(error) else type(error).__name__)
         else:
@@ -269,11 +274,12 @@ class Graphs:
         with tf32(self.machine.device):
             return torch.autograd.grad(outputs, list(self.parameters), gradients, allow_unused=True)
 
-    def _check(self, recorded: _Recorded, seed: int) -> None:
-        """Raises _NotTaken where a replay does not give what the pass as it is gives, or is not faster."""
+    def _check(self, recorded: _Recorded, reached: State, seed: int) -> None:
+        """Raises _NotTaken where a replay does not give what the pass as it is gives, or is not faster than one
+        of the lengths as they are."""
 
-        def plain() -> tuple[list[Tensor], list[Tensor]]:
-            outputs = _differentiable(self.model(recorded.inputs))
+        def plain(state: State) -> tuple[list[Tensor], list[Tensor]]:
+            outputs = _differentiable(self.model(state))
             found = self._gradients(outputs, [torch.ones_like(output) for output in outputs])
             return outputs, [gradient for gradient in found if gradient is not None]
 
@@ -287,23 +293,25 @@ class Graphs:
         own = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
         exact, dtype = Buffers(self.model.buffers()), "tf32" if self.model.precision == "fp32" else self.model.precision
         exact.keep()
-        results, seconds = [], []
-        for passes in (plain, replayed):
-            fastest = float("inf")
+
+        def fastest(passes: Callable[[], tuple[list[Tensor], list[Tensor]]]) -> tuple[list[list[Tensor]], float]:
+            taken = []
             for _ in range(WARM):
                 exact.restore()
                 self.machine.seed(seed)
-                found, taken = self.recorder.seconds(passes)
-                fastest = min(fastest, taken)
-            results.append([[tensor.detach().clone() for tensor in tensors] for tensors in found])
-            seconds.append(fastest)
-        (outputs, gradients), (own_outputs, own_gradients) = results
+                found, seconds = self.recorder.seconds(passes)
+                taken.append(seconds)
+            return [[tensor.detach().clone() for tensor in tensors] for tensors in found], min(taken)
+
+        _, as_it_is = fastest(partial(plain, reached))
+        (own_outputs, own_gradients), seconds = fastest(replayed)
+        (outputs, gradients), _ = fastest(partial(plain, recorded.inputs))
         distance = max(apart(own_outputs, outputs), apart(own_gradients, gradients))
         if not distance <= AGREE[dtype]:
             raise _NotTaken(f"recorded passes differ from those as they are by {distance:.1e}")
-        if seconds[1] * FASTER > seconds[0] and not self.forced:
-            raise _NotTaken(f"{1000 * seconds[1]:.1f} ms recorded are not faster than {1000 * seconds[0]:.1f} ms")
-        logger.info("recorded passes take %.1f ms, as they are %.1f ms", 1000 * seconds[1], 1000 * seconds[0])
+        if seconds * FASTER > as_it_is and not self.forced:
+            raise _NotTaken(f"{1000 * seconds:.1f} ms recorded are not faster than {1000 * as_it_is:.1f} ms")
+        logger.info("recorded passes take %.1f ms, as they are %.1f ms", 1000 * seconds, 1000 * as_it_is)
 
     def drop(self, why: str) -> None:
         """From here on all runs as it is."""
@@ -323,21 +331,33 @@ class _NotTaken(Exception):
     """Recording works, but is not to be used."""
 
 
-def rounded(shape: tuple[int, ...], most: int | None) -> tuple[int, ...]:
-    """The shape that a recorded pass has for a tensor of a state: (batch, length) or (batch, length, width) with the
-    length rounded, though not beyond `most` positions where there is such a limit; others, pixels, as they are."""
-    if len(shape) not in (2, 3):
-        return shape
-    length = bucket(shape[1])
-    return (shape[0], length if most is None else max(shape[1], min(length, most)), *shape[2:])
+def rounded_shapes(state: State, most: int | None) -> dict[str, tuple[int, ...]]:
+    """By name, the shape that a recorded pass has for a tensor of a state: (batch, length) or (batch, length, width)
+    with the length rounded, though not beyond `most` positions where there is such a limit.
+
+    Only where lengths vary, which masks heed: pixels, patches and pooled features are as large as they are.
+    """
+    shapes = {name: tuple(value.shape) for name, value in state.items()}
+    if "lengths" not in state:
+        return shapes
+    for name, (batch, *sizes) in shapes.items():
+        if len(sizes) in (1, 2):
+            length = bucket(sizes[0])
+            shapes[name] = (batch, length if most is None else max(sizes[0], min(length, most)), *sizes[1:])
+    return shapes
+
+
+def larger(state: State, most: int | None) -> State:
+    """The state in the shapes of `rounded_shapes`; zeros follow what is shorter."""
+    shapes = rounded_shapes(state, most)
+    found = {name: value.new_zeros(shapes[name]) for name, value in state.items()}
+    for name, value in state.items():
+        found[name][tuple(slice(0, size) for size in value.shape)].copy_(value)
+    return found
 
 
 def _differentiable(outputs: Outputs) -> list[Tensor]:
     return [value for value in outputs.values() if value.is_floating_point()]
-
-
-def _cropped(value: Tensor, like: Tensor) -> Tensor:
-    return value[tuple(slice(0, size) for size in like.shape)]
 
 
 def apart(found: Sequence[Tensor], expected: Sequence[Tensor]) -> float:

@@ -73,7 +73,7 @@ class Examples:
     ) -> Iterable[Batch]:
         """These batches of examples at `cut`; `seed` and `epoch` draw augmentation and masks, None in evaluation."""
         if self.stored is not None:
-            return self.stored.batches(batches, seed, epoch)
+            return self.stored.batches(batches, pin, seed, epoch)
         if not INPUTS[task.input.kind].in_files:  # handed over between processes, texts take longer
             workers = 0
         if isinstance(batches, list):
@@ -104,7 +104,7 @@ class Stored:
         self.identities = [identity(name) for name in rows.column("id")] if task.input.masks else None
         self.mask = task.input.mask
 
-    def batches(self, batches: Iterable[list[int]], seed: int | None, epoch: int) -> Iterator[Batch]:
+    def batches(self, batches: Iterable[list[int]], pin: bool, seed: int | None, epoch: int) -> Iterator[Batch]:
         for indices in batches:
             state: State = self.features.state(indices)
             if seed is not None and self.identities is not None:
@@ -113,7 +113,8 @@ class Stored:
                 state["masked"] = nn.utils.rnn.pad_sequence(masks, batch_first=True)
             for name, values in self.beside.items():
                 state[name] = nn.utils.rnn.pad_sequence([values[index] for index in indices], batch_first=True)
-            yield Batch(state, self._targets(indices))
+            batch = Batch(state, self._targets(indices))
+            yield batch.pin_memory() if pin else batch
 
     def _targets(self, indices: Sequence[int]) -> Tensor | None:
         if self.targets is None or isinstance(self.targets, Tensor):

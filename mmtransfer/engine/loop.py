@@ -22,6 +22,7 @@ from mmtransfer.engine.optim import set_rate
 from mmtransfer.engine.passes import Passes
 from mmtransfer.engine.precision import tf32
 from mmtransfer.engine.progress import Bar
+from mmtransfer.engine.shortage import refusal_of_step
 from mmtransfer.engine.stopping import Stopped, agreed
 from mmtransfer.engine.training import Training
 from mmtransfer.errors import MMTransferError
@@ -61,10 +62,7 @@ def train_epoch(
             place = state.epoch * len(epoch) + state.step
             set_rate(optimizer, place, total, config.schedule, config.warmup)
             losses += _gradients(training, passes, moving, examples, epoch, batches)
-            training.scaler.unscale(optimizer)
-            accelerator.clip_grad_norm_(passes.parameters, config.clip)
-            training.scaler.step(optimizer)
-            passes.clear()
+            _take_step(training, passes, optimizer)
             seen = epoch.examples(state.step)
             weight, units = float(examples.weigh(seen).sum()), int(examples.lengths[seen].sum())
             state.advance(len(seen), weight, units)
@@ -138,6 +136,17 @@ def _gradients(
         passes.clear()
         raise
     return losses
+
+
+def _take_step(training: Training, passes: Passes, optimizer: AcceleratedOptimizer) -> None:
+    """Raises MMTransferError where memory does not suffice for it: to cut the step again would not help."""
+    try:
+        training.scaler.unscale(optimizer)
+        training.machine.accelerator.clip_grad_norm_(passes.parameters, training.config.clip)
+        training.scaler.step(optimizer)
+    except torch.OutOfMemoryError as error:
+        raise refusal_of_step(error, training.config.optimizer) from None
+    passes.clear()
 
 
 def _loss(model: Model, outputs: Outputs, batch: Batch, examples: Examples, numbers: Indices) -> Tensor:

@@ -11,13 +11,15 @@ from torch import nn
 
 from mmtransfer.data.plan import Plan
 from mmtransfer.engine.anchoring import Start
-from mmtransfer.engine.evaluation import evaluate
+from mmtransfer.engine.buffers import Buffers
+from mmtransfer.engine.evaluation import evaluate, in_parts
 from mmtransfer.engine.loading import Examples
 from mmtransfer.engine.machine import Machine
 from mmtransfer.engine.model import Model
 from mmtransfer.engine.splits import Splits
 from mmtransfer.engine.stopping import Stopped, agreed
 from mmtransfer.engine.training import Training
+from mmtransfer.tasks.base import Batch
 
 logger = logging.getLogger("mmtransfer")
 
@@ -98,8 +100,19 @@ def renew_statistics(model: Model, examples: Examples, machine: Machine, batch_s
         layer.train()
     plan = Plan(examples.lengths, batch_size, model.task.input.budget(), 0).epoch(0)
     batches = list(islice(plan.batches(0, 0, 1), MICRO_BATCHES))
-    for batch in examples.batches(model.task, batches, machine.workers.count, machine.device.type == "cuda"):
-        model(model.reach(batch.to(machine.device).state, examples.cut, model.start))
+    load = examples.batches(model.task, batches, machine.workers.count, machine.device.type == "cuda")
+    moving = Buffers(buffer for layer in layers for buffer in layer.buffers())
+
+    def renew(part: Batch) -> None:
+        moving.keep()
+        try:
+            model(model.reach(part.to(machine.device).state, examples.cut, model.start))
+        except torch.OutOfMemoryError:
+            moving.restore()  # the layers before the one that failed have taken it in
+            raise
+
+    for indices, batch in zip(batches, load, strict=True):
+        in_parts(model, machine, batch, int(examples.lengths[indices].max()), renew)
     for layer, momentum in zip(layers, before, strict=True):
         layer.momentum = momentum
     model.eval()

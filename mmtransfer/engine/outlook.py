@@ -35,7 +35,10 @@ class Outlook:
     """Examples that are scored while it trains, and at its end."""
     passes: int = 0
     """Examples that pass the frozen stages, where a run is nothing but that."""
+    recording: int = 0
+    """First steps that do not count, because passes are recorded in them."""
     _counted: int = 0
+    _first: int = 0
     _begun: float = 0.0
 
     def plan(
@@ -54,7 +57,7 @@ class Outlook:
     def after_step(self, done: int, examples: int) -> None:
         """Tells the time in all, if it is time. `done`: steps so far, over all starts; `examples`: those of a step."""
         if self._counts(self.steps):
-            step = (time.monotonic() - self._begun) / (self._counted - 1)
+            step = (time.monotonic() - self._begun) / (self._counted - self._first)
             self._tell(step * (self.steps - done) + FORWARD * step / max(1, examples) * self.scored)
 
     def after_batch(self, passed: int, seconds: float) -> None:
@@ -64,13 +67,13 @@ class Outlook:
 
     def _counts(self, planned: int) -> bool:
         """Counts a step; whether it is the one to speak after. The first one alone does not tell: it warms up."""
-        first = max(2, min(FIRST, planned))
-        if not planned or self._counted >= first:
+        last = max(2, min(FIRST + self.recording, planned))
+        if not planned or self._counted >= last:
             return False
         self._counted += 1
-        if self._counted == 1:
-            self._begun = time.monotonic()
-        return self._counted == first
+        if self._counted <= max(1, min(1 + self.recording, last - 1)):
+            self._first, self._begun = self._counted, time.monotonic()
+        return self._counted == last
 
     def _tell(self, left: float) -> None:
         assert self.clock is not None

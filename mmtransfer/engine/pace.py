@@ -14,6 +14,7 @@ from mmtransfer.engine import budget, optim
 from mmtransfer.engine.loading import Examples
 from mmtransfer.engine.machine import Machine
 from mmtransfer.engine.model import Model
+from mmtransfer.engine.precision import tf32
 from mmtransfer.probe.select import SCALES
 from mmtransfer.strategies import Exact, Phase
 
@@ -66,7 +67,9 @@ def measure(config: RunConfig, machine: Machine, model: Model, train: Examples, 
         _wait(machine.device)
         middle = time.perf_counter()
         assert batch.targets is not None  # training data is labelled
-        model.task.target.loss(model(reached), batch.targets).mean().backward()
+        loss = model.task.target.loss(model(reached), batch.targets).mean()
+        with tf32(machine.device):
+            loss.backward()
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         _wait(machine.device)

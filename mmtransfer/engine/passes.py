@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
 
-from mmtransfer.backbones.staged import State
+from mmtransfer.backbones.staged import Backbone, State
 from mmtransfer.config import RunConfig
 from mmtransfer.engine.graphs import Graphs, Recorder
 from mmtransfer.engine.machine import Machine
@@ -15,6 +17,8 @@ from mmtransfer.engine.model import Model
 from mmtransfer.engine.vocabulary import WordRows
 from mmtransfer.errors import MMTransferError
 from mmtransfer.tasks.base import Outputs
+
+logger = logging.getLogger("mmtransfer")
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,9 @@ class Passes:
     """Those that train."""
     graphs: Graphs | None = None
     """None where nothing is recorded."""
+    why_not: str = ""
+    """Why nothing is recorded though a CUDA device might and --graphs auto would; empty where there is no such reason,
+    and where recording was given up before."""
 
     @classmethod
     def of(
@@ -46,13 +53,21 @@ class Passes:
         parameters = [parameter for parameter in prepared.parameters() if parameter.requires_grad]
         if rows is not None:
             parameters = [rows.trained if one is rows.table.weight else one for one in parameters]
-        why_not = given_up or refusal(config, machine)
+        why_not = given_up or refusal(config, machine, model.backbone)
         if why_not and config.graphs == "on":
             raise MMTransferError(f"The steps cannot be recorded: {why_not}", "--graphs on", "leave it out")
+        surprising = "" if given_up or config.graphs == "off" or machine.device.type != "cuda" else why_not
         graphs = None
         if not why_not:
             graphs = Graphs(model, machine, parameters, Recorder(machine.device), forced=config.graphs == "on")
-        return cls(prepared, model, parameters, graphs)
+        return cls(prepared, model, parameters, graphs, surprising)
+
+    def tell(self, entry: dict[str, Any]) -> None:
+        """Says why nothing is recorded, where that is to be said, and writes it into what result.json says of the
+        phase."""
+        if self.why_not:
+            logger.info("steps run as they are, not recorded: %s", self.why_not)
+            entry["graphs"] = {"why_not": self.why_not}
 
     def __call__(self, reached: State, seed: int) -> Outputs:
         """Outputs for what the trained stages read; `seed`: of dropout, set already."""
@@ -73,12 +88,14 @@ class Passes:
         self.clear()
 
 
-def refusal(config: RunConfig, machine: Machine) -> str:
-    """Why nothing is recorded on this machine, empty where it may be."""
+def refusal(config: RunConfig, machine: Machine, backbone: Backbone) -> str:
+    """Why nothing of this backbone is recorded on this machine, empty where it may be."""
     if config.graphs == "off":
         return "--graphs off"
     if machine.device.type != "cuda":
         return "only a CUDA device can record what it is to launch"
+    if not backbone.recordable:
+        return f"{backbone.name} looks at lengths on the host"
     if config.graphs == "auto" and config.deterministic:
         return "--deterministic"  # a resumed run would record other micro-batches than this one
     return "several processes reduce gradients between their passes" if machine.processes > 1 else ""

@@ -24,6 +24,7 @@ from mmtransfer.engine.beside import Beside
 from mmtransfer.engine.decoding import prepare_decoded
 from mmtransfer.engine.evaluation import evaluate
 from mmtransfer.engine.features import prepare_states
+from mmtransfer.engine.graphs import SEEN
 from mmtransfer.engine.loop import train_epoch
 from mmtransfer.engine.model import Model
 from mmtransfer.engine.passes import Passes
@@ -113,6 +114,9 @@ def _train_by_steps(
     prepared, optimizer = _prepare(training, model, phase, beside, rows)
     entry = state.phases[state.phase]
     passes = Passes.of(training.config, training.machine, prepared, entry.get("graphs", {}).get("why_not"), rows)
+    passes.tell(entry)
+    if passes.graphs is not None:
+        training.outlook.recording = SEEN + 1
     if optimizer_state:
         keeping.restore_moments(optimizer, optimizer_state)
 
@@ -149,6 +153,8 @@ def _train_by_steps(
             save(is_best and beside.average is None)  # what is best of averages is not what goes on
         if stopped:
             return _outcome(training, model, splits, "stopped")
+    for parameter in passes.parameters:  # recorded passes leave them behind
+        parameter.grad = None
     keeping.load_best(training, model, kept)
     return _ended(training, model, splits, phase, beside, status)
 
@@ -250,8 +256,12 @@ def _train_epoch(
                 if machine.processes > 1:
                     raise _too_much_for_several(error, model.task.input) from None
                 shown = error.with_traceback(None)  # which holds on to what was computed
+            recorded = passes.graphs is not None and bool(passes.graphs.recorded)
             passes.release()
             torch.cuda.empty_cache()
+            if recorded:  # which held as much as a micro-batch: without them the step may fit as it is
+                logger.warning("Out of memory: steps run as they are, not recorded, from here on")
+                continue
             longest = _longest_if_alone(epoch, state.step)
             if longest is not None:
                 raise budget.Work.of(machine, model, splits.train, [phase]).refusal(shown, longest)

@@ -70,7 +70,9 @@ def has_bf16(device: torch.device = torch.device("cpu")) -> bool:  # noqa: B008 
     """Whether the device has arithmetic for bf16; a CPU without emulates it, many times slower than fp32."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    # the library counts AVX512 without the instructions for bf16 in, where it is several times slower than fp32
+    emulated = platform.machine() in ("x86_64", "AMD64") and not torch.cpu._is_avx512_bf16_supported()
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()) and not emulated
 
 
 HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}

@@ -95,6 +95,16 @@ def refusal(
     )
 
 
+def refusal_of_step(error: torch.OutOfMemoryError, optimizer: str) -> MMTransferError:
+    """What to say where the gradients are there, and the optimiser's step is too much."""
+    helps = ["train less of the network (--strategy partial or lora)"]
+    if optimizer != "sgd":
+        helps.append("give --optimizer sgd, which keeps one number for each that it trains, not two")
+    return MMTransferError(
+        f"Out of memory in the optimiser's step: {told(error)}", f"--optimizer {optimizer}", ", or ".join(helps)
+    )
+
+
 def told(error: torch.OutOfMemoryError) -> str:
     """How much was asked for, free and missing, as far as the message of CUDA's allocator says."""
     said = str(error)

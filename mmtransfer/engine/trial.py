@@ -18,11 +18,11 @@ from torch import Tensor, nn
 from mmtransfer.config import RunConfig
 from mmtransfer.engine import precision
 from mmtransfer.engine.buffers import Buffers
-from mmtransfer.engine.graphs import SEEN
+from mmtransfer.engine.graphs import RECORDING, SEEN
 from mmtransfer.engine.loading import Examples
 from mmtransfer.engine.machine import Machine
 from mmtransfer.engine.model import Model
-from mmtransfer.engine.passes import Passes
+from mmtransfer.engine.passes import Passes, refusal
 from mmtransfer.strategies import Loop, Phase
 from mmtransfer.tasks.base import Batch, Outputs
 
@@ -32,8 +32,8 @@ SHORT = 60.0
 """Seconds of training below which nothing is tried."""
 SHARE = 0.02
 """Of the expected training, what trying may take."""
-STEPS = 6
-"""That a trial takes at least: two for each of three choices."""
+SLOW = 4.0
+"""A choice that is slower by this factor in its first step is timed no further."""
 EXAMPLES = 8
 """Tried at once on a CPU; on a GPU, where a step waits for the host, it is a whole micro-batch."""
 FASTER = 1.05
@@ -88,14 +88,26 @@ def choose(config: RunConfig, machine: Machine, model: Model, train: Examples, p
     looped = [phase for phase in plan if isinstance(phase.solver, Loop) and phase.trains.stages]
     others = [] if config.resume or not looped else _open(config, first, machine, model)
     passes = len(train) * sum(phase.epochs for phase in looped)
-    if others and SHARE * passes < 2 * STEPS:
+    least = steps_of(1 + len(others), warming(config, machine, model))
+    if others and SHARE * passes < 2 * least:
         logger.info("%s: training on %d examples in all is too short to try anything else", first, passes)
-    if not others or SHARE * passes < 2 * STEPS:
+    if not others or SHARE * passes < 2 * least:
         return _settle(machine, model, first)
     # all processes at once, as they will train; the main one chooses
-    found = _Trial(config, machine, model, train, looped, passes).run(first, others)
+    found = _Trial(config, machine, model, train, looped, passes, least).run(first, others)
     best, tried = broadcast_object_list(list(found))
     return _settle(machine, model, best, {str(choice): outcome.as_dict() for choice, outcome in tried.items()})
+
+
+def steps_of(choices: int, warm: int, rounds: int = 1) -> float:
+    """As many steps' time a trial takes: for each choice the outputs that are compared, a third of a step, those that
+    warm it up and those that are timed; and one of the first, by which it is decided whether to try at all."""
+    return choices * (1 / 3 + warm + rounds) + 1
+
+
+def warming(config: RunConfig, machine: Machine, model: Model) -> int:
+    """Steps' time before a choice is timed: one, or where passes are recorded those until they are."""
+    return 1 if refusal(config, machine, model.backbone) else SEEN + RECORDING
 
 
 def _settle(machine: Machine, model: Model, choice: Choice, tried: dict[str, Any] | None = None) -> Machine:
@@ -119,15 +131,24 @@ class _Trial:
     """A few examples, and the part of the network that is trained most."""
 
     def __init__(
-        self, config: RunConfig, machine: Machine, model: Model, train: Examples, looped: Sequence[Phase], passes: int
+        self,
+        config: RunConfig,
+        machine: Machine,
+        model: Model,
+        train: Examples,
+        looped: Sequence[Phase],
+        passes: int,
+        least: float,
     ) -> None:
+        """`passes`: examples that training takes in; `least`: steps' time of a trial."""
         phase = max(looped, key=lambda phase: (len(phase.trains.stages), phase.epochs))
-        self.config, self.machine, self.whole, self.examples = config, machine, model, passes
+        self.config, self.machine, self.whole = config, machine, model
+        self.examples, self.least = passes, least
         self.half = precision.half(machine.device) or "fp32"
         order = np.argsort(train.lengths, kind="stable")
         middle = int(train.lengths[order[len(order) // 2]])
         size = EXAMPLES if machine.device.type == "cpu" else config.batch_size
-        size = min(size, len(train), int(SHARE * passes / STEPS), model.task.input.budget() // middle)
+        size = min(size, len(train), int(SHARE * passes / least), model.task.input.budget() // middle)
         size = max(2, size)  # one example has no variance, which batch normalisation divides by
         model.backbone.freeze(set(range(len(model.backbone.stages))) - set(phase.trains.stages), phase.trains.part)
         self.trained = model.starting(phase.trains)
@@ -140,24 +161,33 @@ class _Trial:
 
     def run(self, first: Choice, wanted: Sequence[str]) -> tuple[Choice, dict[Choice, Outcome]]:
         """What to take, and what was tried."""
-        with self._as_it_was():
-            self._lay(first)
-            outputs = self._outputs()  # before any step moves running statistics
-            self._warm_up()
-            begun = self._step()
-            expected = begun / self.size * self.examples / self.machine.processes
-            if expected < SHORT or STEPS * begun > SHARE * expected:
-                logger.info("%s: training of about %.0f s is too short to try anything else", first, expected)
-                return first, {}
-            rounds = int(min(3, max(1, SHARE * expected / begun / 3 - 1)))
-            best, tried = first, {first: Outcome(self._fastest(rounds))}
-            for name in wanted:
-                choice = replace(best, dtype=self.half) if name == "dtype" else replace(best, layout="channels-last")
-                tried[choice] = outcome = self._try(choice, outputs, rounds)
-                if outcome.agrees and outcome.seconds * FASTER < tried[best].seconds:
-                    best = choice
-            self._tell(best, first, tried)
-            return best, tried
+        try:
+            with self._as_it_was():
+                return self._compared(first, wanted)
+        except torch.OutOfMemoryError:  # training cuts its steps where that happens
+            logger.warning("%s: nothing else is tried: out of memory with %d examples", first, self.size)
+        torch.cuda.empty_cache()
+        return first, {}
+
+    def _compared(self, first: Choice, wanted: Sequence[str]) -> tuple[Choice, dict[Choice, Outcome]]:
+        self._lay(first)
+        outputs = self._outputs()  # before any step moves running statistics
+        self._warm_up()
+        begun = self._step()
+        expected = begun / self.size * self.examples / self.machine.processes
+        if expected < SHORT or self.least * begun > SHARE * expected:
+            logger.info("%s: training of about %.0f s is too short to try anything else", first, expected)
+            return first, {}
+        choices, warm = 1 + len(wanted), warming(self.config, self.machine, self.whole)
+        rounds = next(n for n in (3, 2, 1) if n == 1 or steps_of(choices, warm, n) * begun <= SHARE * expected)
+        best, tried = first, {first: Outcome(self._fastest(rounds))}
+        for name in wanted:
+            choice = replace(best, dtype=self.half) if name == "dtype" else replace(best, layout="channels-last")
+            tried[choice] = outcome = self._try(choice, outputs, rounds, SLOW * tried[best].seconds)
+            if outcome.agrees and outcome.seconds * FASTER < tried[best].seconds:
+                best = choice
+        self._tell(best, first, tried)
+        return best, tried
 
     @contextmanager
     def _as_it_was(self) -> Iterator[None]:
@@ -169,15 +199,19 @@ class _Trial:
             finally:
                 self.statistics.restore()
                 self.whole.eval()
+                for parameter in self.whole.parameters():  # recorded passes leave them behind
+                    parameter.grad = None
 
-    def _try(self, choice: Choice, wanted: Sequence[tuple[Tensor, float]], rounds: int) -> Outcome:
-        """`wanted`: what the first choice gave. It is enough to agree in one way: the loss as scored means nothing with
-        random weights, nor what normalises a batch of a few small pictures."""
+    def _try(self, choice: Choice, wanted: Sequence[tuple[Tensor, float]], rounds: int, slow: float) -> Outcome:
+        """`wanted`: what the first choice gave; `slow`: seconds of a step from which on it is not timed again. It is
+        enough to agree in one way: the loss as scored means nothing with random weights, nor what normalises a batch of
+        a few small pictures."""
         self._lay(choice)
         self.statistics.restore()
         pairs = list(zip(self._outputs(), wanted, strict=True))
-        self._warm_up()
-        seconds = self._fastest(rounds)
+        seconds = self._warm_up()
+        if seconds < slow:
+            seconds = self._fastest(rounds)
         cosines = (torch.cosine_similarity(own, features, dim=1).min() for (own, _), (features, _) in pairs)
         losses = (abs(own - loss) / max(abs(loss), 1e-12) for (_, own), (_, loss) in pairs)
         return Outcome(seconds, float(max(cosines)), min(losses))
@@ -187,10 +221,9 @@ class _Trial:
         precision.lay_out(self.whole, choice.layout)
         self.passes = Passes.of(self.config, self.machine, self.trained)
 
-    def _warm_up(self) -> None:
-        """The first steps, after which passes are recorded where they are at all."""
-        for _ in range(1 if self.passes.graphs is None else SEEN + 1):
-            self._step()
+    def _warm_up(self) -> float:
+        """The first steps, after which passes are recorded where they are at all; seconds of the fastest."""
+        return self._fastest(1 if self.passes.graphs is None else SEEN + 1)
 
     def _fastest(self, rounds: int) -> float:
         return min(self._step() for _ in range(rounds))

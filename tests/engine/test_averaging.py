@@ -108,3 +108,25 @@ def test_statistics_are_those_of_the_data(tmp_path) -> None:
     norm.running_mean.fill_(100.0)
     renew_statistics(model, splits.train, training.machine, 32)
     assert norm.momentum == 0.1 and not norm.training and norm.running_mean.abs().max() < 10
+
+
+def test_statistics_of_parts_that_memory_holds_take_in_each_once(tmp_path) -> None:
+    class Once(nn.Module):
+        """Has no memory the first time."""
+
+        first = True
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            if self.first:
+                self.first = False
+                raise torch.OutOfMemoryError("no more")
+            return x
+
+    training, model, splits, _ = begin("bert", "full", tmp_path)
+    norm = nn.BatchNorm1d(model.backbone.width)
+    model.head = nn.Sequential(norm, Once(), model.head)
+    found = []
+    for _ in range(2):  # in the second round it is known what memory holds
+        renew_statistics(model, splits.train, training.machine, 32)
+        found.append([value.clone() for value in norm.buffers()])
+    assert all(torch.equal(one, other) for one, other in zip(*found, strict=True)) and norm.num_batches_tracked == 2

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import mmap
+import re
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -19,12 +21,14 @@ from mmtransfer.cache.settings import Cache
 from mmtransfer.cache.store import Store
 from mmtransfer.cli.flags import parse
 from mmtransfer.config import IMAGE, SPEECH, TEXT
+from mmtransfer.data.plan import Plan
 from mmtransfer.engine import budget, exact, memory, phases, shortage
 from mmtransfer.engine.evaluation import evaluate
 from mmtransfer.engine.features import features
 from mmtransfer.engine.machine import Machine
 from mmtransfer.engine.model import Model
 from mmtransfer.engine.processes import accelerator
+from mmtransfer.engine.signals import Interrupted
 from mmtransfer.errors import MMTransferError
 from mmtransfer.preparation import Prepared, prepare
 from mmtransfer.resolution import complete, resolve
@@ -226,6 +230,30 @@ def test_a_step_that_runs_out_of_memory_is_cut_and_the_budget_is_in_the_checkpoi
     assert json.loads(run.folder.config.read_text())["micro_batch_tokens"] == 2000
 
 
+def test_a_resumed_run_cuts_its_steps_as_before(tmp_path, limit, monkeypatch):
+    settings = parse(TEXT, tiny.text(tmp_path), {}, "a test") | tiny.QUICK | {"strategy": "full", "epochs": 2}
+    settings |= {"micro_batch_tokens": 2000, "precision": "fp32", "keep_checkpoints": True}
+    limit(100)
+    whole = mmt.fit(**settings, out=str(tmp_path / "whole"))
+    validate = phases._validate
+
+    def stop(*given: Any) -> bool:
+        is_best = validate(*given)
+        signal.raise_signal(signal.SIGTERM)
+        return is_best
+
+    with monkeypatch.context() as patch:
+        patch.setattr(phases, "_validate", stop)
+        with pytest.raises(Interrupted):
+            mmt.fit(**settings, out=str(tmp_path / "stopped"))
+    limit(10**9)  # nothing makes it cut them again
+    run = mmt.fit(**settings, resume=True, out=str(tmp_path / "stopped"))
+    states = [json.loads(path.read_text()) for path in run.folder.checkpoints.glob("step-*/state.json")]
+    assert states and all(state["budget"] <= 125 for state in states)
+    own = whole.model.state_dict()  # cut in another way, a step would drop out other units
+    assert all(torch.equal(value, own[name]) for name, value in run.model.state_dict().items())
+
+
 def test_training_on_one_example_that_is_too_much_says_what_would_fit(tmp_path, limit):
     limit(12)
     with pytest.raises(MMTransferError, match="single example") as caught:
@@ -291,11 +319,20 @@ def test_each_fit_has_a_peak_of_its_own():
 
 
 def test_the_step_of_a_phase_knows_its_longest_example_only_where_it_cannot_be_cut():
-    from mmtransfer.data.plan import Plan
-
     lengths = np.array([3, 9, 5, 7], np.int32)
     assert phases._longest_if_alone(Plan(lengths, 4, 9, 0).epoch(0), 0) == 9
     assert phases._longest_if_alone(Plan(lengths, 4, 12, 0).epoch(0), 0) is None
+
+
+def test_how_much_of_the_computation_is_padding_is_told(caplog):
+    caplog.set_level("INFO", "mmtransfer")
+    phases._say_padding(Plan(np.array([2, 6] * 10, np.int32), 2, 100, 0))
+    planned, random = map(int, re.findall(r"(\d+) %", caplog.text))
+    assert caplog.messages[0].startswith("padding: 0 % of the computation") and planned == 0
+    assert 0 < random <= 33  # 4 of the 12 in a batch of both lengths
+    caplog.clear()
+    phases._say_padding(Plan(np.full(20, 6, np.int32), 2, 100, 0))
+    assert not caplog.messages
 
 
 @pytest.mark.gpu

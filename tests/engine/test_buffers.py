@@ -24,4 +24,17 @@ def test_a_network_without_any_has_nothing_to_keep():
     buffers = Buffers([])
     buffers.keep()
     buffers.restore()
-    assert buffers.before == []
+    assert buffers.groups == []
+
+
+def test_tensors_of_one_type_are_copied_together(monkeypatch):
+    called, copy = [], torch._foreach_copy_
+
+    def counted(into, those):
+        called.append({tensor.dtype for tensor in those})
+        copy(into, those)
+
+    monkeypatch.setattr(torch, "_foreach_copy_", counted)
+    norms = nn.Sequential(nn.BatchNorm1d(3), nn.BatchNorm1d(3))
+    Buffers(norms.buffers()).keep()
+    assert called == [{torch.float32}, {torch.int64}]

@@ -9,8 +9,10 @@ import os
 import subprocess
 import sys
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial as partial_of
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow.parquet
@@ -187,6 +189,21 @@ def test_pooling_is_in_the_key_of_pooled_features_only(places):
     assert named("mean", 4) == named("mean", 4) != named("cls", 4)
     assert named("mean", 3) == named("cls", 3)
     assert named("mean", 2) == named("cls", 2)
+
+
+def test_the_model_of_a_gpu_and_its_arithmetic_are_in_the_key(places, monkeypatch):
+    made, machine = prepared(TEXT, [*places[1][TEXT], *COMMON, *LOOP])
+
+    def named(gpu: str, device: str = "cuda") -> dict[str, str]:
+        monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: gpu)
+        there = replace(machine, accelerator=SimpleNamespace(device=torch.device(device)))
+        return entries.name_entries({"train": States(made.model, made.splits.train, there, 4, made.cache)})
+
+    tf32 = named("one")
+    assert tf32 == named("one") != named("another")
+    assert named("one", "cpu") == named("another", "cpu") and key.device_name(torch.device("cpu")) == "cpu"
+    monkeypatch.setattr(entries, "arithmetic", lambda precision, device: precision)
+    assert named("one") != tf32
 
 
 def test_a_changed_file_changes_the_fingerprint_even_with_its_old_time(tmp_path):
@@ -427,6 +444,27 @@ def test_a_whole_micro_batch_is_timed_after_a_part_of_it(partial, tmp_path, monk
     )
     estimate.measure(train, plan, tmp_path / "cache")
     assert passed == [1, 4] and stored == [4]  # the budget cuts a step into fours; an eighth of it, rounded up
+
+
+def test_a_micro_batch_that_memory_does_not_hold_is_timed_in_parts(partial, tmp_path, monkeypatch):
+    train, plan = partial
+    passed, stored, most, reach, storing = [], [], [2], train.model.reach, estimate._storing
+
+    def limited(state, *stages):
+        if len(state["x"]) > most[0]:
+            raise torch.OutOfMemoryError("no more")
+        passed.append(len(state["x"]))
+        return reach(state, *stages)
+
+    monkeypatch.setattr(train.model, "reach", limited)
+    monkeypatch.setattr(
+        estimate, "_storing", lambda cut, state, folder: stored.append(len(state["x"])) or storing(cut, state, folder)
+    )
+    estimate.measure(train, plan, tmp_path / "cache")
+    assert passed == [1, 2, 2] and stored == [4]
+    most[0] = 0
+    with pytest.raises(MMTransferError, match="Out of memory on a single example"):
+        estimate.measure(train, plan, tmp_path / "cache")
 
 
 def test_the_default_cache_is_off():

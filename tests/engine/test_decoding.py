@@ -7,6 +7,7 @@ import json
 import logging
 import shutil
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ import torch
 from PIL import Image
 
 import mmtransfer as mmt
+from mmtransfer.cache import features
 from mmtransfer.cache.features import Features
 from mmtransfer.cli.flags import parse
 from mmtransfer.config import AUDIO, IMAGE
@@ -180,14 +182,20 @@ def test_an_entry_of_other_pixels_is_thrown_away(started, caplog, monkeypatch):
     assert "examples decoded again are not what it holds" in caplog.text
 
 
-def test_a_full_disk_while_it_is_built_ends_nothing(started, caplog, monkeypatch):
-    def full(*_):
-        raise OSError(errno.ENOSPC, "No space left on device")
+def test_a_full_disk_while_it_is_built_ends_nothing_and_what_was_built_makes_room(started, caplog, monkeypatch):
+    write = features._write
 
-    monkeypatch.setattr("mmtransfer.cache.features._write", full)
+    def full(path, tensors):
+        if any(path.parent.glob("*.safetensors")):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(path, tensors)
+
+    monkeypatch.setattr(features, "_write", full)
+    monkeypatch.setattr(features, "shards", partial(features.shards, target=1))
     training, _, found = started()
     assert "files are decoded in every epoch" in caplog.text and "No space left" in caplog.text
     assert found.train.decoded is None and not training.cache.figures.decoded
+    assert training.cache.store.bytes() == 0
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import traceback
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,6 +15,8 @@ from torch import nn
 import mmtransfer as mmt
 from mmtransfer.config import SPEECH
 from mmtransfer.engine import determinism
+from mmtransfer.engine.machine import Machine
+from mmtransfer.engine.workers import Workers
 from mmtransfer.errors import MMTransferError
 from mmtransfer.resolution import complete
 from mmtransfer.tasks.targets import Transcript
@@ -129,3 +133,27 @@ def test_cudnn_searches_where_sizes_are_fixed(fixed, device, asked, searches):
     with determinism.deterministic(asked, CPU), determinism.fastest_convolutions(fixed, device):
         assert torch.backends.cudnn.benchmark is searches
     assert torch.backends.cudnn.benchmark is before
+
+
+def machine_on(device: torch.device) -> Machine:
+    alone: Any = SimpleNamespace(device=device)
+    return Machine(alone, 1, Workers(0, 1, CPU), "fp32")
+
+
+@pytest.mark.parametrize("number", [0, 7, 2**63 - 1])
+def test_a_seed_gives_torchs_numbers_and_formats_no_stack_trace(number, monkeypatch):
+    torch.manual_seed(number)
+    expected = torch.randn(9)
+    monkeypatch.setattr(traceback, "format_stack", lambda *_: pytest.fail("a stack trace is formatted"))
+    machine_on(CPU).seed(number)
+    assert torch.equal(torch.randn(9), expected)
+
+
+def test_a_seed_is_that_of_the_host_and_of_its_own_gpu(monkeypatch):
+    gpus = (torch.Generator(), torch.Generator())
+    monkeypatch.setattr(torch.cuda, "default_generators", gpus)
+    before = gpus[0].initial_seed()
+    machine_on(torch.device("cuda", 1)).seed(5)
+    assert [gpu.initial_seed() for gpu in gpus] == [before, 5] and torch.default_generator.initial_seed() == 5
+    machine_on(CUDA).seed(6)
+    assert [gpu.initial_seed() for gpu in gpus] == [6, 5] and torch.default_generator.initial_seed() == 6

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from mmtransfer.engine import graphs
-from mmtransfer.engine.graphs import SEEN, Graphs, bucket, rounded
+from mmtransfer.engine.graphs import SEEN, Graphs, bucket, rounded_shapes
 from mmtransfer.engine.passes import Passes, refusal
 from mmtransfer.errors import MMTransferError
 from tests.engine.pieces import start_of
@@ -92,8 +93,11 @@ def test_there_are_few_sizes() -> None:
 
 
 def test_positions_are_not_exceeded_and_pixels_stay() -> None:
-    assert rounded((4, 126), 130) == (4, 128) and rounded((4, 129), 130) == (4, 130)
-    assert rounded((4, 3, 33, 33), None) == (4, 3, 33, 33) and rounded((4,), None) == (4,)
+    lengths = torch.ones(4)
+    shapes = {size: rounded_shapes({"x": torch.ones(4, size), "lengths": lengths}, 130) for size in (126, 129)}
+    assert shapes == {126: {"x": (4, 128), "lengths": (4,)}, 129: {"x": (4, 130), "lengths": (4,)}}
+    pixels = {"x": torch.ones(4, 3, 33, 33), "lengths": lengths}
+    assert rounded_shapes(pixels, None)["x"] == (4, 3, 33, 33)
 
 
 def test_replays_leave_the_gradients_of_the_passes_as_they_are(pieces: Any) -> None:
@@ -157,9 +161,64 @@ def test_out_of_memory_while_recording_goes_on_without(pieces: Any, monkeypatch:
 
 
 def test_why_nothing_is_recorded(tmp_path: Path) -> None:
-    training, *_ = start_of("text", tmp_path, False, 10_000, Accelerator(cpu=True))
-    assert "CUDA" in refusal(training.config, training.machine)
-    assert refusal(replace(training.config, graphs="off"), training.machine) == "--graphs off"
+    training, model, *_ = start_of("text", tmp_path, False, 10_000, Accelerator(cpu=True))
+    assert "CUDA" in refusal(training.config, training.machine, model.backbone)
+    assert refusal(replace(training.config, graphs="off"), training.machine, model.backbone) == "--graphs off"
+
+
+@pytest.mark.parametrize(
+    ("graphs", "processes", "deterministic", "why"),
+    [
+        ("auto", 1, False, ""),
+        ("auto", 2, False, "several processes reduce gradients between their passes"),
+        ("auto", 1, True, "--deterministic"),
+        ("on", 1, True, ""),
+        ("on", 2, False, "several processes reduce gradients between their passes"),
+        ("off", 2, True, "--graphs off"),
+    ],
+)
+def test_why_nothing_is_recorded_on_a_gpu(
+    pieces: Any, graphs: str, processes: int, deterministic: bool, why: str
+) -> None:
+    training, model, _ = pieces
+    config = replace(training.config, graphs=graphs, deterministic=deterministic)
+    assert refusal(config, on_a_gpu(pieces, processes), model.backbone) == why
+
+
+def on_a_gpu(pieces: Any, processes: int) -> Any:
+    """The machine as it would be with so many processes, each with a GPU that is not there."""
+    there = SimpleNamespace(device=torch.device("cuda"), num_processes=processes, unwrap_model=lambda module: module)
+    return replace(pieces[0].machine, accelerator=there)
+
+
+def test_what_auto_does_not_record_is_said_and_stands_in_the_entry_of_the_phase(pieces: Any, caplog: Any) -> None:
+    training, model, _ = pieces
+    caplog.set_level("INFO", "mmtransfer")
+    several, entry = on_a_gpu(pieces, 2), dict[str, Any]()
+    Passes.of(training.config, several, model).tell(entry)
+    assert entry == {"graphs": {"why_not": "several processes reduce gradients between their passes"}}
+    assert [line for line in caplog.messages if line.startswith("steps run as they are, not recorded: several")]
+    caplog.clear()
+    for config, machine, given_up in (
+        (training.config, several, "not faster"),
+        (replace(training.config, graphs="off"), several, None),
+        (training.config, training.machine, None),  # of a CPU nobody expects it
+    ):
+        entry.clear()
+        Passes.of(config, machine, model, given_up).tell(entry)
+        assert not entry and not caplog.messages
+
+
+def test_what_rounding_lengths_adds_is_told(pieces: Any) -> None:
+    _, model, splits = pieces
+    passes = passes_of(pieces, Again())
+    assert passes.graphs.figures.as_dict()["rounding_share"] == 0.0
+    trained(pieces, passes, [[0, 1, 2]] * (SEEN + 2))
+    (batch,) = splits.train.batches(model.task, [[0, 1, 2]], 0, False)
+    length = batch.state["x"].shape[1]
+    found = passes.graphs.figures.as_dict()
+    assert bucket(length) > length and found["rounding_share"] == pytest.approx(1 - length / bucket(length))
+    assert found["replayed"] == 2 and found["why_not"] is None
 
 
 def test_on_without_a_device_is_refused(pieces: Any) -> None:

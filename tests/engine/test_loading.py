@@ -5,17 +5,20 @@ from __future__ import annotations
 import multiprocessing
 import sys
 
+import numpy as np
 import pytest
 import tiny
 import torch
 
 from mmtransfer import backbones
+from mmtransfer.cache import features
 from mmtransfer.cli.flags import parse
 from mmtransfer.config import IMAGE, TEXT
 from mmtransfer.data import sources
 from mmtransfer.engine.loading import Examples, examples_of
 from mmtransfer.resolution import resolve
 from mmtransfer.tasks import TASKS, Task
+from mmtransfer.tasks.base import Batch
 
 MAKERS = {IMAGE: tiny.images, TEXT: tiny.text}
 
@@ -73,3 +76,18 @@ def test_processes_are_not_started_for_texts_or_for_one_batch(made):
         fresh = Examples(examples.rows, examples.lengths, examples.answers)
         assert len(list(fresh.batches(task, batches, 3, False))) == len(batches)
         assert [workers for *_, workers, _ in fresh._loaders] == [0]
+
+
+@pytest.mark.parametrize("pin", [True, False])
+def test_batches_of_all_kinds_lie_where_a_gpu_can_fetch_them_if_that_is_asked_for(made, monkeypatch, pin):
+    pinned = []
+    monkeypatch.setattr(Batch, "pin_memory", lambda batch: pinned.append(batch) or batch)
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
+    whole, texts = made[TEXT]
+    everyone = np.arange(len(texts), dtype=np.int32)
+    states = features.collect(1, len(texts), iter([(everyone, {"x": torch.zeros(len(texts), 2)})]))
+    for task, examples in (made[IMAGE], made[TEXT], (whole, texts.with_states(states, whole))):
+        batches = list(examples.batches(task, [[0, 1], [2]], 0, pin))
+        assert [len(batch) for batch in batches] == [2, 1]
+        assert [len(batch) for batch in pinned] == ([2, 1] if pin else [])
+        pinned.clear()

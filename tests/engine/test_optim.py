@@ -45,10 +45,24 @@ def test_tri_stage_holds_half_of_the_steps_and_ends_at_a_twentieth():
 def test_the_configuration_reaches_the_optimiser(name, kind):
     config = RunConfig(optimizer=name, momentum=0.8, nesterov=True)
     made = optim.optimizer(optim.groups([(nn.Linear(2, 2), 0.1)], 0.3), config)
-    assert isinstance(made, kind)
+    assert isinstance(made, kind) and made.defaults["fused"]
     optim.set_rate(made, 0, 10, "constant", 0.0)
     assert {group["lr"] for group in made.param_groups} == {0.1}
     if name == "sgd":
         assert made.defaults["nesterov"] and made.defaults["momentum"] == 0.8
     else:
         assert made.defaults["betas"][0] == 0.8
+
+
+def test_a_first_step_that_overflows_leaves_no_momentum(monkeypatch):
+    monkeypatch.setattr(torch, "empty_like", lambda value: torch.full_like(value, 7.0))  # memory may hold anything
+    weight = nn.Parameter(torch.ones(2))
+    made = optim.optimizer([{"params": [weight], "peak": 0.1}], RunConfig(optimizer="sgd", momentum=0.9))
+    scaler = torch.amp.GradScaler("cpu")
+    for slope in (float("inf"), 1.0, 1.0):
+        scaler.scale(slope * weight.sum()).backward()
+        optim.set_rate(made, 0, 10, "constant", 0.0)
+        scaler.step(made)
+        scaler.update()
+        made.zero_grad()
+    assert torch.allclose(weight, torch.tensor(1 - 0.1 * (1 + 1.9)))

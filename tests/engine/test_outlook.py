@@ -37,6 +37,18 @@ def test_a_loop_is_told_from_its_steps(monkeypatch: Any, caplog: Any, minutes: f
     assert caplog.messages == [said]
 
 
+def test_steps_in_which_passes_are_recorded_do_not_count(monkeypatch: Any, caplog: Any) -> None:
+    seconds = [0.0]
+    made = begun(monkeypatch, Loop(10), seconds)
+    made.recording = 4
+    with caplog.at_level("INFO"):
+        for step in range(1, 20):
+            seconds[0] += 6.0 if step > 5 else 600.0
+            made.after_step(step, 10)
+            assert bool(caplog.messages) == (step >= FIRST + 4)
+    assert caplog.messages == ["about 13 minutes in all"]  # 91 steps of 6 s
+
+
 def test_a_pass_through_frozen_stages_is_told_from_its_batches(monkeypatch: Any, caplog: Any) -> None:
     made = begun(monkeypatch, Exact(), [0.0])
     with caplog.at_level("INFO"):

@@ -151,6 +151,16 @@ def test_tf32_is_of_the_network_alone(monkeypatch):
     assert matmul.fp32_precision == before
 
 
+def test_weights_that_are_cast_are_not_kept_while_a_pass_is_recorded(monkeypatch):
+    kept = []
+    monkeypatch.setattr(torch, "autocast", lambda *_, **how: (kept.append(how["cache_enabled"]), torch.no_grad())[1])
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    for recording in (True, False):
+        monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda recording=recording: recording)
+        with precision.forward(torch.device("cuda"), "bf16"):
+            assert kept.pop() is not recording
+
+
 def test_states_in_another_layout_have_another_key(pictures, tmp_path, monkeypatch):
     monkeypatch.setenv("MMTRANSFER_CACHE", str(tmp_path / "cache"))
     settings = pictures | {"strategy": "partial", "cache": "on", "augment": "none"}
@@ -179,3 +189,52 @@ def test_it_is_enough_to_agree_as_scored_or_as_trained(pictures, long, speeds, t
     monkeypatch.setattr(trial, "LOSS", 0.1)
     run = mmt.fit(**pictures, out=str(tmp_path / "run"))
     assert len(calls) == 3 and {name: saved(run)[name] for name in WANTED} == WANTED
+
+
+def test_a_choice_that_is_far_slower_is_timed_no_further(pictures, long, speeds, tmp_path, monkeypatch):
+    counted, step = [], trial._Trial._step
+    monkeypatch.setattr(trial._Trial, "_step", lambda self: counted.append(self.whole.precision) or step(self))
+    speeds |= {"bf16 contiguous": 40.0}
+    run = mmt.fit(**pictures, out=str(tmp_path / "run"))
+    assert saved(run)["precision"] == "fp32" and counted.count("bf16") == 1
+
+
+def test_out_of_memory_while_trying_leaves_what_there_was(pictures, long, speeds, tmp_path, monkeypatch):
+    step = trial._Trial._step
+
+    def short(self: Any) -> float:
+        if self.whole.precision == "bf16":
+            raise torch.OutOfMemoryError("no more")
+        return step(self)
+
+    monkeypatch.setattr(trial._Trial, "_step", short)
+    run = mmt.fit(**pictures, out=str(tmp_path / "run"))
+    assert (saved(run)["precision"], saved(run)["layout"]) == ("fp32", "contiguous")
+    assert any("nothing else is tried: out of memory" in line for line in run.result["warnings"])
+
+
+def test_steps_of_a_trial_are_outputs_warming_up_what_is_timed_and_one_more():
+    assert trial.steps_of(3, 1) == pytest.approx(8) and trial.steps_of(2, 1, 3) == pytest.approx(29 / 3)
+
+
+@pytest.mark.parametrize("steps", [8.1, 12.0, 20.0])
+def test_a_trial_takes_no_more_steps_than_it_may(steps, pictures, speeds, tmp_path, monkeypatch):
+    counted, step = [], trial._Trial._step
+
+    def timed(self: Any) -> float:
+        counted.append(self.examples / self.size)
+        return step(self)
+
+    start = trial._Trial.__init__
+
+    def sized(self: Any, *others: Any) -> None:
+        start(self, *others)
+        monkeypatch.setattr(trial, "SHARE", steps / (self.examples / self.size))
+
+    monkeypatch.setattr(trial._Trial, "_step", timed)
+    monkeypatch.setattr(trial._Trial, "__init__", sized)
+    monkeypatch.setattr(trial, "SHORT", 0.0)
+    monkeypatch.setattr(trial, "SHARE", 1e9)
+    run = mmt.fit(**pictures, out=str(tmp_path / "run"))
+    assert len(run.result["precision"]["tried"]) == 3
+    assert 7 <= len(counted) <= steps - 3 / 3
