@@ -48,8 +48,8 @@ QUICK = ("text", "image", "wav2vec2-fast")
 """Cases of `--quick` where none is named: one of each modality, the smallest."""
 TRIED = (
     "A compiled step on 2 cores (`python -m benchmarks.capture`, lengths rounded to a few): three epochs of 1,600 "
-    "sentences through MiniLM in fp32 took 615 s, for the compiler was at work in all of them, in place of 76 s as they "
-    "are; rounding lengths alone made it 81 s. So none is compiled on a CPU.",
+    "sentences through MiniLM in fp32 took 615 s, for the compiler was at work in all of them, in place of 76 s as "
+    "they are; rounding lengths alone made it 81 s. So none is compiled on a CPU.",
     "Attention without a mask where nothing is padded (the same command, `mask` and `no mask`): 365 in place of 369 ms "
     "a step of 32 sentences of 16 tokens on 2 cores in fp32. On a GPU recorded passes round lengths up, and need it.",
     "Processes that decode ahead on 2 cores: pictures that were decoded once take about a hundredth of a step to load "

@@ -8,7 +8,7 @@ import os
 import platform
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import torch
@@ -163,10 +163,18 @@ def forward(device: torch.device, precision: str) -> Iterator[None]:
         yield
 
 
+def tf32(device: torch.device) -> AbstractContextManager[None]:
+    """Products of the network's float32 matrices in TF32, with CUDA."""
+    return _products(device, "tf32")
+
+
+def exact(device: torch.device) -> AbstractContextManager[None]:
+    """Products in float32, as the exact solvers need them, whatever the program around it has set."""
+    return _products(device, "ieee")
+
+
 @contextmanager
-def tf32(device: torch.device) -> Iterator[None]:
-    """Products of the network's float32 matrices in TF32, with CUDA; outside of it, in the exact solvers, they are
-    float32."""
+def _products(device: torch.device, arithmetic: str) -> Iterator[None]:
     if device.type != "cuda":
         yield
         return
@@ -174,7 +182,7 @@ def tf32(device: torch.device) -> Iterator[None]:
     before = [setting.fp32_precision for setting in settings]
     try:
         for setting in settings:
-            setting.fp32_precision = "tf32"
+            setting.fp32_precision = arithmetic
         yield
     finally:
         for setting, value in zip(settings, before, strict=True):

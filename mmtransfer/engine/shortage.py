@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import torch
 
+from mmtransfer.engine.precision import exact
 from mmtransfer.errors import MMTransferError
 from mmtransfer.tasks.base import Batch
 from mmtransfer.tasks.inputs.base import Input
@@ -60,9 +61,10 @@ def _units(batch: Batch) -> int:
 
 
 def else_on_the_cpu(device: torch.device, solve: Callable[[torch.device], T]) -> T:
-    """What `solve` gives on a device; where its memory does not suffice, on the CPU, aloud."""
+    """What `solve` gives on a device, with exact products; where memory does not suffice there, on the CPU, aloud."""
     try:
-        return solve(device)
+        with exact(device):
+            return solve(device)
     except torch.OutOfMemoryError as error:
         logger.warning("Out of memory: the head is found on the CPU (%s)", told(error))
     torch.cuda.empty_cache()

@@ -18,12 +18,12 @@ from mmtransfer.cache.features import Features
 from mmtransfer.cache.settings import Cache
 from mmtransfer.data.plan import Indices, evaluation_batches
 from mmtransfer.engine import budget
+from mmtransfer.engine.evaluation import in_parts
 from mmtransfer.engine.loading import Examples
 from mmtransfer.engine.machine import Machine
 from mmtransfer.engine.model import Model
 from mmtransfer.engine.outlook import Outlook
 from mmtransfer.engine.progress import bar
-from mmtransfer.engine.shortage import refusal
 from mmtransfer.engine.stopping import Stop, Stopped
 from mmtransfer.tasks.base import Batch
 
@@ -60,17 +60,11 @@ class States:
                 return kept(self.model.reach(batch.to(device).state, 0, self.cut))
 
         def state(batch: Batch) -> State:
-            return joined(self._passed(batch, part_of))
+            longest = int(batch.state.get("lengths", torch.ones(1)).max())
+            return joined(in_parts(self.model, self.machine, batch, longest, part_of))
 
         states = on_each_core(state, load) if self._rows_a_core else map(state, load)
         yield from zip(batches, states, strict=True)
-
-    def _passed(self, batch: Batch, work: Callable[[Batch], State]) -> list[State]:
-        try:
-            return self.machine.parts.over(batch, work)
-        except torch.OutOfMemoryError as error:
-            model, longest = self.model, int(batch.state.get("lengths", torch.ones(1)).max())
-            raise refusal(error, model.task.input, longest, model.precision, training=False) from None
 
     def run(self, batches: list[Indices]) -> Iterator[tuple[Indices, State]]:
         """`compute` with a progress bar, counted; Stopped between two batches after a signal."""

@@ -16,6 +16,7 @@ from mmtransfer.api import Run
 from mmtransfer.cli.flags import parse
 from mmtransfer.config import IMAGE, TEXT
 from mmtransfer.engine import phases, precision, trial
+from mmtransfer.engine.shortage import else_on_the_cpu
 from mmtransfer.engine.signals import Interrupted
 from mmtransfer.run import RunFolder
 
@@ -149,6 +150,16 @@ def test_tf32_is_of_the_network_alone(monkeypatch):
     with precision.forward(torch.device("cpu"), "fp32"):
         assert matmul.fp32_precision == before
     assert matmul.fp32_precision == before
+
+
+def test_exact_solvers_have_exact_products_whatever_is_set():
+    matmul = torch.backends.cuda.matmul
+    before, matmul.fp32_precision = matmul.fp32_precision, "tf32"
+    try:
+        assert else_on_the_cpu(torch.device("cuda"), lambda _: matmul.fp32_precision) == "ieee"
+        assert matmul.fp32_precision == "tf32"
+    finally:
+        matmul.fp32_precision = before
 
 
 def test_weights_that_are_cast_are_not_kept_while_a_pass_is_recorded(monkeypatch):
