@@ -22,12 +22,13 @@ def suits(x: Tensor, conv: nn.Conv1d) -> bool:
 
 
 def convolve(x: Tensor, conv: nn.Conv1d) -> Tensor:
-    """What `conv` gives for x (batch, channels, positions), in its dtype; computed in float32.
+    """What `conv` gives for x (batch, channels, positions), in its dtype; computed in float32 at least.
 
     Without stride and dilation, padded by zeros.
     """
-    padded = nn.functional.pad(x.float(), (cast(int, conv.padding[0]),) * 2)
-    found: Tensor = _Convolution.apply(padded, conv.weight.float(), conv.groups)
+    wide = torch.promote_types(x.dtype, torch.float32)
+    padded = nn.functional.pad(x.to(wide), (cast(int, conv.padding[0]),) * 2)
+    found: Tensor = _Convolution.apply(padded, conv.weight.to(wide), conv.groups)
     return (found if conv.bias is None else found + conv.bias[:, None]).to(x.dtype)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import io
 import sys
 import typing
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,6 +21,16 @@ from mmtransfer.strategies import STRATEGIES
 
 KNOWN: Mapping[str, Sequence[str]] = {"--strategies": list(STRATEGIES)}
 """What can stand behind a flag of several values."""
+
+_LINES = "  # Check for special path completion marker."
+MARKED = {"bash": _LINES, "zsh": _LINES, "fish": '    if test "$results" = __TYRO_COMPLETE_FILES__'}
+"""By shell, the line of tyro's script that heeds its sign for names of files."""
+FILES = {
+    "bash": '  [[ -n "$completions" ]] || completions=__TYRO_COMPLETE_FILES__\n',
+    "zsh": '  [[ -n "$completions" ]] || completions=__TYRO_COMPLETE_FILES__\n',
+    "fish": '    test -n "$results"; or set results __TYRO_COMPLETE_FILES__\n',
+}
+"""What gives that sign where nothing else completes a word, such as that of a run or of data."""
 
 ABOUT = """Prints the script that completes verbs, tasks and flags when Tab is pressed. To install it:
   bash: cd ~/.local/share/bash-completion/completions
@@ -37,10 +49,13 @@ class Words:
 
 
 def run(words: list[str]) -> None:
-    """Prints the script, which tyro makes."""
+    """Prints the script, which tyro makes, with names of files where nothing else is known."""
     said = parse(Words, words, "completion", ABOUT)
-    plainly = (tyro.conf.OmitSubcommandPrefixes,)
-    tyro.cli(everything(), args=["--tyro-print-completion", said.shell], prog="mmtransfer", config=plainly)
+    plainly, script = (tyro.conf.OmitSubcommandPrefixes,), io.StringIO()
+    with contextlib.suppress(SystemExit), contextlib.redirect_stdout(script):
+        tyro.cli(everything(), args=["--tyro-print-completion", said.shell], prog="mmtransfer", config=plainly)
+    before, marker, after = script.getvalue().rpartition(MARKED[said.shell])
+    print(before + FILES[said.shell] + marker + after, end="")
 
 
 def everything() -> Any:
