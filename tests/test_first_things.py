@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from mmtransfer import cli
-from mmtransfer.cli import layout
+from mmtransfer.cli import completion, layout
 from mmtransfer.cli.listing import Kind
 from mmtransfer.config import TASKS, TEXT
 from mmtransfer.config.supplied import BACKBONES, DATA
@@ -291,7 +291,12 @@ def test_completion_offers_the_flags_that_a_verb_reads(command, verb):
     assert not flags & set(module.UNREAD)
 
 
-def test_bash_completes_flags_and_nothing_else(command, tmp_path):
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_what_nothing_else_completes_is_a_file(command, shell):
+    assert command("completion", shell)[1].count(completion.FILES[shell]) == 1
+
+
+def test_bash_completes_flags_and_files(command, tmp_path):
     if shutil.which("bash") is None:
         pytest.skip("bash is not here")
     script = tmp_path / "mmtransfer"
@@ -300,8 +305,12 @@ def test_bash_completes_flags_and_nothing_else(command, tmp_path):
     asked += [("embed --c", 2, ["--cache", "--cache-dir", "--cache-limit"]), ("fit te", 2, [TEXT])]
     asked += [("list da", 2, ["data"]), ("auto text-classification --prefer s", 4, ["speed", "size"])]
     asked += [("sweep text-classification --strategies full lin", 5, ["linear-probe"])]
+    asked += [("predict ru", 2, ["runs"]), ("predict runs a", 3, ["a picture.png"]), ("predict none", 2, [""])]
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "a picture.png").touch()
     for words, place, expected in asked:
         code = f"source {script}; COMP_WORDS=(mmtransfer {words}); COMP_CWORD={place}; _tyro_mmtransfer"
         code += '; printf "%s\\n" "${COMPREPLY[@]}"'
-        done = subprocess.run(["bash", "-c", code], capture_output=True, text=True, timeout=60, check=False)
+        how: Any = {"capture_output": True, "text": True, "timeout": 60, "check": False, "cwd": tmp_path}
+        done = subprocess.run(["bash", "-c", code], **how)
         assert done.stdout.split("\n")[:-1] == expected, done.stderr

@@ -26,11 +26,17 @@ _LINES = "  # Check for special path completion marker."
 MARKED = {"bash": _LINES, "zsh": _LINES, "fish": '    if test "$results" = __TYRO_COMPLETE_FILES__'}
 """By shell, the line of tyro's script that heeds its sign for names of files."""
 FILES = {
-    "bash": '  [[ -n "$completions" ]] || completions=__TYRO_COMPLETE_FILES__\n',
+    "bash": """  if [[ -z "$completions" ]]; then
+    mapfile -t COMPREPLY < <(compgen -f -- "${COMP_WORDS[COMP_CWORD]}")
+    compopt -o filenames 2>/dev/null
+    return 0
+  fi
+""",
     "zsh": '  [[ -n "$completions" ]] || completions=__TYRO_COMPLETE_FILES__\n',
     "fish": '    test -n "$results"; or set results __TYRO_COMPLETE_FILES__\n',
 }
-"""What gives that sign where nothing else completes a word, such as that of a run or of data."""
+"""What offers names of files where nothing else completes a word, such as that of a run or of data. The sign alone
+would not do in bash: there tyro's script looks for a name that begins with the words before it."""
 
 ABOUT = """Prints the script that completes verbs, tasks and flags when Tab is pressed. To install it:
   bash: cd ~/.local/share/bash-completion/completions
