@@ -23,7 +23,6 @@ from mmtransfer.engine import (
     checkpoint,
     determinism,
     memory,
-    passes,
     phases,
     processes,
     provenance,
@@ -134,12 +133,11 @@ def _choose(prepared: Prepared, machine: Machine) -> Machine:
     """Micro-batches, precision and layout, where the settings leave them open: by what this device has and does."""
     model, train, plan = prepared.model, prepared.splits.train, prepared.plan
     by_device = model.task.input.by_device
-    share = budget.SHARE if passes.refusal(prepared.config, machine, model.backbone) else budget.RECORDED
     if by_device:
-        budget.choose(machine, model, train, plan, share=share)  # the trial's steps must fit
+        budget.choose(machine, model, train, plan)  # the trial's steps must fit
     tried = trial.choose(prepared.config, machine, model, train, plan)
     if by_device and tried.chosen() != machine.chosen():
-        budget.choose(tried, model, train, plan, share=share)
+        budget.choose(tried, model, train, plan)
     return tried
 
 

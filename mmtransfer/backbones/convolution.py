@@ -1,7 +1,8 @@
 """Long convolutions in training on a CPU by Fourier transforms (overlap-save; Cooley and Tukey 1965 for the transform).
 
 PyTorch's kernels are slow for many taps in small groups, the convolutional positions of speech encoders: forward and
-back by transforms takes a third to a fifth as long (benchmarks/convolution.md). For a forward pass alone they are fast.
+back by transforms takes a third to a fifth as long (benchmarks/convolution.md). Passes that train nothing are left to
+PyTorch: what they give is the library's to the bit, and of one recording the weights' transforms would be most.
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ class Backbone(nn.Module):
     storable: bool = True
     """Whether what it computes may be kept for later runs: its code is that of its family."""
     recordable: bool = True
-    """Whether what its passes launch on a device hangs on shapes alone, and not on values that are read back."""
+    """Whether what its passes launch on a device depends on shapes alone, not on values that the host reads back."""
 
     def __init__(self, stages: Iterable[nn.Module], library: nn.Module) -> None:
         """`library`: the model whose modules the stages are made of; its names are those of `library_state`."""

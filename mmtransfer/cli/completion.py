@@ -27,7 +27,8 @@ MARKED = {"bash": _LINES, "zsh": _LINES, "fish": '    if test "$results" = __TYR
 """By shell, the line of tyro's script that heeds its sign for names of files."""
 FILES = {
     "bash": """  if [[ -z "$completions" ]]; then
-    mapfile -t COMPREPLY < <(compgen -f -- "${COMP_WORDS[COMP_CWORD]}")
+    COMPREPLY=()
+    while IFS= read -r line; do COMPREPLY+=("$line"); done < <(compgen -f -- "${COMP_WORDS[COMP_CWORD]}")
     compopt -o filenames 2>/dev/null
     return 0
   fi
@@ -58,10 +59,14 @@ def run(words: list[str]) -> None:
     """Prints the script, which tyro makes, with names of files where nothing else is known."""
     said = parse(Words, words, "completion", ABOUT)
     plainly, script = (tyro.conf.OmitSubcommandPrefixes,), io.StringIO()
-    with contextlib.suppress(SystemExit), contextlib.redirect_stdout(script):
-        tyro.cli(everything(), args=["--tyro-print-completion", said.shell], prog="mmtransfer", config=plainly)
+    try:
+        with contextlib.redirect_stdout(script):
+            tyro.cli(everything(), args=["--tyro-print-completion", said.shell], prog="mmtransfer", config=plainly)
+    except SystemExit as ended:
+        if ended.code:
+            raise
     before, marker, after = script.getvalue().rpartition(MARKED[said.shell])
-    print(before + FILES[said.shell] + marker + after, end="")
+    print(before + (FILES[said.shell] if marker else "") + marker + after, end="")
 
 
 def everything() -> Any:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from mmtransfer.engine import memory, shortage
+from mmtransfer.engine import memory, passes, shortage
 from mmtransfer.engine.buffers import Buffers
 from mmtransfer.engine.loading import Examples
 from mmtransfer.engine.machine import Machine
@@ -60,7 +60,6 @@ def choose(
     train: Examples,
     plan: Sequence[Phase],
     device: Memory | None = None,
-    share: float = SHARE,
 ) -> None:
     """Puts into the task's settings the budget that the device's free memory allows; on a CPU it is fixed.
 
@@ -72,16 +71,17 @@ def choose(
     Args:
         machine, model, train, plan: of the run.
         device: its memory; that of the machine's device if None.
-        share: of free memory, what a micro-batch may take, unless batch normalisation wants a step whole.
     """
     device, own = device or memory.of(machine.device), model.task.input
     if device is None or not len(train):
         return
     work, whole, found = Work.of(machine, model, train, plan), bool(normalising(model, plan)), list[Any]()
+    recorded = work.looped and not passes.refusal(own.config, machine, model.backbone)
+    share = WHOLE if whole else RECORDED if recorded else SHARE
     # a step that must not be cut is not cut for the sake of passes, which can be
     works = [work] if whole or not work.looped else [work, replace(work, looped=False)]
     try:
-        found.append(min(_measured(each, device, WHOLE if whole else share) for each in works))
+        found.append(min(_measured(each, device, share) for each in works))
     except MMTransferError as error:  # the others are told, before they wait
         found.append(error)
     if machine.processes > 1:

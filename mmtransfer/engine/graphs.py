@@ -314,8 +314,9 @@ class Graphs:
         logger.info("recorded passes take %.1f ms, as they are %.1f ms", 1000 * seconds, 1000 * as_it_is)
 
     def drop(self, why: str) -> None:
-        """From here on all runs as it is."""
+        """Forgets what is recorded; from here on all runs as it is, unless there is no reason why."""
         self.recorded.clear()
+        self.seen.clear()
         self.figures.why_not = why
 
     def _give_up(self, why: str) -> None:

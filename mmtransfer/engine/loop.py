@@ -145,7 +145,8 @@ def _take_step(training: Training, passes: Passes, optimizer: AcceleratedOptimiz
         training.machine.accelerator.clip_grad_norm_(passes.parameters, training.config.clip)
         training.scaler.step(optimizer)
     except torch.OutOfMemoryError as error:
-        raise refusal_of_step(error, training.config.optimizer) from None
+        recorded = passes.graphs is not None and bool(passes.graphs.recorded)
+        raise refusal_of_step(error, training.config.optimizer, recorded) from None
     passes.clear()
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from mmtransfer.data.plan import Plan
+from mmtransfer.engine import processes
 from mmtransfer.engine.anchoring import Start
 from mmtransfer.engine.buffers import Buffers
 from mmtransfer.engine.evaluation import evaluate, in_parts
@@ -86,7 +87,8 @@ def renew_statistics(model: Model, examples: Examples, machine: Machine, batch_s
     """Computes the running statistics of BatchNorm anew, as the mean over at most MICRO_BATCHES micro-batches of
     training examples without augmentation: those of mixed weights are no mix (Izmailov et al. 2018, 3.2).
 
-    Each process computes the same.
+    Each process computes the same; where the memory of one does not hold a batch, its halves count as one each, and the
+    statistics of the main process are everybody's.
     """
     layers = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
     if not layers:
@@ -113,6 +115,7 @@ def renew_statistics(model: Model, examples: Examples, machine: Machine, batch_s
 
     for indices, batch in zip(batches, load, strict=True):
         in_parts(model, machine, batch, int(examples.lengths[indices].max()), renew)
+    processes.broadcast(machine.accelerator, (buffer for layer in layers for buffer in layer.buffers()))
     for layer, momentum in zip(layers, before, strict=True):
         layer.momentum = momentum
     model.eval()

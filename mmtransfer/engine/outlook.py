@@ -37,6 +37,7 @@ class Outlook:
     """Examples that pass the frozen stages, where a run is nothing but that."""
     recording: int = 0
     """First steps that do not count, because passes are recorded in them."""
+    _told: bool = False
     _counted: int = 0
     _first: int = 0
     _begun: float = 0.0
@@ -68,7 +69,7 @@ class Outlook:
     def _counts(self, planned: int) -> bool:
         """Counts a step; whether it is the one to speak after. The first one alone does not tell: it warms up."""
         last = max(2, min(FIRST + self.recording, planned))
-        if not planned or self._counted >= last:
+        if not planned or self._told or self._counted >= last:
             return False
         self._counted += 1
         if self._counted <= max(1, min(1 + self.recording, last - 1)):
@@ -77,6 +78,7 @@ class Outlook:
 
     def _tell(self, left: float) -> None:
         assert self.clock is not None
+        self._told = True
         total = self.clock.spent()["total"] + left
         over = self.budget is not None and total > self.budget
         logger.info("about %s in all%s", spoken(min(total, self.budget or total)), ", by --max-minutes" if over else "")

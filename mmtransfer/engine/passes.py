@@ -53,7 +53,7 @@ class Passes:
         parameters = [parameter for parameter in prepared.parameters() if parameter.requires_grad]
         if rows is not None:
             parameters = [rows.trained if one is rows.table.weight else one for one in parameters]
-        why_not = given_up or refusal(config, machine, model.backbone)
+        why_not = given_up or refusal(config, machine, model.backbone, model.start)
         if why_not and config.graphs == "on":
             raise MMTransferError(f"The steps cannot be recorded: {why_not}", "--graphs on", "leave it out")
         surprising = "" if given_up or config.graphs == "off" or machine.device.type != "cuda" else why_not
@@ -81,21 +81,24 @@ class Passes:
         for parameter in self.parameters:
             parameter.grad = None
 
-    def release(self) -> None:
-        """Gives back the memory of gradients and recorded passes, which are given up."""
+    def release(self) -> bool:
+        """Gives back the memory of gradients and of recorded passes; returns whether recording is given up because of
+        it. With --graphs on it is not: smaller micro-batches are recorded anew."""
+        held = self.graphs is not None and bool(self.graphs.recorded)
         if self.graphs is not None:
-            self.graphs.drop("out of memory")
+            self.graphs.drop("" if self.graphs.forced else "out of memory")
         self.clear()
+        return held and self.graphs is not None and not self.graphs.forced
 
 
-def refusal(config: RunConfig, machine: Machine, backbone: Backbone) -> str:
-    """Why nothing of this backbone is recorded on this machine, empty where it may be."""
+def refusal(config: RunConfig, machine: Machine, backbone: Backbone, start: int = 0) -> str:
+    """Why no passes of this backbone, from stage `start` on, are recorded on this machine; empty where they may be."""
     if config.graphs == "off":
         return "--graphs off"
     if machine.device.type != "cuda":
         return "only a CUDA device can record what it is to launch"
-    if not backbone.recordable:
-        return f"{backbone.name} looks at lengths on the host"
+    if not backbone.recordable and start < backbone.depth:
+        return f"passes of {backbone.name} depend on lengths that the host reads"
     if config.graphs == "auto" and config.deterministic:
         return "--deterministic"  # a resumed run would record other micro-batches than this one
     return "several processes reduce gradients between their passes" if machine.processes > 1 else ""

@@ -113,7 +113,9 @@ def _train_by_steps(
     rows = WordRows.of(model, phase, everything.train, training.machine)
     prepared, optimizer = _prepare(training, model, phase, beside, rows)
     entry = state.phases[state.phase]
-    passes = Passes.of(training.config, training.machine, prepared, entry.get("graphs", {}).get("why_not"), rows)
+    known = entry.get("graphs", {})  # of a phase that goes on: what ended its recording, but not why none began
+    given_up = known.get("why_not") if "shapes" in known else None
+    passes = Passes.of(training.config, training.machine, prepared, given_up, rows)
     passes.tell(entry)
     if passes.graphs is not None:
         training.outlook.recording = SEEN + 1
@@ -256,10 +258,9 @@ def _train_epoch(
                 if machine.processes > 1:
                     raise _too_much_for_several(error, model.task.input) from None
                 shown = error.with_traceback(None)  # which holds on to what was computed
-            recorded = passes.graphs is not None and bool(passes.graphs.recorded)
-            passes.release()
+            given_up = passes.release()
             torch.cuda.empty_cache()
-            if recorded:  # which held as much as a micro-batch: without them the step may fit as it is
+            if given_up:  # recordings held as much as a micro-batch: without them the step may fit as it is
                 logger.warning("Out of memory: steps run as they are, not recorded, from here on")
                 continue
             longest = _longest_if_alone(epoch, state.step)

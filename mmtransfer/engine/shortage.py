@@ -97,11 +97,14 @@ def refusal(
     )
 
 
-def refusal_of_step(error: torch.OutOfMemoryError, optimizer: str) -> MMTransferError:
-    """What to say where the gradients are there, and the optimiser's step is too much."""
+def refusal_of_step(error: torch.OutOfMemoryError, optimizer: str, recorded: bool) -> MMTransferError:
+    """What to say where the gradients are there, and the optimiser's step is too much; `recorded`: whether recorded
+    passes hold memory."""
     helps = ["train less of the network (--strategy partial or lora)"]
     if optimizer != "sgd":
         helps.append("give --optimizer sgd, which keeps one number for each that it trains, not two")
+    if recorded:
+        helps.append("give --graphs off")
     return MMTransferError(
         f"Out of memory in the optimiser's step: {told(error)}", f"--optimizer {optimizer}", ", or ".join(helps)
     )

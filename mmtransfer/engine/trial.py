@@ -33,7 +33,7 @@ SHORT = 60.0
 SHARE = 0.02
 """Of the expected training, what trying may take."""
 SLOW = 4.0
-"""A choice that is slower by this factor in its first step is timed no further."""
+"""A choice that is slower by this factor while it warms up is timed no further."""
 EXAMPLES = 8
 """Tried at once on a CPU; on a GPU, where a step waits for the host, it is a whole micro-batch."""
 FASTER = 1.05
@@ -147,8 +147,8 @@ class _Trial:
         self.half = precision.half(machine.device) or "fp32"
         order = np.argsort(train.lengths, kind="stable")
         middle = int(train.lengths[order[len(order) // 2]])
-        size = EXAMPLES if machine.device.type == "cpu" else config.batch_size
-        size = min(size, len(train), int(SHARE * passes / least), model.task.input.budget() // middle)
+        size = config.batch_size if machine.device.type != "cpu" else min(EXAMPLES, int(SHARE * passes / least))
+        size = min(size, len(train), model.task.input.budget() // middle)
         size = max(2, size)  # one example has no variance, which batch normalisation divides by
         model.backbone.freeze(set(range(len(model.backbone.stages))) - set(phase.trains.stages), phase.trains.part)
         self.trained = model.starting(phase.trains)
@@ -183,7 +183,11 @@ class _Trial:
         best, tried = first, {first: Outcome(self._fastest(rounds))}
         for name in wanted:
             choice = replace(best, dtype=self.half) if name == "dtype" else replace(best, layout="channels-last")
-            tried[choice] = outcome = self._try(choice, outputs, rounds, SLOW * tried[best].seconds)
+            try:
+                tried[choice] = outcome = self._try(choice, outputs, rounds, SLOW * tried[best].seconds)
+            except torch.OutOfMemoryError:
+                logger.warning("%s is not taken: out of memory with %d examples", choice, self.size)
+                continue
             if outcome.agrees and outcome.seconds * FASTER < tried[best].seconds:
                 best = choice
         self._tell(best, first, tried)

@@ -57,7 +57,9 @@ def test_the_configuration_reaches_the_optimiser(name, kind):
 def test_a_first_step_that_overflows_leaves_no_momentum(monkeypatch):
     monkeypatch.setattr(torch, "empty_like", lambda value: torch.full_like(value, 7.0))  # memory may hold anything
     weight = nn.Parameter(torch.ones(2))
-    made = optim.optimizer([{"params": [weight], "peak": 0.1}], RunConfig(optimizer="sgd", momentum=0.9))
+    made = optim.optimizer(
+        [{"params": [weight], "peak": 0.1}], RunConfig(optimizer="sgd", momentum=0.9, precision="fp16")
+    )
     scaler = torch.amp.GradScaler("cpu")
     for slope in (float("inf"), 1.0, 1.0):
         scaler.scale(slope * weight.sum()).backward()

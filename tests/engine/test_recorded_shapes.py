@@ -66,7 +66,8 @@ def test_what_looks_at_values_on_the_host_is_not_recorded(tmp_path: Path) -> Non
     assert not refusal(training.config, machine, model.backbone)
     spoken = wrap(nn.Sequential(nn.Unflatten(1, (-1, 100)), nn.Linear(100, 4)), "speech")
     pictures = wrap(nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 4)), "image", image_size=8)
-    assert "lengths on the host" in refusal(training.config, machine, spoken)
+    assert "lengths that the host reads" in refusal(training.config, machine, spoken)
+    assert not refusal(training.config, machine, spoken, start=1), "a head on what it gave may be recorded"
     assert not refusal(training.config, machine, pictures) and not deepspeech.DeepSpeechBackbone.recordable
 
 
@@ -96,6 +97,40 @@ def test_out_of_memory_gives_recordings_up_before_it_cuts_steps(tmp_path: Path, 
     assert [line for line in caplog.messages if "not recorded, from here on" in line]
 
 
+def test_forced_recordings_are_made_anew_of_smaller_micro_batches(tmp_path: Path) -> None:
+    training, model, splits, phase = start_of("text", tmp_path, False, 10_000, Accelerator(cpu=True))
+    model.backbone.freeze(())
+    model = model.starting(phase.trains).train()
+    passes = passes_of(model, training.machine)
+    passes.graphs.forced = True
+    for indices in ([0, 1, 2], [0, 1]):
+        passes.graphs.recorder.timed = 0
+        (batch,) = splits.train.batches(model.task, [indices], 0, False, 0)
+        for number in range(SEEN + 1):
+            model.task.target.loss(passes(batch.state, number), batch.targets).sum().backward()
+        assert len(passes.graphs.recorded) == 1 and not passes.release()
+        assert passes.graphs.open and not passes.graphs.recorded
+
+
+def test_a_phase_that_goes_on_keeps_what_ended_its_recording_but_not_why_none_began(
+    tmp_path: Path, monkeypatch
+) -> None:
+    training, model, splits, phase = start_of("text", tmp_path, False, 10_000, Accelerator(cpu=True))
+    given: list[Any] = []
+    made = Passes.of.__func__
+
+    def of(cls: Any, config: Any, machine: Any, prepared: Any, given_up: Any, rows: Any) -> Passes:
+        given.append(given_up)
+        return made(cls, config, machine, prepared, given_up, rows)
+
+    monkeypatch.setattr(Passes, "of", classmethod(of))
+    for told in ({"shapes": 3, "why_not": "out of memory"}, {"why_not": "several processes"}):
+        training.state.phases[:] = [{**phases._entry(phase), "graphs": told}]
+        training.state.phase = training.state.epoch = training.state.step = 0
+        phases.train(training, model, splits, [phase])
+    assert given == ["out of memory", None]
+
+
 def test_out_of_memory_in_the_step_of_the_optimiser_says_what_helps(tmp_path: Path) -> None:
     training, model, splits, phase = start_of("text", tmp_path, False, 10_000, Accelerator(cpu=True))
     model.backbone.freeze(())
@@ -112,7 +147,7 @@ def test_out_of_memory_in_the_step_of_the_optimiser_says_what_helps(tmp_path: Pa
     bar: Any = SimpleNamespace(advance=lambda count: None)
     with pytest.raises(MMTransferError, match="optimiser's step: no more") as caught:
         train_epoch(training, passes, optimizer, splits.train, epoch, len(epoch), bar, lambda: None)
-    assert "--strategy partial or lora" in caught.value.do
+    assert "--strategy partial or lora" in caught.value.do and "--graphs off" not in caught.value.do
 
 
 def no_average() -> Any:

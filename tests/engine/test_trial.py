@@ -210,17 +210,21 @@ def test_a_choice_that_is_far_slower_is_timed_no_further(pictures, long, speeds,
     assert saved(run)["precision"] == "fp32" and counted.count("bf16") == 1
 
 
-def test_out_of_memory_while_trying_leaves_what_there_was(pictures, long, speeds, tmp_path, monkeypatch):
-    step = trial._Trial._step
+def test_out_of_memory_while_trying_leaves_what_else_there_is(pictures, long, speeds, tmp_path, monkeypatch):
+    step, short_of = trial._Trial._step, {"bf16"}
 
     def short(self: Any) -> float:
-        if self.whole.precision == "bf16":
+        if self.whole.precision in short_of:
             raise torch.OutOfMemoryError("no more")
         return step(self)
 
     monkeypatch.setattr(trial._Trial, "_step", short)
     run = mmt.fit(**pictures, out=str(tmp_path / "run"))
-    assert (saved(run)["precision"], saved(run)["layout"]) == ("fp32", "contiguous")
+    assert (saved(run)["precision"], saved(run)["layout"]) == ("fp32", "channels-last")
+    assert any("bf16 contiguous is not taken: out of memory" in line for line in run.result["warnings"])
+    short_of.add("fp32")
+    run = mmt.fit(**pictures, out=str(tmp_path / "again"))
+    assert run.result["precision"]["tried"] == {} and saved(run)["layout"] == "contiguous"
     assert any("nothing else is tried: out of memory" in line for line in run.result["warnings"])
 
 
