@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from torch import nn
 
 from mmtransfer import backbones
+from mmtransfer.backbones import convolution
 from mmtransfer.backbones.deepspeech import CONTEXT, DeepSpeechBackbone, normalised
 from mmtransfer.backbones.speech import masked_group_norm, span_mask
 
@@ -42,6 +44,18 @@ def test_frames_by_the_formula() -> None:
         frames = torch.from_numpy(np.maximum((frames.numpy() - kernel) // stride + 1, 0))
     assert backbone.lengths(samples).tolist() == frames.tolist()
     assert backbone.lengths(samples).tolist()[2:7] == [0, 1, 1, 2, 49]
+
+
+def test_positions_in_training_are_those_of_passes_that_train_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    called, convolve = [], convolution.convolve
+    monkeypatch.setattr(convolution, "convolve", lambda *given: called.append(1) or convolve(*given))
+    torch.manual_seed(0)
+    stage = backbones.load("wav2vec2-fast").eval().stages[1]
+    state = {"x": torch.randn(2, 150, 192), "lengths": torch.tensor([150, 90])}
+    trained = stage(state, {})["x"]
+    with torch.no_grad():
+        torch.testing.assert_close(trained.detach(), stage(state, {})["x"], rtol=1e-4, atol=1e-5)
+    assert called == [1]
 
 
 def test_group_norm_without_padding_is_the_library_s() -> None:

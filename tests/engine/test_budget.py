@@ -111,6 +111,14 @@ def test_the_budget_is_what_a_line_through_two_passes_leaves_room_for(task, tmp_
     assert round(getattr(config, made.model.task.input.budgeted) / (made.model.task.input.unit or 1)) == 20 * longest
 
 
+def test_where_passes_may_be_recorded_a_micro_batch_takes_less(tmp_path, monkeypatch):
+    made, machine = prepared(TEXT, tmp_path)
+    longest, trained = int(made.splits.train.lengths.max()), 4 * sum(p.numel() for p in made.model.parameters())
+    free = int((2 * trained + 20_500) / budget.RECORDED) + 1
+    monkeypatch.setattr(budget.passes, "refusal", lambda *_: "")
+    assert choose(made, machine, Tape(budget.Work, monkeypatch, 1000.0, 0, free)) == 20 * longest
+
+
 def test_a_probe_is_measured_by_its_passes_of_which_each_is_as_large_as_four_micro_batches(tmp_path, monkeypatch):
     made, machine = prepared(TEXT, tmp_path, strategy="linear-probe")
     longest = int(made.splits.train.lengths.max())

@@ -46,7 +46,11 @@ def test_steps_in_which_passes_are_recorded_do_not_count(monkeypatch: Any, caplo
             seconds[0] += 6.0 if step > 5 else 600.0
             made.after_step(step, 10)
             assert bool(caplog.messages) == (step >= FIRST + 4)
-    assert caplog.messages == ["about 13 minutes in all"]  # 91 steps of 6 s
+        assert caplog.messages == ["about 13 minutes in all"]  # 91 steps of 6 s
+        made.recording = 20  # of the next phase
+        for step in range(20, 40):
+            made.after_step(step, 10)
+    assert len(caplog.messages) == 1, "it speaks once"
 
 
 def test_a_pass_through_frozen_stages_is_told_from_its_batches(monkeypatch: Any, caplog: Any) -> None:

@@ -15,7 +15,7 @@ from torch import nn
 
 from mmtransfer.backbones import deepspeech, wrap
 from mmtransfer.engine import phases
-from mmtransfer.engine.graphs import SEEN, Graphs, rounded_shapes
+from mmtransfer.engine.graphs import SEEN, WARM, Graphs, rounded_shapes
 from mmtransfer.engine.loop import train_epoch
 from mmtransfer.engine.machine import Machine
 from mmtransfer.engine.passes import Passes, refusal
@@ -52,6 +52,20 @@ def test_recorded_passes_of_a_vision_transformer_see_no_more_patches(tmp_path: P
         machine.seed(number)
         torch.testing.assert_close(found[-1], model(reached)["logits"].detach(), rtol=1e-4, atol=1e-5)
     assert passes.graphs.figures.replayed == 2 and passes.graphs.figures.as_dict()["rounding_share"] == 0
+
+
+def test_a_replay_has_to_be_faster_than_the_lengths_as_they_are(tmp_path: Path) -> None:
+    training, model, splits, phase = start_of("text", tmp_path, False, 10_000, Accelerator(cpu=True))
+    model.backbone.freeze(())
+    model = model.starting(phase.trains).train()
+    passes, seen = passes_of(model, training.machine), list[int]()
+    (batch,) = splits.train.batches(model.task, [[0, 1, 2]], 0, False, 0)
+    length = batch.state["x"].shape[1]
+    assert length % 8
+    model.register_forward_pre_hook(lambda _, given: seen.append(given[0]["x"].shape[1]))
+    for number in range(SEEN + 1):
+        passes(batch.state, number)
+    assert seen.count(length) == WARM, "what is timed beside the replays"
 
 
 def replace_start(model: Any, start: int) -> Any:
