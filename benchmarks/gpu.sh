@@ -13,7 +13,7 @@ stage() { # NAME SECONDS COMMAND...
   tail -c 700 "$OUT/$name.log"
 }
 
-speed() { stage "$1" "$2" benchmarks.speed "$1" --rounds 2 --epochs none "${@:3}"; grep -h "examples/s\|failed" "$OUT/$1.log"; }
+speed() { stage "$1" "$2" benchmarks.speed "$1" --rounds 2 --epochs none "${@:3}"; grep -hs "examples/s\|failed" "$OUT/$1.log"; }
 tests() { stage "$1" "$2" pytest -q -o addopts=--import-mode=importlib -p no:cacheprovider -m gpu "${@:3}"; }
 
 case ${1:-rows} in
