@@ -34,10 +34,11 @@ from mmtransfer.backbones.staged import State
 from mmtransfer.backbones.text import TextBackbone
 from mmtransfer.data.plan import Plan
 from mmtransfer.engine import optim, processes
-from mmtransfer.engine.graphs import Graphs, Recorder, larger
+from mmtransfer.engine.graphs import Graphs, Recorder
 from mmtransfer.engine.machine import Machine
 from mmtransfer.engine.passes import Passes
 from mmtransfer.engine.precision import has_bf16
+from mmtransfer.engine.shapes import larger
 from mmtransfer.preparation import Prepared, prepare
 from mmtransfer.resolution import resolve
 from mmtransfer.tasks.base import Outputs

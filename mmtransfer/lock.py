@@ -123,7 +123,7 @@ def _began(pid: int) -> str | None:
         os.kill(pid, 0)
     except ProcessLookupError:
         return None
-    except OSError:
+    except OSError:  # it is there, and somebody else's
         pass
     return ""
 

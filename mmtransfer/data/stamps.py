@@ -27,7 +27,7 @@ def remembered(folder: Path, stamp: str | None, compute: Callable[[], bytes]) ->
         kept = memory.read_bytes()
         if kept[: digests.SIZE].hex() == digests.digest(kept[digests.SIZE :]):
             return kept[digests.SIZE :]
-    except OSError:
+    except OSError:  # nothing kept there
         pass
     found = compute()
     try:

@@ -25,6 +25,7 @@ from mmtransfer.engine.buffers import Buffers
 from mmtransfer.engine.machine import Machine
 from mmtransfer.engine.model import Model
 from mmtransfer.engine.precision import tf32
+from mmtransfer.engine.shapes import larger, rounded_shapes
 from mmtransfer.errors import MMTransferError
 from mmtransfer.tasks.base import Outputs
 
@@ -43,14 +44,6 @@ FASTER = 1.05
 """A replay must be faster by this factor than the passes as they are, or recording is given up."""
 AGREE = {"fp32": 1e-3, "tf32": 1e-2, "fp16": 2e-2, "bf16": 5e-2}
 """Largest norm of the difference of outputs, and of gradients, over their norm."""
-SMALLEST = 8
-"""Lengths are rounded up to multiples of at least this."""
-
-
-def bucket(length: int) -> int:
-    """The length that a recorded pass has for one of `length`: a multiple of 8, and one of four an octave."""
-    unit = max(SMALLEST, 1 << max(0, length.bit_length() - 3))
-    return -(-length // unit) * unit
 
 
 @dataclass
@@ -330,31 +323,6 @@ class Graphs:
 
 class _NotTaken(Exception):
     """Recording works, but is not to be used."""
-
-
-def rounded_shapes(state: State, most: int | None) -> dict[str, tuple[int, ...]]:
-    """By name, the shape that a recorded pass has for a tensor of a state: (batch, length) or (batch, length, width)
-    with the length rounded, though not beyond `most` positions where there is such a limit.
-
-    Only where lengths vary, which masks heed: pixels, patches and pooled features are as large as they are.
-    """
-    shapes = {name: tuple(value.shape) for name, value in state.items()}
-    if "lengths" not in state:
-        return shapes
-    for name, (batch, *sizes) in shapes.items():
-        if len(sizes) in (1, 2):
-            length = bucket(sizes[0])
-            shapes[name] = (batch, length if most is None else max(sizes[0], min(length, most)), *sizes[1:])
-    return shapes
-
-
-def larger(state: State, most: int | None) -> State:
-    """The state in the shapes of `rounded_shapes`; zeros follow what is shorter."""
-    shapes = rounded_shapes(state, most)
-    found = {name: value.new_zeros(shapes[name]) for name, value in state.items()}
-    for name, value in state.items():
-        found[name][tuple(slice(0, size) for size in value.shape)].copy_(value)
-    return found
 
 
 def _differentiable(outputs: Outputs) -> list[Tensor]:

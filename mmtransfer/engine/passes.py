@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,7 @@ from torch import nn
 
 from mmtransfer.backbones.staged import Backbone, State
 from mmtransfer.config import RunConfig
-from mmtransfer.engine.graphs import Graphs, Recorder
+from mmtransfer.engine.graphs import SEEN, Graphs, Recorder
 from mmtransfer.engine.machine import Machine
 from mmtransfer.engine.model import Model
 from mmtransfer.engine.vocabulary import WordRows
@@ -62,6 +63,11 @@ class Passes:
             graphs = Graphs(model, machine, parameters, Recorder(machine.device), forced=config.graphs == "on")
         return cls(prepared, model, parameters, graphs, surprising)
 
+    @property
+    def unrecorded(self) -> int:
+        """First micro-batches of a shape, in the last of which it is recorded; 0 where nothing is."""
+        return 0 if self.graphs is None else SEEN + 1
+
     def tell(self, entry: dict[str, Any]) -> None:
         """Says why nothing is recorded, where that is to be said, and writes it into what result.json says of the
         phase."""
@@ -89,6 +95,13 @@ class Passes:
             self.graphs.drop("" if self.graphs.forced else "out of memory")
         self.clear()
         return held and self.graphs is not None and not self.graphs.forced
+
+
+def ended(entry: Mapping[str, Any]) -> str | None:
+    """What ended the recording of a phase that goes on, from what result.json says of it; not why none began, which may
+    have changed."""
+    known = entry.get("graphs", {})
+    return known.get("why_not") if "shapes" in known else None
 
 
 def refusal(config: RunConfig, machine: Machine, backbone: Backbone, start: int = 0) -> str:

@@ -15,7 +15,6 @@ import torch
 from accelerate.optimizer import AcceleratedOptimizer
 from torch import Tensor, nn
 
-from mmtransfer.config import flag
 from mmtransfer.data.plan import Epoch, Plan, padding_share
 from mmtransfer.engine import budget, exact, joining, keeping, layers, mixing, optim, processes, tracking
 from mmtransfer.engine.anchoring import Start
@@ -24,20 +23,17 @@ from mmtransfer.engine.beside import Beside
 from mmtransfer.engine.decoding import prepare_decoded
 from mmtransfer.engine.evaluation import evaluate
 from mmtransfer.engine.features import prepare_states
-from mmtransfer.engine.graphs import SEEN
 from mmtransfer.engine.loop import train_epoch
 from mmtransfer.engine.model import Model
-from mmtransfer.engine.passes import Passes
+from mmtransfer.engine.passes import Passes, ended
 from mmtransfer.engine.progress import bar
-from mmtransfer.engine.shortage import told
+from mmtransfer.engine.shortage import refusal_of_several
 from mmtransfer.engine.splits import Splits
 from mmtransfer.engine.stopping import Stopped, agreed
 from mmtransfer.engine.training import Outcome, Status, Training
 from mmtransfer.engine.vocabulary import WordRows
-from mmtransfer.errors import MMTransferError
 from mmtransfer.seeding import generator
 from mmtransfer.strategies import Exact, Loop, Phase
-from mmtransfer.tasks.inputs.base import Input
 
 logger = logging.getLogger("mmtransfer")
 
@@ -113,12 +109,9 @@ def _train_by_steps(
     rows = WordRows.of(model, phase, everything.train, training.machine)
     prepared, optimizer = _prepare(training, model, phase, beside, rows)
     entry = state.phases[state.phase]
-    known = entry.get("graphs", {})  # of a phase that goes on: what ended its recording, but not why none began
-    given_up = known.get("why_not") if "shapes" in known else None
-    passes = Passes.of(training.config, training.machine, prepared, given_up, rows)
+    passes = Passes.of(training.config, training.machine, prepared, ended(entry), rows)
     passes.tell(entry)
-    if passes.graphs is not None:
-        training.outlook.recording = SEEN + 1
+    training.outlook.recording = passes.unrecorded
     if optimizer_state:
         keeping.restore_moments(optimizer, optimizer_state)
 
@@ -256,7 +249,7 @@ def _train_epoch(
                 return plan
             except torch.OutOfMemoryError as error:
                 if machine.processes > 1:
-                    raise _too_much_for_several(error, model.task.input) from None
+                    raise refusal_of_several(error, model.task.input) from None
                 shown = error.with_traceback(None)  # which holds on to what was computed
             given_up = passes.release()
             torch.cuda.empty_cache()
@@ -276,15 +269,6 @@ def _longest_if_alone(epoch: Epoch, step: int) -> int | None:
     """The longest example of a step whose micro-batches hold one each; None where it can still be cut."""
     alone = all(len(batch) == 1 for batch in epoch.micro_batches(step))
     return int(epoch.plan.lengths[epoch.examples(step)].max()) if alone else None
-
-
-def _too_much_for_several(error: torch.OutOfMemoryError, input: Input) -> MMTransferError:
-    """Cutting a step again would take all processes, of which the others wait for this one."""
-    return MMTransferError(
-        f"A process is out of memory: {told(error)}",
-        f"micro-batches of {input.budget()} units, with several processes",
-        f"start again with a smaller {flag(input.budgeted)}",
-    )
 
 
 def _validate(

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import torch
 
+from mmtransfer.config import flag
 from mmtransfer.engine.precision import exact
 from mmtransfer.errors import MMTransferError
 from mmtransfer.tasks.base import Batch
@@ -107,6 +108,16 @@ def refusal_of_step(error: torch.OutOfMemoryError, optimizer: str, recorded: boo
         helps.append("give --graphs off")
     return MMTransferError(
         f"Out of memory in the optimiser's step: {told(error)}", f"--optimizer {optimizer}", ", or ".join(helps)
+    )
+
+
+def refusal_of_several(error: torch.OutOfMemoryError, input: Input) -> MMTransferError:
+    """What to say where one of several processes is short: cutting a step again would take all of them, of which the
+    others wait for this one."""
+    return MMTransferError(
+        f"A process is out of memory: {told(error)}",
+        f"micro-batches of {input.budget()} units, with several processes",
+        f"start again with a smaller {flag(input.budgeted)}",
     )
 
 

@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from accelerate import Accelerator
 from accelerate.tracking import LOGGER_TYPE_TO_CLASS
 
 from mmtransfer.errors import MMTransferError, unknown
-
-if TYPE_CHECKING:
-    pass
 
 TRACKERS = ("tensorboard", "wandb", "trackio", "mlflow")
 PROJECT = "mmtransfer"

@@ -227,7 +227,7 @@ class _Trial:
 
     def _warm_up(self) -> float:
         """The first steps, after which passes are recorded where they are at all; seconds of the fastest."""
-        return self._fastest(1 if self.passes.graphs is None else SEEN + 1)
+        return self._fastest(max(1, self.passes.unrecorded))
 
     def _fastest(self, rounds: int) -> float:
         return min(self._step() for _ in range(rounds))

@@ -15,8 +15,9 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from mmtransfer.engine import graphs
-from mmtransfer.engine.graphs import SEEN, Graphs, bucket, rounded_shapes
+from mmtransfer.engine.graphs import SEEN, Graphs
 from mmtransfer.engine.passes import Passes, refusal
+from mmtransfer.engine.shapes import bucket, rounded_shapes
 from mmtransfer.errors import MMTransferError
 from tests.engine.pieces import start_of
 

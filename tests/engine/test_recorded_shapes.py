@@ -15,10 +15,11 @@ from torch import nn
 
 from mmtransfer.backbones import deepspeech, wrap
 from mmtransfer.engine import phases
-from mmtransfer.engine.graphs import SEEN, WARM, Graphs, rounded_shapes
+from mmtransfer.engine.graphs import SEEN, WARM, Graphs
 from mmtransfer.engine.loop import train_epoch
 from mmtransfer.engine.machine import Machine
 from mmtransfer.engine.passes import Passes, refusal
+from mmtransfer.engine.shapes import rounded_shapes
 from mmtransfer.errors import MMTransferError
 from tests.engine.pieces import start_of
 from tests.engine.test_graphs import Again
